@@ -1,0 +1,1 @@
+"""limbeck: knowledge distillation with a control."""
