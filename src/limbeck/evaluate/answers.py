@@ -1,0 +1,106 @@
+"""What a model answered on the test rows, as plain arrays: scores where there are some, else decisions.
+
+    kind            scores (float)                 decisions                    truth y
+    classification  logits [S, N, C]               class ids, integer [S, N]    class ids, integer [N]
+    multilabel      logits [S, N, L] (sigmoid)     0/1, integer [S, N, L]       0/1 [N, L]
+    regression      natural units [S, N, K]        the same                     natural units [N, K]
+
+Everything in `limbeck.evaluate` works on these; regression is never standardised here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from limbeck.core.errors import ShapeMismatch
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
+KINDS = (CLASSIFICATION, MULTILABEL, REGRESSION)
+
+
+class Outcome(Protocol):
+    """What evaluation must know of a task: its kind and the names of its classes, labels or target columns."""
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+
+    @property
+    def names(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A task that is nothing but its kind and its names."""
+
+    kind: str
+    names: tuple[str, ...]
+
+
+def has_scores(task: Outcome, answers: Array) -> bool:
+    """Whether the answers carry scores (logits, values) rather than bare decisions."""
+    return task.kind == REGRESSION or np.issubdtype(answers.dtype, np.floating)
+
+
+def stacked(task: Outcome, answers: Array, rows: int, who: str = "the answers") -> Array:
+    """Give answers a leading seed axis: [S, N, ...]; raise ShapeMismatch where they do not fit the task."""
+    answers = np.asarray(answers)
+    if answers.dtype == bool:
+        answers = answers.astype(np.int64)
+    width = len(task.names)
+    row_dims = 1 if task.kind == CLASSIFICATION and not has_scores(task, answers) else 2
+    if task.kind == REGRESSION and width == 1 and (answers.ndim == 1 or answers.shape[-1] != 1):
+        answers = answers[..., None]
+    if answers.ndim == row_dims:
+        answers = answers[None]
+    wanted = (rows,) if row_dims == 1 else (rows, width)
+    if answers.ndim != row_dims + 1 or answers.shape[1:] != wanted:
+        shape = "×".join(str(n) for n in ("seeds", *wanted))
+        raise ShapeMismatch(
+            f"expected {who} to have shape [{shape}] for a {task.kind} task, got {list(answers.shape)}",
+            "the last axis is one column per class, label or target; the one before it is the test rows",
+        )
+    return answers
+
+
+def truth(task: Outcome, y: Array) -> Array:
+    """Bring the truth into its shape: [N] class ids, or [N, L] / [N, K]."""
+    y = np.asarray(y)
+    if task.kind == CLASSIFICATION:
+        return y.astype(np.int64)
+    return y[:, None] if y.ndim == 1 else y
+
+
+def decide(task: Outcome, answers: Array) -> Array:
+    """Decisions from answers of any leading shape: class ids [..., N], 0/1 [..., N, L] or the values themselves."""
+    if task.kind == REGRESSION or not has_scores(task, answers):
+        return answers
+    if task.kind == MULTILABEL:
+        return (answers > 0).astype(np.int64)
+    return answers.argmax(axis=-1)
+
+
+def log_softmax(logits: Array) -> Array:
+    """Stable log-softmax over the last axis, in float64."""
+    logits = logits.astype(np.float64)
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+
+
+def log_sigmoid(logits: Array) -> Array:
+    """Stable log-sigmoid, in float64."""
+    return np.asarray(-np.logaddexp(0.0, -logits.astype(np.float64)))
+
+
+def one_hot(ids: Array, size: int) -> Array:
+    """One-hot rows [..., size] of class ids."""
+    return np.eye(size)[ids]
+
+
+def mean_of(rows: Array, weights: Array | None) -> float:
+    """(Weighted) mean of one value per row."""
+    return float(np.average(rows, weights=weights)) if len(rows) else float("nan")

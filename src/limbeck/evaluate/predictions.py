@@ -1,0 +1,171 @@
+"""Predictions on disk: one Parquet file with the columns key, arm, seed and one list of numbers per head.
+
+`key` is the row key in 32 hexadecimal digits. Classification and multilabel answers are logits, regression answers
+are in natural units; the schema's metadata says so ("limbeck.schema" = "1").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
+from limbeck.evaluate.answers import Array
+
+SCHEMA = "1"
+FIXED = ("key", "arm", "seed")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one or more arms answered on the same rows: keys uint64 [N, 2], arms -> heads -> answers [S, N, C]."""
+
+    keys: Array
+    answers: Mapping[str, Mapping[str, Array]]
+    seeds: Mapping[str, tuple[int, ...]]
+
+
+def hex_keys(keys: Array) -> list[str]:
+    """Row keys uint64 [N, 2] as 32 hexadecimal digits."""
+    return [f"{int(high):016x}{int(low):016x}" for high, low in keys]
+
+
+def from_hex(keys: Sequence[str]) -> Array:
+    """Row keys uint64 [N, 2] from hexadecimal digits."""
+    return np.array([(int(k[:16], 16), int(k[16:], 16)) for k in keys], dtype=np.uint64).reshape(-1, 2)
+
+
+def write(
+    path: Path, keys: Array, arm: str, answers: Mapping[str, Array], seeds: Sequence[int], *, overwrite: bool = True
+) -> None:
+    """Write the answers [S, N, C] of one arm for every head; the file is complete or not there.
+
+    Raises ShapeMismatch where seeds or rows do not fit, ConfigError for answers that are not finite.
+    """
+    import os
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise ConfigError(f"expected no file at {path}, found one", "choose another path or overwrite it")
+    columns: dict[str, Any] = {
+        "key": pa.array(hex_keys(keys) * len(seeds), pa.string()),
+        "arm": pa.array([arm] * (len(keys) * len(seeds)), pa.string()),
+        "seed": pa.array(np.repeat(np.asarray(seeds, dtype=np.int64), len(keys))),
+    }
+    for head, values in answers.items():
+        _check(head, arm, np.asarray(values), len(seeds), len(keys))
+        flat = np.ascontiguousarray(values, dtype=np.float32)
+        width = flat.shape[-1]
+        offsets = np.arange(0, flat.size + 1, width, dtype=np.int32)
+        columns[head] = pa.ListArray.from_arrays(offsets, pa.array(flat.ravel()))
+    table = pa.table(columns).replace_schema_metadata({"limbeck.schema": SCHEMA})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    pq.write_table(table, partial)
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _check(head: str, arm: str, values: Array, seeds: int, rows: int) -> None:
+    if head in FIXED:
+        raise ConfigError(f"expected a head with a name of its own, got '{head}'", f"{', '.join(FIXED)} are taken")
+    if values.ndim != 3 or values.shape[:2] != (seeds, rows):
+        raise ShapeMismatch(
+            f"expected the answers of '{arm}' for '{head}' to have shape [{seeds}, {rows}, width], "
+            f"got {list(values.shape)}",
+            "the axes are seeds, rows and classes, labels or targets",
+        )
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).any(axis=-1).sum())
+        raise ConfigError(
+            f"expected finite answers of '{arm}' for '{head}', got NaN or infinity in {bad} rows",
+            "look at the training curve of that seed: it may have diverged",
+        )
+
+
+def read(paths: Sequence[Path] | Path) -> Predictions:
+    """Read one or several files; every arm and seed must answer the same rows, in any order.
+
+    Raises StoreDamaged for unreadable files, ShapeMismatch where rows differ between arms or seeds.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = [paths] if isinstance(paths, str | Path) else list(paths)
+    parts: list[tuple[str, int, list[str], dict[str, Array]]] = []
+    for file in files:
+        try:
+            table = pq.read_table(file)
+        except (pa.ArrowInvalid, pa.ArrowIOError, OSError) as e:
+            raise StoreDamaged(f"expected predictions in Parquet at {file}, got: {e}", "evaluate again") from e
+        missing = [c for c in FIXED if c not in table.column_names]
+        if missing:
+            raise StoreDamaged(
+                f"expected the columns key, arm and seed in {file}, {', '.join(missing)} missing",
+                "this file was not written by limbeck; `limbeck judge` reads tables from elsewhere",
+            )
+        parts += _split(table)
+    return _assemble(parts)
+
+
+def _split(table: Any) -> list[tuple[str, int, list[str], dict[str, Array]]]:
+    arms = np.asarray(table["arm"].to_pylist(), dtype=object)
+    seeds = table["seed"].to_numpy()
+    keys = np.asarray(table["key"].to_pylist(), dtype=object)
+    heads = [c for c in table.column_names if c not in FIXED]
+    values = {h: _dense(h, table[h]) for h in heads}
+    found = []
+    for arm in dict.fromkeys(arms):
+        for seed in dict.fromkeys(seeds[arms == arm]):
+            here = np.flatnonzero((arms == arm) & (seeds == seed))
+            found.append((str(arm), int(seed), list(keys[here]), {h: values[h][here] for h in heads}))
+    return found
+
+
+def _dense(head: str, column: Any) -> Array:
+    whole = column.combine_chunks()
+    offsets = whole.offsets.to_numpy()
+    widths = np.unique(np.diff(offsets))
+    if len(widths) > 1 or whole.null_count:
+        raise StoreDamaged(f"expected answers of one width for '{head}', got {widths.tolist()}", "evaluate again")
+    width = int(widths[0]) if len(widths) else 0
+    flat = whole.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]] if len(offsets) > 1 else np.empty(0)
+    return np.asarray(flat).reshape(len(whole), width)
+
+
+def _assemble(parts: list[tuple[str, int, list[str], dict[str, Array]]]) -> Predictions:
+    if not parts:
+        raise StoreDamaged("expected predictions, got an empty file", "evaluate again")
+    order = parts[0][2]
+    place = {key: i for i, key in enumerate(order)}
+    if len(place) != len(order):
+        raise ShapeMismatch(
+            f"expected every row once per arm and seed, got {len(order) - len(place)} repeated keys",
+            "drop the duplicates before writing predictions",
+        )
+    answers: dict[str, dict[str, list[Array]]] = {}
+    seeds: dict[str, list[int]] = {}
+    for arm, seed, keys, heads in parts:
+        if keys != order:
+            if len(keys) != len(order) or set(keys) != set(order):
+                raise ShapeMismatch(
+                    f"expected arm '{arm}', seed {seed} to answer the same {len(order)} rows as the others, "
+                    f"got {len(keys)} rows, {len(set(keys) & set(order))} of them shared",
+                    "evaluate all arms on the same test rows",
+                )
+            back = np.empty(len(order), dtype=np.int64)
+            back[[place[k] for k in keys]] = np.arange(len(keys))
+            heads = {h: v[back] for h, v in heads.items()}
+        seeds.setdefault(arm, []).append(seed)
+        for head, values in heads.items():
+            answers.setdefault(arm, {}).setdefault(head, []).append(values)
+    stacked = {arm: {head: np.stack(each) for head, each in heads.items()} for arm, heads in answers.items()}
+    return Predictions(from_hex(order), stacked, {arm: tuple(s) for arm, s in seeds.items()})

@@ -1,0 +1,255 @@
+"""How good answers are: the metrics of each task, their trivial baselines, and metrics of the user's own."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from limbeck.core.errors import ConfigError
+from limbeck.evaluate.answers import (
+    CLASSIFICATION,
+    MULTILABEL,
+    REGRESSION,
+    Array,
+    Outcome,
+    Plain,
+    decide,
+    has_scores,
+    mean_of,
+)
+
+Score: TypeAlias = Callable[[Array, Array, Array | None], float]
+RowScore: TypeAlias = Callable[[Array, Array], Array]
+UserMetric: TypeAlias = Callable[..., float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number for the answers of one seed.
+
+    `fn(answers [N, ...], y, weights [N] or None)` takes scores or decisions. `rows(answers, y)` [N] is there where
+    the metric is the (weighted) mean of one number per row. `unit` is "%" (a share, shown times 100) or "" (as it is).
+    `needs_scores`: bare decisions cannot give it.
+    """
+
+    name: str
+    kind: str
+    fn: Score
+    higher_is_better: bool = True
+    rows: RowScore | None = None
+    unit: str = "%"
+    needs_scores: bool = False
+
+    @property
+    def row_mean(self) -> bool:
+        """Whether the metric is the mean of one number per row."""
+        return self.rows is not None
+
+    def __call__(self, answers: Array, y: Array, weights: Array | None = None) -> float:
+        return self.fn(answers, y, weights)
+
+    def trivial_baseline(self, task: Outcome, y_train: Array, y_test: Array, weights: Array | None = None) -> float:
+        """What a constant answer scores: the most frequent class, the label rates, the mean (mae: the median)."""
+        return self.fn(constant_answer(task, y_train, len(y_test), median=self.name == "mae"), y_test, weights)
+
+
+def constant_answer(task: Outcome, y_train: Array, rows: int, median: bool = False) -> Array:
+    """The best constant answer by the training labels, for `rows` rows, in the shape of answers."""
+    if task.kind == CLASSIFICATION:
+        top = np.bincount(y_train, minlength=len(task.names)).argmax()
+        return np.full(rows, top, dtype=np.int64)
+    if task.kind == MULTILABEL:
+        rate = np.clip(y_train.mean(axis=0), 1e-6, 1 - 1e-6)
+        return np.tile(np.log(rate) - np.log1p(-rate), (rows, 1))
+    centre = np.median(y_train, axis=0) if median else y_train.mean(axis=0)
+    return np.tile(centre, (rows, 1))
+
+
+# --- classification
+
+
+def _hits(answers: Array, y: Array) -> Array:
+    return (decide(_CLASSES, answers) == y).astype(np.float64)
+
+
+def _accuracy(answers: Array, y: Array, weights: Array | None) -> float:
+    return mean_of(_hits(answers, y), weights)
+
+
+def recalls(decisions: Array, y: Array, classes: int, weights: Array | None = None) -> tuple[Array, Array]:
+    """Recall of each class (NaN where it has no rows) and its weight, [C] each."""
+    w = np.ones(len(y)) if weights is None else weights
+    support = np.bincount(y, weights=w, minlength=classes)
+    hits = np.bincount(y, weights=w * (decisions == y), minlength=classes)
+    return np.divide(hits, support, out=np.full(len(support), np.nan), where=support > 0), support
+
+
+def _balanced_accuracy(answers: Array, y: Array, weights: Array | None) -> float:
+    recall, support = recalls(decide(_CLASSES, answers), y, int(y.max()) + 1, weights)
+    return float(recall[support > 0].mean())
+
+
+def _macro_f1(answers: Array, y: Array, weights: Array | None) -> float:
+    guess = decide(_CLASSES, answers)
+    w = np.ones(len(y)) if weights is None else weights
+    size = int(max(y.max(), guess.max())) + 1
+    hits = np.bincount(y, weights=w * (guess == y), minlength=size)
+    both = np.bincount(y, weights=w, minlength=size) + np.bincount(guess, weights=w, minlength=size)
+    return float((2 * hits[both > 0] / both[both > 0]).mean())
+
+
+# --- several labels a row
+
+
+def _label_f1(answers: Array, y: Array, weights: Array | None) -> float:
+    guess = decide(_LABELS, answers)
+    w = (np.ones(len(y)) if weights is None else weights)[:, None]
+    hits, both = (w * guess * y).sum(axis=0), (w * guess).sum(axis=0) + (w * y).sum(axis=0)
+    return float(np.divide(2 * hits, both, out=np.zeros_like(both, dtype=float), where=both > 0).mean())
+
+
+def _exact(answers: Array, y: Array) -> Array:
+    return (decide(_LABELS, answers) == y).all(axis=-1).astype(np.float64)
+
+
+def _subset_accuracy(answers: Array, y: Array, weights: Array | None) -> float:
+    return mean_of(_exact(answers, y), weights)
+
+
+def _mean_average_precision(answers: Array, y: Array, weights: Array | None) -> float:
+    from sklearn.metrics import average_precision_score
+
+    with_positives = np.flatnonzero(y.any(axis=0))
+    if not len(with_positives):
+        return float("nan")
+    scores = [average_precision_score(y[:, j], answers[:, j], sample_weight=weights) for j in with_positives]
+    return float(np.mean(scores))
+
+
+# --- regression
+
+
+def _squares(answers: Array, y: Array, weights: Array | None) -> Array:
+    return np.asarray(np.average((answers - y) ** 2, axis=0, weights=weights))
+
+
+def _r2(answers: Array, y: Array, weights: Array | None) -> float:
+    spread = np.average((y - np.average(y, axis=0, weights=weights)) ** 2, axis=0, weights=weights)
+    squares = _squares(answers, y, weights)
+    # a target that does not vary on the test rows: 1 when hit exactly, else 0 (as scikit-learn)
+    flat = np.where(squares == 0, 1.0, 0.0)
+    return float(np.where(spread > 0, 1 - squares / np.where(spread > 0, spread, 1.0), flat).mean())
+
+
+def _rmse(answers: Array, y: Array, weights: Array | None) -> float:
+    return float(np.sqrt(_squares(answers, y, weights)).mean())
+
+
+def _distances(answers: Array, y: Array) -> Array:
+    return np.asarray(np.abs(answers - y).mean(axis=-1))
+
+
+def _mae(answers: Array, y: Array, weights: Array | None) -> float:
+    return mean_of(_distances(answers, y), weights)
+
+
+_CLASSES, _LABELS = Plain(CLASSIFICATION, ()), Plain(MULTILABEL, ())
+
+METRICS: dict[str, dict[str, Metric]] = {
+    CLASSIFICATION: {
+        "accuracy": Metric("accuracy", CLASSIFICATION, _accuracy, rows=_hits),
+        "balanced_accuracy": Metric("balanced_accuracy", CLASSIFICATION, _balanced_accuracy),
+        "macro_f1": Metric("macro_f1", CLASSIFICATION, _macro_f1),
+    },
+    MULTILABEL: {
+        "macro_f1": Metric("macro_f1", MULTILABEL, _label_f1),
+        "subset_accuracy": Metric("subset_accuracy", MULTILABEL, _subset_accuracy, rows=_exact),
+        "map": Metric("map", MULTILABEL, _mean_average_precision, needs_scores=True),
+    },
+    REGRESSION: {
+        "r2": Metric("r2", REGRESSION, _r2, unit=""),
+        "rmse": Metric("rmse", REGRESSION, _rmse, higher_is_better=False, unit=""),
+        "mae": Metric("mae", REGRESSION, _mae, higher_is_better=False, rows=_distances, unit=""),
+    },
+}
+DEFAULT = {CLASSIFICATION: "accuracy", MULTILABEL: "macro_f1", REGRESSION: "r2"}
+
+
+def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None) -> Metric:
+    """Find a metric by name, wrap a user's function (y_true, y_pred) -> number, or take the task's default.
+
+    A function whose name ends in "_error", "_loss" or "_deviance" is lower-is-better, as in scikit-learn.
+    """
+    if isinstance(spec, Metric):
+        return spec
+    known = METRICS[task.kind]
+    if spec is None:
+        return known[DEFAULT[task.kind]]
+    if isinstance(spec, str):
+        if spec in known:
+            return known[spec]
+        close = difflib.get_close_matches(spec, known, 1)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        raise ConfigError(
+            f"expected a metric for a {task.kind} task, got '{spec}'",
+            f"{hint}there are {', '.join(known)}; or give a function (y_true, y_pred) -> number",
+        )
+    if callable(spec):
+        return _of_user(task, spec)
+    raise ConfigError(
+        f"expected a metric name or a function (y_true, y_pred), got {type(spec).__name__}",
+        f"for a {task.kind} task there are {', '.join(known)}",
+    )
+
+
+def user_values(task: Outcome, decisions: Array) -> Array:
+    """Decisions as the user wrote them: class names (integers where all names are), 0/1, or values ([N] for one)."""
+    if task.kind == CLASSIFICATION:
+        names: list[Any] = list(task.names)
+        if all(n.lstrip("-").isdecimal() and str(int(n)) == n for n in names):
+            names = [int(n) for n in names]
+        return np.asarray(names)[decisions]
+    if task.kind == REGRESSION and decisions.shape[-1] == 1:
+        return decisions[..., 0]
+    return decisions
+
+
+def _of_user(task: Outcome, function: UserMetric) -> Metric:
+    name = getattr(function, "__name__", type(function).__name__)
+    try:
+        weighted = "sample_weight" in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        weighted = False
+
+    def score(answers: Array, y: Array, weights: Array | None) -> float:
+        if weights is not None and not weighted:
+            return _resampled(answers, y, weights)
+        args = {"sample_weight": weights} if weights is not None else {}
+        value = function(user_values(task, y), user_values(task, decide(task, answers)), **args)
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"expected the metric '{name}' to return one number, got {type(value).__name__}",
+                "a metric takes (y_true, y_pred) of all test rows and returns a number",
+            ) from None
+
+    def _resampled(answers: Array, y: Array, weights: Array) -> float:
+        # a function that knows no weights sees every row as often as its weight says, on a fixed grid of draws
+        draws = 16 * len(y)
+        points = (np.arange(draws) + 0.5) / draws
+        index = np.searchsorted(np.cumsum(weights) / weights.sum(), points).clip(0, len(y) - 1)
+        return score(answers[index], y[index], None)
+
+    lower = name.endswith(("_error", "_loss", "_deviance"))
+    return Metric(name, task.kind, score, higher_is_better=not lower, unit="")
+
+
+def usable(metric: Metric, task: Outcome, answers: Array) -> bool:
+    """Whether the answers can give the metric (mean average precision needs scores)."""
+    return not metric.needs_scores or has_scores(task, answers)

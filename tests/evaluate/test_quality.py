@@ -1,0 +1,141 @@
+"""Metric values against scikit-learn, baselines, and metrics of the user's own."""
+
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from limbeck.core.errors import ConfigError, ShapeMismatch
+from limbeck.evaluate.answers import Plain, decide, stacked
+from limbeck.evaluate.quality import METRICS, metric_for, user_values
+
+CLASSES = Plain("classification", ("a", "b", "c", "d"))
+LABELS = Plain("multilabel", ("x", "y", "z"))
+REAL = Plain("regression", ("p", "q"))
+
+
+def case(kind, seed, rows=60):
+    rng = np.random.default_rng(seed)
+    if kind == "classification":
+        return rng.normal(size=(rows, 4)), rng.integers(0, 4, rows), rng.uniform(0.1, 3, rows)
+    if kind == "multilabel":
+        return rng.normal(size=(rows, 3)), (rng.random((rows, 3)) < 0.4).astype(float), rng.uniform(0.1, 3, rows)
+    return rng.normal(size=(rows, 2)), rng.normal(size=(rows, 2)) * 3 + 1, rng.uniform(0.1, 3, rows)
+
+
+REFERENCE = {
+    ("classification", "accuracy"): lambda z, y, w: sk.accuracy_score(y, z.argmax(1), sample_weight=w),
+    ("classification", "balanced_accuracy"): lambda z, y, w: sk.balanced_accuracy_score(
+        y, z.argmax(1), sample_weight=w
+    ),
+    ("classification", "macro_f1"): lambda z, y, w: sk.f1_score(y, z.argmax(1), average="macro", sample_weight=w),
+    ("multilabel", "macro_f1"): lambda z, y, w: sk.f1_score(y, z > 0, average="macro", sample_weight=w),
+    ("multilabel", "subset_accuracy"): lambda z, y, w: sk.accuracy_score(y, z > 0, sample_weight=w),
+    ("multilabel", "map"): lambda z, y, w: sk.average_precision_score(y, z, average="macro", sample_weight=w),
+    ("regression", "r2"): lambda z, y, w: sk.r2_score(y, z, sample_weight=w),
+    ("regression", "rmse"): lambda z, y, w: sk.root_mean_squared_error(y, z, sample_weight=w),
+    ("regression", "mae"): lambda z, y, w: sk.mean_absolute_error(y, z, sample_weight=w),
+}
+
+
+def test_every_metric_has_a_reference():
+    assert set(REFERENCE) == {(kind, name) for kind, names in METRICS.items() for name in names}
+
+
+@pytest.mark.parametrize(("kind", "name"), REFERENCE)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_values_are_those_of_sklearn(kind, name, weighted):
+    for seed in range(5):
+        z, y, w = case(kind, seed)
+        w = w if weighted else None
+        assert METRICS[kind][name](z, y, w) == pytest.approx(REFERENCE[kind, name](z, y, w), abs=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(k, n) for k, v in METRICS.items() for n, m in v.items() if m.row_mean])
+def test_row_scores_average_to_the_metric(kind, name):
+    z, y, w = case(kind, 3)
+    metric = METRICS[kind][name]
+    assert np.average(metric.rows(z, y), weights=w) == pytest.approx(metric(z, y, w))
+
+
+@given(st.integers(0, 1000), st.integers(2, 30))
+@settings(max_examples=30, deadline=None)
+def test_order_of_rows_changes_nothing(seed, rows):
+    order = np.random.default_rng(seed).permutation(rows)
+    for kind, metrics in METRICS.items():
+        z, y, w = case(kind, seed, rows)
+        for metric in metrics.values():
+            assert metric(z[order], y[order], w[order]) == pytest.approx(metric(z, y, w), nan_ok=True)
+
+
+def test_classes_missing_from_the_test_rows_do_not_count():
+    y, guess = np.array([0, 0, 2, 2]), np.array([0, 2, 2, 2])
+    assert METRICS["classification"]["balanced_accuracy"](guess, y) == pytest.approx(0.75)
+
+
+def test_trivial_baselines():
+    y_train, y_test = np.array([0, 1, 1, 1]), np.array([1, 1, 0, 2])
+    metrics = METRICS["classification"]
+    assert metrics["accuracy"].trivial_baseline(CLASSES, y_train, y_test) == pytest.approx(0.5)
+    assert metrics["balanced_accuracy"].trivial_baseline(CLASSES, y_train, y_test) == pytest.approx(1 / 3)
+    y_train, y_test = np.array([[0.0], [1.0], [8.0]]), np.array([[1.0], [3.0]])
+    one = Plain("regression", ("p",))
+    assert METRICS["regression"]["rmse"].trivial_baseline(one, y_train, y_test) == pytest.approx(np.sqrt(2))
+    assert METRICS["regression"]["mae"].trivial_baseline(one, y_train, y_test) == pytest.approx(1.0)
+    rates = np.array([[1, 0, 0], [1, 0, 1], [1, 1, 0]])
+    assert METRICS["multilabel"]["subset_accuracy"].trivial_baseline(LABELS, rates, rates) == pytest.approx(1 / 3)
+
+
+def test_a_users_function_sees_what_the_user_wrote():
+    seen = {}
+
+    def cost(y_true, y_pred):
+        seen["true"], seen["pred"] = list(y_true), list(y_pred)
+        return 0.25
+
+    metric = metric_for(CLASSES, cost)
+    assert metric(np.array([0, 3]), np.array([1, 3])) == 0.25
+    assert seen == {"true": ["b", "d"], "pred": ["a", "d"]}
+    assert metric.name == "cost" and metric.higher_is_better and not metric.row_mean
+    digits = Plain("classification", tuple(str(i) for i in range(10)))
+    assert user_values(digits, np.array([3, 9])).tolist() == [3, 9]
+
+
+def test_a_function_named_error_is_lower_is_better():
+    metric = metric_for(REAL, sk.mean_absolute_error)
+    z, y, w = case("regression", 1)
+    assert not metric.higher_is_better
+    assert metric(z, y, w) == pytest.approx(sk.mean_absolute_error(y, z, sample_weight=w))
+
+
+def test_a_function_without_weights_still_respects_them():
+    def share(y_true, y_pred):
+        return float((y_true == y_pred).mean())
+
+    z, y, w = case("classification", 5, rows=400)
+    expected = sk.accuracy_score(y, z.argmax(1), sample_weight=w)
+    assert metric_for(CLASSES, share)(z, y, w) == pytest.approx(expected, abs=2e-3)
+
+
+def test_unknown_metric_names_the_near_one():
+    with pytest.raises(ConfigError, match="expected a metric for a classification task, got 'acuracy'") as e:
+        metric_for(CLASSES, "acuracy")
+    assert "did you mean 'accuracy'?" in str(e.value)
+    with pytest.raises(ConfigError, match="expected a metric name or a function"):
+        metric_for(CLASSES, 3)
+    with pytest.raises(ConfigError, match="expected the metric 'pair' to return one number, got tuple"):
+
+        def pair(y_true, y_pred):
+            return (1, 2)
+
+        metric_for(CLASSES, pair)(np.array([0]), np.array([0]))
+
+
+def test_shapes_are_brought_together_or_refused():
+    assert stacked(CLASSES, np.zeros((5, 4)), 5).shape == (1, 5, 4)
+    assert stacked(CLASSES, np.zeros(5, dtype=int), 5).shape == (1, 5)
+    assert stacked(Plain("regression", ("p",)), np.zeros((3, 5)), 5).shape == (3, 5, 1)
+    assert decide(CLASSES, stacked(CLASSES, np.eye(4)[None], 4)).tolist() == [[0, 1, 2, 3]]
+    with pytest.raises(ShapeMismatch, match=r"expected the student to have shape \[seeds×5×4\] for a classification"):
+        stacked(CLASSES, np.zeros((5, 3)), 5, "the student")
