@@ -1,0 +1,180 @@
+"""A transfer set opened for reading: look rows up by key and view, gather their answers.
+
+Opening verifies the manifest, the keys and the journal; a shard is verified at its first use.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from limbeck.core import files
+from limbeck.core.errors import MissingSignal, StoreDamaged, StoreMismatch
+from limbeck.transfer.codecs import Array
+from limbeck.transfer.columns import IN_MEMORY, ColumnReader
+from limbeck.transfer.index import KeyIndex, hex_key
+from limbeck.transfer.layout import read_committed, shards_of
+from limbeck.transfer.manifest import Manifest, OutputSpec
+
+if TYPE_CHECKING:
+    from limbeck.signals import Output
+
+
+class Store:
+    """A complete transfer set. Answers are counted 0 to `len(store) - 1` over segments, views and rows.
+
+    Raises StoreMismatch where there is none or it is not finished, StoreDamaged where a byte is wrong.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.manifest = Manifest.read(self.path)
+        self.shards = shards_of(self.manifest)
+        committed = read_committed(self.path)
+        open_ = [shard for shard in self.shards if shard.name not in committed]
+        if open_:
+            raise StoreMismatch(
+                f"expected a finished transfer set at {self.path}, {len(open_)} of {len(self.shards)} shards are "
+                "not labelled yet",
+                "label again into the same folder: it goes on where it stopped",
+            )
+        self.outputs: dict[str, OutputSpec] = {output.head: output for output in self.manifest.outputs}
+        self._indexes = [read_keys(self.path, self.manifest, n) for n in range(len(self.manifest.segments))]
+        self._bases = np.cumsum([0, *(segment.answers for segment in self.manifest.segments)])
+        self._readers = {
+            (output.head, column.name): ColumnReader(
+                self.path,
+                column,
+                self.shards,
+                {shard.name: committed[shard.name][f"{output.head}.{column.name}"] for shard in self.shards},
+            )
+            for output in self.manifest.outputs
+            for column in output.codec.columns(output.width)
+        }
+        self._ready = False
+
+    def __len__(self) -> int:
+        return self.manifest.answers
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"path": str(self.path)}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        self.__init__(state["path"])  # type: ignore[misc]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one answer over all outputs."""
+        return sum(c.row_bytes for output in self.manifest.outputs for c in output.codec.columns(output.width))
+
+    @property
+    def views(self) -> int:
+        """One more than the highest view of any row."""
+        return max((segment.first_view + segment.views for segment in self.manifest.segments), default=0)
+
+    def find(self, keys: Array, views: Array | None = None) -> Array:
+        """Positions int64 [B] of keys [B, 2] under views [B] (view 0 by default); -1 where there is no answer."""
+        found: Array | None = None
+        for base, segment, index in zip(self._bases, self.manifest.segments, self._indexes, strict=False):
+            todo = None if found is None else np.flatnonzero(found < 0)
+            if todo is not None and not len(todo):
+                break
+            at = self._find_in(int(base), segment.first_view, segment.views, index, keys, views, todo)
+            if found is None:
+                found = at
+            else:
+                found[todo] = at
+        return np.full(len(keys), -1, dtype=np.int64) if found is None else found
+
+    def _find_in(
+        self, base: int, first: int, count: int, index: KeyIndex, keys: Array, views: Array | None, todo: Array | None
+    ) -> Array:
+        at = index.find(keys if todo is None else keys[todo])
+        if views is None and first == 0:
+            return at if base == 0 and (at >= 0).all() else np.where(at >= 0, at + base, -1)
+        view = np.zeros(len(at), dtype=np.int64) if views is None else np.asarray(views, dtype=np.int64)
+        view = (view if todo is None or views is None else view[todo]) - first
+        there = (at >= 0) & (view >= 0) & (view < count)
+        return np.where(there, base + view * len(index) + at, -1)
+
+    def rows_of(self, keys: Array, views: Array | None = None) -> Array:
+        """Positions like `find`; raises StoreMismatch where a row or view has no answer."""
+        at = self.find(keys, views)
+        if len(at) and at.min() < 0:
+            missing = np.flatnonzero(at < 0)
+            first = int(missing[0])
+            view = 0 if views is None else int(views[first])
+            raise StoreMismatch(
+                f"expected answers to all {len(keys)} rows in the transfer set at {self.path}, {len(missing)} are "
+                f"missing, the first at position {first} (key {hex_key(keys[first])}, view {view})",
+                "label these rows into the same folder: rows that are there are not labelled again; "
+                f"it holds views 0 to {self.views - 1}",
+            )
+        return at
+
+    def gather(self, rows: Array, heads: tuple[str, ...] | None = None) -> dict[str, Output]:
+        """Outputs [B, ...] at positions int64 [B], as stored: logits, regression in natural units.
+
+        Raises StoreDamaged before a damaged byte is used, MissingSignal for a head that is not there.
+        """
+        if not self._ready:
+            self._prepare()
+        decoded = {}
+        for head in self.outputs if heads is None else heads:
+            output = self.output(head)
+            columns = {
+                column.name: self._readers[head, column.name].gather(rows)
+                for column in output.codec.columns(output.width)
+            }
+            decoded[head] = output.codec.decode(columns, output.width)
+        return decoded
+
+    def output(self, head: str) -> OutputSpec:
+        """What is stored for a head; raises MissingSignal where there is none."""
+        if head not in self.outputs:
+            raise MissingSignal(
+                f"expected an output '{head}' in the transfer set at {self.path}, it holds {', '.join(self.outputs)}",
+                "name one of these, or label a teacher that has this head",
+            )
+        return self.outputs[head]
+
+    def column(self, head: str, name: str = "values") -> Array:
+        """A stored column [len(store), width] as it is on disk; mapped where it is one file, else in memory."""
+        self.output(head)
+        if not self._ready:
+            self._prepare()
+        return self._readers[head, name].whole()
+
+    def keys(self) -> tuple[Array, Array]:
+        """Key [len(store), 2] and view [len(store)] of every answer, by position."""
+        keys, views = [np.empty((0, 2), dtype=np.uint64)], [np.empty(0, dtype=np.int64)]
+        for segment, index in zip(self.manifest.segments, self._indexes, strict=True):
+            keys += [index.keys()] * segment.views
+            views.append(np.repeat(np.arange(segment.views) + segment.first_view, segment.rows))
+        return np.concatenate(keys), np.concatenate(views)
+
+    def _prepare(self) -> None:
+        if len(self) * self.row_bytes <= IN_MEMORY:
+            for reader in self._readers.values():
+                reader.load()
+        self._ready = True
+
+
+def read_keys(folder: Path, manifest: Manifest, number: int) -> KeyIndex:
+    """The verified, memory-mapped keys of a segment; raises StoreDamaged."""
+    segment = manifest.segments[number]
+    path = folder / segment.keys_file
+    try:
+        sound = files.checksum(path) == segment.keys_checksum
+    except OSError:
+        sound = False
+    if not sound:
+        raise StoreDamaged(
+            f"expected {path} to hold the {segment.rows} keys of segment {number} as written, it does not",
+            "label the same rows into the same folder again, which writes the keys anew, or restore the file",
+        )
+    if not segment.rows:
+        return KeyIndex.build(np.empty((0, 2), dtype=np.uint64))
+    return KeyIndex.from_buffer(np.memmap(path, dtype=np.uint8, mode="r"))
