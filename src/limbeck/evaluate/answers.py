@@ -27,10 +27,10 @@ class Outcome(Protocol):
     """What evaluation must know of a task: its kind and the names of its classes, labels or target columns."""
 
     @property
-    def kind(self) -> str: ...  # noqa: D102
+    def kind(self) -> str: ...
 
     @property
-    def names(self) -> tuple[str, ...]: ...  # noqa: D102
+    def names(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def decide(task: Outcome, answers: Array) -> Array:
         return answers
     if task.kind == MULTILABEL:
         return (answers > 0).astype(np.int64)
-    return answers.argmax(axis=-1)
+    return np.asarray(answers.argmax(axis=-1))
 
 
 def log_softmax(logits: Array) -> Array:
@@ -98,7 +98,7 @@ def log_sigmoid(logits: Array) -> Array:
 
 def one_hot(ids: Array, size: int) -> Array:
     """One-hot rows [..., size] of class ids."""
-    return np.eye(size)[ids]
+    return np.asarray(np.eye(size)[ids])
 
 
 def mean_of(rows: Array, weights: Array | None) -> float:

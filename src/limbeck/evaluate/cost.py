@@ -83,7 +83,7 @@ def inference_bytes(call: Callable[[], Any]) -> int:
     held: dict[int, int] = {}
     peak = 0
 
-    class Watch(TorchDispatchMode):
+    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             nonlocal peak
             result = func(*args, **(kwargs or {}))
@@ -100,7 +100,7 @@ def inference_bytes(call: Callable[[], Any]) -> int:
                 peak = max(peak, sum(held.values()))
             return result
 
-    with Watch():
+    with Watch():  # type: ignore[no-untyped-call]
         call()
     return peak
 
@@ -150,9 +150,12 @@ def module_cost(
 
 def callable_cost(answer: Callable[[Any], Any], make_batch: Callable[[int], Any]) -> dict[str, Any]:
     """Latency of anything that answers a batch (an estimator, a function, an ONNX session); the rest is unknown."""
-    timed = {str(n): latency(lambda x=make_batch(n): answer(x)) for n in BATCHES}  # type: ignore[misc]
+    timed = {}
+    for size in BATCHES:
+        inputs = make_batch(size)
+        timed[str(size)] = latency(lambda x=inputs: answer(x))  # type: ignore[misc]
     names = ("parameters", "flops", "state_bytes", "onnx_bytes", "inference_bytes", "threads")
-    return {name: None for name in names} | {"latency": timed}
+    return dict.fromkeys(names) | {"latency": timed}
 
 
 def training_cost(seconds: float, steps: int, seeds: int = 1) -> dict[str, Any]:

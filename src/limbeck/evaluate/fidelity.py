@@ -119,7 +119,7 @@ def two_by_two(task: Outcome, y: Array, teacher: Array, student: Array) -> dict[
 
     def right(answers: Array) -> Array:
         same = decide(task, answers) == y
-        return np.asarray(same.all(axis=-1)) if task.kind == MULTILABEL else same
+        return np.asarray(same.all(axis=-1) if task.kind == MULTILABEL else same)
 
     table = np.zeros(4)
     found = list(pairs(teacher, student))

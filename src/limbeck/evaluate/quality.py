@@ -74,7 +74,7 @@ def constant_answer(task: Outcome, y_train: Array, rows: int, median: bool = Fal
 
 
 def _hits(answers: Array, y: Array) -> Array:
-    return (decide(_CLASSES, answers) == y).astype(np.float64)
+    return np.asarray(decide(_CLASSES, answers) == y, dtype=np.float64)
 
 
 def _accuracy(answers: Array, y: Array, weights: Array | None) -> float:
@@ -114,7 +114,7 @@ def _label_f1(answers: Array, y: Array, weights: Array | None) -> float:
 
 
 def _exact(answers: Array, y: Array) -> Array:
-    return (decide(_LABELS, answers) == y).all(axis=-1).astype(np.float64)
+    return np.asarray((decide(_LABELS, answers) == y).all(axis=-1), dtype=np.float64)
 
 
 def _subset_accuracy(answers: Array, y: Array, weights: Array | None) -> float:

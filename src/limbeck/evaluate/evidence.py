@@ -1,0 +1,79 @@
+"""Everything that is known about one task of a run before it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from limbeck.core.errors import ConfigError, ShapeMismatch
+from limbeck.evaluate.answers import Array, Outcome, stacked, truth
+from limbeck.evaluate.quality import Metric, UserMetric, metric_for
+
+TEACHER, STUDENT, CONTROL = "teacher", "student", "control"
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Answers on validation rows by arm [S, V, C] and their truth: what temperature scaling is fitted on."""
+
+    y: Array
+    answers: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One task: the truth of the test rows and what the arms answered; shapes as in `limbeck.evaluate.answers`.
+
+    y         truth [N], [N, L] or [N, K] (regression in natural units)
+    arms      "teacher", "student", "control", and where trained "soft" and "pseudo"; one array each
+    mask      [N] bool, False where a test row has no label for this task
+    weights   [N] of the test rows; groups [N], rows of one group are drawn together
+    y_train   labels of the training rows, for the trivial baseline; without them the test labels give it
+    stored    (answers [M, ...], truth [M]): the teacher's answers that training used, on labelled rows
+    metric    a name, a function (y_true, y_pred), a Metric, or None for the task's default
+    """
+
+    task: Outcome
+    y: Array
+    arms: Mapping[str, Array]
+    mask: Array | None = None
+    weights: Array | None = None
+    groups: Array | None = None
+    y_train: Array | None = None
+    validation: Validation | None = None
+    stored: tuple[Array, Array] | None = None
+    metric: str | UserMetric | Metric | None = None
+
+    def chosen_metric(self) -> Metric:
+        """The metric that the verdict is about."""
+        return metric_for(self.task, self.metric)
+
+    def prepared(self) -> Evidence:
+        """Bring all arrays into shape and keep only labelled rows; raise ShapeMismatch or ConfigError."""
+        y = truth(self.task, self.y)
+        missing = [arm for arm in (STUDENT, CONTROL) if arm not in self.arms]
+        if missing:
+            raise ConfigError(
+                f"expected the answers of student and control, {' and '.join(missing)} missing",
+                "without a control nothing can be said about distillation",
+            )
+        keep = np.ones(len(y), dtype=bool) if self.mask is None else np.asarray(self.mask, dtype=bool)
+        if len(keep) != len(y):
+            raise ShapeMismatch(f"expected a mask of {len(y)} rows, got {len(keep)}", "one entry per test row")
+        if not keep.any():
+            raise ConfigError("expected labelled test rows, got none", "evaluation needs rows with a known truth")
+        arms = {
+            arm: stacked(self.task, answers, len(y), f"the answers of the {arm}")[:, keep]
+            for arm, answers in self.arms.items()
+        }
+        for arm, answers in arms.items():
+            if not np.isfinite(answers).all():
+                raise ConfigError(
+                    f"expected finite answers of the {arm}, got NaN or infinity",
+                    "look at its training curve: a seed may have diverged",
+                )
+        weights, groups = (None if part is None else np.asarray(part)[keep] for part in (self.weights, self.groups))
+        y_train = None if self.y_train is None else truth(self.task, self.y_train)
+        return replace(self, y=y[keep], arms=arms, mask=None, weights=weights, groups=groups, y_train=y_train)

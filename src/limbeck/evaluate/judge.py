@@ -1,0 +1,153 @@
+"""The same truth for predictions from anyone's trainer: arrays, tables or files in, a scorecard out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from limbeck.core.errors import ConfigError, Problem
+from limbeck.evaluate.answers import CLASSIFICATION, KINDS, MULTILABEL, REGRESSION, Array, Plain
+from limbeck.evaluate.evidence import CONTROL, STUDENT, TEACHER, Evidence
+from limbeck.evaluate.quality import Metric, UserMetric, metric_for
+from limbeck.evaluate.scorecard import MARGIN, Scorecard, build
+from limbeck.evaluate.tables import Answers, Labels, answers_of, labels_of
+
+
+def judge(
+    y: Any,
+    *,
+    student: Any,
+    control: Any,
+    teacher: Any = None,
+    task: str = "auto",
+    ids: Sequence[Any] | None = None,
+    classes: Sequence[Any] | None = None,
+    metric: str | UserMetric | Metric | None = None,
+    weights: Sequence[float] | None = None,
+    groups: Sequence[Any] | None = None,
+    margin: float = MARGIN,
+    name: str = "",
+) -> Scorecard:
+    """Judge predictions on the same test rows by student, control and teacher.
+
+    y        the truth: an array [N], [N, L], [N, K]; or a table (DataFrame, path to CSV or Parquet) with the columns
+             `id` and `label` (or one column per label or target)
+    student, control, teacher
+             arrays [N, C], [S, N, C] (logits or probabilities), decisions [N] or [S, N] (class ids or names), values
+             [N] or [S, N] for regression; or tables with `id`, optionally `seed`, and one column per class, or `label`
+    ids      row ids of `y` where tables of answers must be matched to an array
+    classes  the order of the classes; by default the columns of the tables, else the sorted labels
+    margin   loss under which the student counts as good as the teacher
+
+    Student and control must have been trained with the same seeds. Rows are matched by id where tables have ids, never
+    by position. Raises ConfigError that lists everything that is wrong.
+    """
+    problems: list[Problem] = []
+    if task not in ("auto", *KINDS):
+        raise ConfigError(f"expected task to be auto or one of {', '.join(KINDS)}, got '{task}'", "")
+    given = {STUDENT: student, CONTROL: control} | ({TEACHER: teacher} if teacher is not None else {})
+    labels = labels_of(y, ids, problems)
+    read = {arm: answers_of(arm, value, 0 if labels is None else len(labels), problems) for arm, value in given.items()}
+    if problems:
+        raise ConfigError.of(problems, "what judge was given")
+    found = {arm: a for arm, a in read.items() if a is not None}
+    assert labels is not None
+    kind = task if task != "auto" else _guess(labels, found)
+    outcome = Plain(kind, _names(kind, labels, found, classes, problems))
+    truth = labels.encode(outcome, problems)
+    arms = {arm: a.arrange(outcome, labels, problems) for arm, a in found.items()}
+    _same_seeds(found, arms, problems)
+    _same_length({"weights": weights, "groups": groups}, len(labels), problems)
+    if problems:
+        raise ConfigError.of(problems, "what judge was given")
+    evidence = Evidence(
+        outcome,
+        truth,
+        {arm: a for arm, a in arms.items() if a is not None},
+        mask=labels.mask,
+        weights=None if weights is None else np.asarray(weights, dtype=np.float64),
+        groups=None if groups is None else np.asarray(groups),
+        metric=metric_for(outcome, metric),
+    )
+    seeds = found[STUDENT].seeds or range(len(evidence.arms[STUDENT]))
+    return Scorecard(build({"main": evidence}, name=name, seeds=[int(s) for s in seeds], margin=margin))
+
+
+def _guess(labels: Labels, found: Mapping[str, Answers]) -> str:
+    if labels.values.ndim == 2 and labels.values.shape[1] > 1:
+        return MULTILABEL if labels.binary else REGRESSION
+    if labels.values.dtype.kind != "f" or any(a.columns for a in found.values() if len(a.columns) > 1):
+        return CLASSIFICATION
+    values = labels.values[labels.mask]
+    wide = any(a.width > 1 for a in found.values())
+    return (
+        CLASSIFICATION
+        if wide or bool((values == values.astype(np.int64)).all() and len(set(values)) <= 2)
+        else REGRESSION
+    )
+
+
+def _names(
+    kind: str, labels: Labels, found: Mapping[str, Answers], classes: Sequence[Any] | None, problems: list[Problem]
+) -> tuple[str, ...]:
+    if kind != CLASSIFICATION:
+        if labels.columns:
+            return labels.columns
+        word = "label" if kind == MULTILABEL else "target"
+        return tuple(f"{word} {i}" for i in range(labels.width))
+    if classes is not None:
+        names = tuple(str(c) for c in classes)
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            problems.append(Problem("classes", f"{', '.join(twice)} named more than once", "name every class once"))
+        return names
+    for answers in found.values():
+        if answers.columns:
+            return answers.columns
+    seen = labels.class_names()
+    width = max((a.width for a in found.values()), default=1)
+    numeric = all(n.isdecimal() for n in seen)
+    if numeric and width > 1:
+        return tuple(str(i) for i in range(width))
+    if numeric:
+        said = [n for a in found.values() for n in a.said()]
+        return tuple(str(i) for i in range(max((int(n) for n in (*seen, *said) if n.isdecimal()), default=0) + 1))
+    if width > 1 and width != len(seen):
+        problems.append(
+            Problem(
+                "classes",
+                f"the answers have {width} classes, the labels {len(seen)} ({', '.join(seen[:8])})",
+                "give classes=[...] in the order of the answers' columns",
+            )
+        )
+    return seen
+
+
+def _same_seeds(found: Mapping[str, Answers], arms: Mapping[str, Array | None], problems: list[Problem]) -> None:
+    student, control = arms.get(STUDENT), arms.get(CONTROL)
+    if student is None or control is None:
+        return
+    if len(student) != len(control):
+        problems.append(
+            Problem(
+                "seeds",
+                f"student has {len(student)} seeds, control {len(control)}",
+                "train both with the same seeds: the difference is taken seed by seed",
+            )
+        )
+    elif found[STUDENT].seeds and found[CONTROL].seeds and found[STUDENT].seeds != found[CONTROL].seeds:
+        problems.append(
+            Problem(
+                "seeds",
+                f"student has the seeds {list(found[STUDENT].seeds)}, control {list(found[CONTROL].seeds)}",
+                "train both with the same seeds: the difference is taken seed by seed",
+            )
+        )
+
+
+def _same_length(parts: Mapping[str, Sequence[Any] | None], rows: int, problems: list[Problem]) -> None:
+    for where, values in parts.items():
+        if values is not None and len(values) != rows:
+            problems.append(Problem(where, f"expected one entry for each of {rows} rows, got {len(values)}", ""))

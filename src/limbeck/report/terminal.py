@@ -1,0 +1,105 @@
+"""The summary at the end of a run: four rows, the verdict, the checks, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from limbeck.report.words import (
+    ARMS,
+    NOTHING,
+    count,
+    difference,
+    duration,
+    metric_name,
+    milliseconds,
+    number,
+    to_ascii,
+)
+
+WIDTH = 72
+MARKS = {"issue": "✘", "tip": "⚠", "note": "•"}
+
+
+def summary(
+    scorecard: Mapping[str, Any],
+    *,
+    folder: str = "",
+    report: str = "",
+    seconds: float | None = None,
+    ascii: bool = False,
+) -> str:
+    """The summary as plain text, without a final line break. `folder` is the run, `report` the path of its report."""
+    name = f"limbeck  {scorecard.get('name') or 'scorecard'}"
+    took = duration(seconds) if seconds is not None else ""
+    rule = "─" * WIDTH
+    lines = [f"{name}{took:>{max(WIDTH - len(name), len(took) + 2)}}", rule]
+    for head, card in scorecard["tasks"].items():
+        if len(scorecard["tasks"]) > 1:
+            lines.append(head)
+        lines += _table(card, scorecard.get("costs") or {})
+    lines.append(rule)
+    for head, card in scorecard["tasks"].items():
+        lines += _verdict(card, f"{head}: " if len(scorecard["tasks"]) > 1 else "", scorecard.get("smaller"))
+    findings = sorted(scorecard["findings"], key=lambda f: ("issue", "tip", "note").index(f["grade"]))
+    lines += [f"{MARKS[f['grade']]} {f['code']}  {f['title']}   (limbeck checks {f['code']})" for f in findings]
+    if report:
+        lines.append(f"report   {report}")
+    if folder:
+        lines.append(f"next     limbeck export {folder}")
+    text = "\n".join(line.rstrip() for line in lines)
+    return to_ascii(text) if ascii else text
+
+
+def _table(card: Mapping[str, Any], costs: Mapping[str, Any]) -> list[str]:
+    metric, unit = card["metric"]["name"], card["metric"]["unit"]
+    fidelity = (card.get("fidelity") or {}).get("arms", {})
+    rows: list[tuple[str, ...]] = [("", metric_name(card), "agrees", "params", "p50 (1 row)")]
+    for arm in ("teacher", "student", "control"):
+        if arm not in card["arms"]:
+            continue
+        found = card["arms"][arm]["metrics"][metric]
+        spread = f" ±{number(found['sd'], unit)}" if found.get("sd") is not None and arm != "teacher" else ""
+        agrees = (fidelity.get(arm, {}).get("agreement") or {}).get("value")
+        same = "100.0" if arm == "teacher" and fidelity else number(agrees)
+        cost = costs.get(arm) or {}
+        rows.append(
+            (ARMS[arm], number(found["value"], unit) + spread, same, count(cost.get("parameters")), milliseconds(cost))
+        )
+    trivial = card["trivial"]["metrics"].get(metric)
+    rows.append((ARMS["trivial"], number(trivial, unit), NOTHING, NOTHING, NOTHING))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), row[1].ljust(widths[1])] + [row[i].rjust(widths[i]) for i in (2, 3, 4)])
+        for row in rows
+    ]
+    if card["counts"]["seeds"] > 1:
+        lines[-1] += f"      ± sd, {card['counts']['seeds']} seeds"
+    return lines
+
+
+def _verdict(card: Mapping[str, Any], head: str, smaller: float | None) -> list[str]:
+    unit, gain, lines = card["metric"]["unit"], card["gain"], []
+    seeds = card["counts"]["seeds"]
+    kept = (card.get("retention") or {}).get("ratio")
+    if kept is not None:
+        what = "of the teacher" if unit == "%" else "of what the teacher adds to the trivial baseline"
+        text = f"keeps {number(kept['value'])} % {what} (95 % CI {number(kept['low'])}–{number(kept['high'])})"
+        fewer = f", {smaller:.3g}× fewer parameters" if smaller is not None and smaller > 1 else ""
+        lines.append(f"✔ {head}{text}{fewer}")
+    points = " points" if unit == "%" else f" {metric_name(card)}"
+    ends = f"CI {difference(gain['low'], unit)}…{difference(gain['high'], unit)}"
+    amount = f"{difference(gain['value'], unit)}{points} ({ends}, {seeds} seed{'s' if seeds != 1 else ''})"
+    known = card.get("knowledge")
+    if card["verdict"] == "helped" and known and not known["credited"]:
+        lines.append(f"✘ {head}gain without the teacher's knowledge: {amount}")
+        lines.append(f"  {known['reason']}")
+    elif card["verdict"] == "helped":
+        lines.append(f"✔ {head}distillation helped: {amount}")
+    elif card["verdict"] == "hurt":
+        lines.append(f"✘ {head}distillation hurt: {amount}: ship the plain student")
+    elif card["verdict"] is None:
+        lines.append(f"⚠ {head}no verdict ({card['reason']}): {amount}")
+    else:
+        lines.append(f"⚠ {head}no reliable difference: {amount}")
+    return lines
