@@ -97,21 +97,30 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
     A last line without its newline was never acknowledged and is skipped. Any other damage raises StoreDamaged.
     """
+    records, damaged = scan_journal(path)
+    if damaged:
+        raise StoreDamaged(
+            f"expected line {damaged[0]} of {path} to match its checksum, it does not",
+            "the bytes on disk have changed since they were written: restore the file, or delete its folder "
+            "and let it be written again",
+        )
+    return records
+
+
+def scan_journal(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """The sound records of a journal, and the numbers (from 1) of its damaged lines."""
     try:
         lines = Path(path).read_bytes().split(b"\n")
     except FileNotFoundError:
-        return []
-    records = []
+        return [], []
+    records, damaged = [], []
     for number, line in enumerate(lines[:-1], start=1):
-        checksum_text, _, text = line.partition(b" ")
-        if xxhash.xxh3_128_hexdigest(text).encode() != checksum_text:
-            raise StoreDamaged(
-                f"expected line {number} of {path} to match its checksum, it does not",
-                "the bytes on disk have changed since they were written: restore the file, or delete its folder "
-                "and let it be written again",
-            )
-        records.append(json.loads(text))
-    return records
+        digits, _, text = line.partition(b" ")
+        if xxhash.xxh3_128_hexdigest(text).encode() == digits:
+            records.append(json.loads(text))
+        else:
+            damaged.append(number)
+    return records, damaged
 
 
 def torn_tail(path: Path) -> bytes:

@@ -50,21 +50,21 @@ class ColumnReader:
 
         whole = np.empty((sum(shard.rows for shard in self.shards), self.column.width), dtype=self.column.dtype)
         for shard in self.shards:
-            part = whole[shard.first : shard.first + shard.rows]
+            part = whole[shard.first : shard.first + shard.rows].reshape(-1).view(np.uint8).data
             record = self.records[shard.name]
             path = self.folder / record.name
             try:
                 with path.open("rb", buffering=0) as file:
-                    count = file.readinto(memoryview(part).cast("B")) if part.size else 0
+                    count = file.readinto(part)
                     longer = bool(file.read(1))
             except OSError as error:
                 raise _damaged(path, shard, str(error.strerror)) from error
-            if longer or count != record.size or files.checksum(memoryview(part).cast("B")) != record.checksum:
+            if longer or count != record.size or files.checksum(part) != record.checksum:
                 raise _damaged(path, shard, "its bytes are not those that were written")
         self._whole = torch.from_numpy(whole)
 
     def gather(self, rows: Array) -> Tensor:
-        """Values [B, width] of rows int64 [B], in the dtype on disk; raises StoreDamaged before a wrong byte is used."""
+        """Values [B, width] of rows int64 [B], as on disk; raises StoreDamaged before a wrong byte is used."""
         import torch
 
         if self._whole is not None:

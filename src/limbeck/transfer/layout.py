@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from limbeck.core import files
 from limbeck.transfer.codecs import Column
@@ -96,27 +96,38 @@ def shard_file(shard: Shard, outputs: Sequence[OutputSpec], output: OutputSpec, 
     return f"{segment_folder(shard.segment)}/{number:02d}-{readable}.{column.name}.{shard.number:05d}.bin"
 
 
-def journal_record(shard: Shard, written: Mapping[str, FileRecord]) -> dict[str, Any]:
-    """The line that acknowledges a shard; `written` maps "head.column" to its file."""
+Committed: TypeAlias = "Mapping[tuple[int, int], Mapping[str, FileRecord]]"
+
+
+def journal_record(shard: Shard, checksums: Mapping[str, str]) -> dict[str, Any]:
+    """The line that acknowledges a shard; `checksums` has one entry per "head.column"."""
+    return {"segment": shard.segment, "shard": shard.number, "rows": shard.rows, "checksums": dict(checksums)}
+
+
+def column_files(manifest: Manifest, shard: Shard) -> dict[str, tuple[str, int]]:
+    """Name and size in bytes of each file of a shard, by "head.column"."""
     return {
-        "segment": shard.segment,
-        "shard": shard.number,
-        "rows": shard.rows,
-        "files": {name: [record.name, record.size, record.checksum] for name, record in written.items()},
+        f"{output.head}.{column.name}": (
+            shard_file(shard, manifest.outputs, output, column),
+            shard.rows * column.row_bytes,
+        )
+        for output in manifest.outputs
+        for column in output.codec.columns(output.width)
     }
 
 
-Committed = Mapping[tuple[int, int], Mapping[str, FileRecord]]
+def committed_shards(manifest: Manifest, records: Sequence[Mapping[str, Any]]) -> Committed:
+    """Files of each acknowledged shard of the plan; the last line of a shard counts."""
+    checksums = {(record["segment"], record["shard"]): record["checksums"] for record in records}
+    found = {}
+    for shard in shards_of(manifest):
+        sums = checksums.get(shard.name)
+        if sums is not None:
+            places = column_files(manifest, shard)
+            found[shard.name] = {name: FileRecord(file, size, sums[name]) for name, (file, size) in places.items()}
+    return found
 
 
-def committed_shards(records: Sequence[Mapping[str, Any]]) -> Committed:
-    """Files of each acknowledged shard; the last line of a shard counts."""
-    return {
-        (record["segment"], record["shard"]): {name: FileRecord(*entry) for name, entry in record["files"].items()}
-        for record in records
-    }
-
-
-def read_committed(folder: Path) -> Committed:
+def read_committed(folder: Path, manifest: Manifest) -> Committed:
     """What the journal acknowledges; raises StoreDamaged where a line of it is damaged."""
-    return committed_shards(files.read_journal(folder / JOURNAL_NAME))
+    return committed_shards(manifest, files.read_journal(folder / JOURNAL_NAME))

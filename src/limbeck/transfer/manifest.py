@@ -99,7 +99,6 @@ class Segment:
     rows: int
     first_view: int
     views: int
-    keys_file: str
     keys_checksum: str
 
     @property

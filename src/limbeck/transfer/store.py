@@ -15,7 +15,7 @@ from limbeck.core.errors import MissingSignal, StoreDamaged, StoreMismatch
 from limbeck.transfer.codecs import Array
 from limbeck.transfer.columns import IN_MEMORY, ColumnReader
 from limbeck.transfer.index import KeyIndex, hex_key
-from limbeck.transfer.layout import read_committed, shards_of
+from limbeck.transfer.layout import keys_name, read_committed, shards_of
 from limbeck.transfer.manifest import Manifest, OutputSpec
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Store:
         self.path = Path(path)
         self.manifest = Manifest.read(self.path)
         self.shards = shards_of(self.manifest)
-        committed = read_committed(self.path)
+        committed = read_committed(self.path, self.manifest)
         open_ = [shard for shard in self.shards if shard.name not in committed]
         if open_:
             raise StoreMismatch(
@@ -165,7 +165,7 @@ class Store:
 def read_keys(folder: Path, manifest: Manifest, number: int) -> KeyIndex:
     """The verified, memory-mapped keys of a segment; raises StoreDamaged."""
     segment = manifest.segments[number]
-    path = folder / segment.keys_file
+    path = folder / keys_name(number)
     try:
         sound = files.checksum(path) == segment.keys_checksum
     except OSError:

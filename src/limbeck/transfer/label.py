@@ -1,0 +1,195 @@
+"""Labelling: a teacher answers every row and view once, and the answers become a transfer set.
+
+Batches follow the plan in the manifest and never straddle a shard, so that a store that was killed at any moment and
+labelled again is the same, bit for bit, as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from limbeck.core.errors import ConfigError, LimbeckError, MissingSignal, ShapeMismatch, StoreMismatch
+from limbeck.signals import Batch, TeacherSource
+from limbeck.transfer.codecs import Array, Codec, default_codec
+from limbeck.transfer.index import KeyIndex, as_keys, hex_key
+from limbeck.transfer.layout import DEFAULT_BATCH, Shard, batches_of
+from limbeck.transfer.manifest import Head, Identity, Manifest, outputs_of, versions
+from limbeck.transfer.store import Store
+from limbeck.transfer.writer import StoreWriter
+
+if TYPE_CHECKING:
+    from limbeck.data.rows import Rows
+
+_SHOWN = 5  # row ids in a message
+
+
+class Replay(Protocol):
+    """Augmentation as a pure function of the row and the number of the view."""
+
+    def __call__(self, inputs: Any, keys: Array, views: Array) -> Any:
+        """Raw inputs [B, ...] under views int64 [B], by the row keys [B, 2]."""
+        ...
+
+
+def label(
+    source: TeacherSource,
+    rows: Rows,
+    path: Path | str,
+    *,
+    prepare: Callable[[Any], Any],
+    heads: Mapping[str, Head],
+    identity: Identity,
+    views: int = 1,
+    view: Replay | None = None,
+    codecs: Mapping[str, Codec] | None = None,
+    batch_size: int = DEFAULT_BATCH,
+    shard_rows: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Store:
+    """Answer all rows under all views and return the store; what is there already is not asked again.
+
+    `prepare` turns raw inputs (under the view) into what the teacher takes. `heads` are the tasks; `codecs` say per
+    head how to store it (float16 for logits, float32 for regression). `batch_size` and `shard_rows` (a multiple of
+    it) count where the store is new; afterwards its manifest does. `progress` is called with (done, all) answers.
+
+    Raises StoreMismatch for a store of another identity, MissingSignal for a head that the source has not,
+    ShapeMismatch or LimbeckError for answers that do not fit or are not finite, before they are written.
+    """
+    if views < 1 or (view is None and views > 1):
+        raise ConfigError(
+            f"expected a view function for {views} views, got none"
+            if views > 1
+            else f"expected views >= 1, got {views}",
+            "give Data(view=...) an augmentation, or use views=1",
+        )
+    chosen = {name: (codecs or {}).get(name) or default_codec(head.kind) for name, head in heads.items()}
+    _check_heads(source, heads)
+    want = Manifest(identity, outputs_of(heads, chosen), batch_size, shard_rows or 0, provenance=versions())
+    index = KeyIndex.build(as_keys(rows.keys))
+    with StoreWriter(Path(path), want) as writer:
+        writer.plan(rows.keys[np.sort(index.place)], views)
+        _Labelling(source, rows, prepare, heads, view, writer, index, progress).run()
+    return Store(path)
+
+
+class _Labelling:
+    """One pass over the shards that are still open."""
+
+    def __init__(
+        self,
+        source: TeacherSource,
+        rows: Rows,
+        prepare: Callable[[Any], Any],
+        heads: Mapping[str, Head],
+        view: Replay | None,
+        writer: StoreWriter,
+        index: KeyIndex,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.source = source
+        self.rows = rows
+        self.prepare = prepare
+        self.heads = heads
+        self.view = view
+        self.writer = writer
+        self.index = index
+        self.progress = progress
+
+    def run(self) -> None:
+        """Answer and commit every open shard in order."""
+        shards = self.writer.open_shards()
+        total = self.writer.manifest.answers
+        done = total - sum(shard.rows for shard in shards)
+        if self.progress is not None:
+            self.progress(done, total)
+        segment, keys = -1, np.empty((0, 2), dtype=np.uint64)
+        for shard in shards:
+            if shard.segment != segment:
+                segment, keys = shard.segment, self.writer.keys_of(shard.segment)
+            self.writer.commit(shard, self._answer_shard(shard, keys, done, total))
+            done += shard.rows
+
+    def _answer_shard(self, shard: Shard, keys: Array, done: int, total: int) -> dict[str, Array]:
+        manifest = self.writer.manifest
+        segment = manifest.segments[shard.segment]
+        columns = {
+            f"{output.head}.{column.name}": np.empty((shard.rows, column.width), dtype=column.dtype)
+            for output in manifest.outputs
+            for column in output.codec.columns(output.width)
+        }
+        for start, stop, view in batches_of(shard, segment, manifest.batch_size):
+            first = start % segment.rows
+            batch_keys = keys[first : first + stop - start]
+            answers = self._answer(batch_keys, view)
+            at = slice(start - shard.start, stop - shard.start)
+            for output in manifest.outputs:
+                for name, values in output.codec.encode(answers[output.head], output.head, batch_keys).items():
+                    columns[f"{output.head}.{name}"][at] = values
+            if self.progress is not None:
+                self.progress(done + stop - shard.start, total)
+        return columns
+
+    def _answer(self, keys: Array, view: int) -> dict[str, Array]:
+        """Checked answers float32 [B, width] of a batch, in natural units."""
+        places = self.index.find(keys)
+        if (places < 0).any():
+            raise StoreMismatch(
+                f"expected the rows of the unfinished or damaged shards of {self.writer.folder}, "
+                f"{int((places < 0).sum())} of them are not here, the first with key {hex_key(keys[places < 0][0])}",
+                "label with all the rows of the last time, or into a new folder",
+            )
+        views = np.full(len(keys), view, dtype=np.int64)
+        inputs = self.rows.take(places).inputs
+        if self.view is not None:
+            inputs = self.view(inputs, keys, views)
+        batch = Batch(keys=keys, views=views, teacher_inputs=self.prepare(inputs))
+        outputs = self.source.answer(batch).outputs
+        return {name: self._checked(name, head, outputs.get(name), places) for name, head in self.heads.items()}
+
+    def _checked(self, name: str, head: Head, output: Any, places: Array) -> Array:
+        import torch
+
+        if not isinstance(output, torch.Tensor) or not output.dtype.is_floating_point:
+            got = f"{output.dtype} values" if isinstance(output, torch.Tensor) else type(output).__name__
+            raise ShapeMismatch(
+                f"expected the teacher's answers for head '{name}' to be a tensor of floating-point numbers, got {got}",
+                "give scores (logits, values), not decisions",
+            )
+        if tuple(output.shape) != (len(places), head.size):
+            raise ShapeMismatch(
+                f"expected the teacher's answers for head '{name}' to have shape [{len(places)}, {head.size}], "
+                f"got {list(output.shape)}",
+                "the first axis is the rows that were asked, the second the classes, labels or columns of the task",
+            )
+        natural = head.to_natural(output.detach().to("cpu", torch.float32).numpy())
+        values: Array = np.asarray(natural, dtype=np.float32)
+        if not np.isfinite(values).all():
+            bad = places[~np.isfinite(values).all(axis=1)]
+            raise LimbeckError(
+                f"expected finite answers of the teacher for head '{name}', got NaN or infinity for {len(bad)} of "
+                f"{len(places)} rows of a batch: {self._named(bad)}",
+                "look at these inputs and at the teacher's precision; nothing of this shard was written",
+            )
+        return values
+
+    def _named(self, places: Array) -> str:
+        what = "positions" if self.rows.ids is None else "ids"
+        shown = places[:_SHOWN] if self.rows.ids is None else self.rows.ids[places[:_SHOWN]]
+        return f"{what} {', '.join(str(entry) for entry in shown)}" + (", ..." if len(places) > _SHOWN else "")
+
+
+def _check_heads(source: TeacherSource, heads: Mapping[str, Head]) -> None:
+    if not heads:
+        raise ConfigError("expected at least one head to label, got none", "give the tasks of the data")
+    there = source.have().outputs
+    missing = [name for name in heads if name not in there]
+    if missing:
+        raise MissingSignal(
+            f"expected the teacher to answer {', '.join(repr(n) for n in heads)}, it has no {', '.join(missing)} "
+            f"(it answers {', '.join(there) or 'nothing'})",
+            "name the teacher's outputs as the tasks are named",
+        )
