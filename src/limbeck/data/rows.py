@@ -1,0 +1,145 @@
+"""The rows of one split: raw inputs, keys, targets in training space, and what the user said about each row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from limbeck.core.errors import ShapeMismatch
+
+KINDS = ("array", "table", "image")
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+Inputs: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """One split of the data; every field has one entry per row.
+
+    `inputs` are raw: an array [N, ...] of numbers ("array"), a DataFrame ("table"), or [N, H, W] / [N, H, W, C]
+    uint8 or float ("image"). `keys` [N, 2] uint64, column 0 the high word. `targets` in training space by task:
+    int64 [N] class ids, float32 [N, L] of 0/1, float32 [N, K] standardised; empty where there are no labels.
+    `label_mask` bool [N] by task. `ids` are the user's names of rows, aliases of keys.
+    Raises ShapeMismatch when the lengths differ.
+    """
+
+    kind: str
+    inputs: Inputs
+    keys: Array
+    targets: Mapping[str, Array] = field(default_factory=dict)
+    label_mask: Mapping[str, Array] = field(default_factory=dict)
+    weight: Array | None = None
+    groups: Array | None = None
+    ids: Array | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ShapeMismatch(f"expected rows of kind {', '.join(KINDS)}, got '{self.kind}'")
+        lengths = {"inputs": len(self.inputs), "keys": len(self.keys)}
+        lengths |= {f"targets of {name}": len(values) for name, values in self.targets.items()}
+        lengths |= {f"label mask of {name}": len(values) for name, values in self.label_mask.items()}
+        for name, extra in (("weight", self.weight), ("groups", self.groups), ("ids", self.ids)):
+            if extra is not None:
+                lengths[name] = len(extra)
+        if len(set(lengths.values())) > 1:
+            raise ShapeMismatch(
+                "expected one entry per row everywhere, got " + ", ".join(f"{v} {k}" for k, v in lengths.items())
+            )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any row has a label for any task."""
+        return any(bool(mask.any()) for mask in self.label_mask.values())
+
+    def take(self, index: Any) -> Rows:
+        """The rows at positions (or under a mask), in that order."""
+        index = np.asarray(index)
+        if index.dtype == bool:
+            index = np.flatnonzero(index)
+        elif not len(index):
+            index = index.astype(np.int64)
+        return Rows(
+            kind=self.kind,
+            inputs=take_inputs(self.inputs, index),
+            keys=self.keys[index],
+            targets={name: values[index] for name, values in self.targets.items()},
+            label_mask={name: mask[index] for name, mask in self.label_mask.items()},
+            weight=None if self.weight is None else self.weight[index],
+            groups=None if self.groups is None else self.groups[index],
+            ids=None if self.ids is None else self.ids[index],
+        )
+
+    def without_labels(self) -> Rows:
+        """The same rows, targets and masks left out."""
+        return Rows(self.kind, self.inputs, self.keys, weight=self.weight, groups=self.groups, ids=self.ids)
+
+    @staticmethod
+    def concat(parts: Sequence[Rows]) -> Rows:
+        """Rows one after the other; a part without labels gets mask False, one without weights gets ones.
+
+        Ids and groups stay only where every part has them. Raises ShapeMismatch when kinds or row shapes differ.
+        """
+        if not parts:
+            raise ShapeMismatch("expected at least one split to put together, got none")
+        kinds = {(part.kind, row_shape(part.inputs)) for part in parts}
+        if len(kinds) > 1:
+            got = " and ".join(f"{kind} {shape}" for kind, shape in sorted(kinds, key=str))
+            raise ShapeMismatch(f"expected splits of one kind and shape, got {got}")
+        names = list(dict.fromkeys(name for part in parts for name in part.targets))
+        weighted = any(part.weight is not None for part in parts)
+        return Rows(
+            kind=parts[0].kind,
+            inputs=_join_inputs([part.inputs for part in parts]),
+            keys=np.concatenate([part.keys for part in parts]),
+            targets={name: np.concatenate([_targets(part, name, parts) for part in parts]) for name in names},
+            label_mask={name: np.concatenate([_mask(part, name) for part in parts]) for name in names},
+            weight=np.concatenate([_weight(part) for part in parts]) if weighted else None,
+            groups=_all_or_none([part.groups for part in parts]),
+            ids=_all_or_none([part.ids for part in parts]),
+        )
+
+
+def take_inputs(inputs: Inputs, index: Array) -> Inputs:
+    """Inputs at positions [M]; a table comes back with a fresh index."""
+    if isinstance(inputs, pd.DataFrame):
+        return inputs.take(index).reset_index(drop=True)
+    return inputs[index]
+
+
+def row_shape(inputs: Inputs) -> tuple[Any, ...]:
+    """What one row is: the shape without N, or the column names of a table."""
+    return tuple(inputs.columns) if isinstance(inputs, pd.DataFrame) else tuple(inputs.shape[1:])
+
+
+def _join_inputs(parts: Sequence[Inputs]) -> Inputs:
+    if isinstance(parts[0], pd.DataFrame):
+        return pd.concat(parts, ignore_index=True)  # type: ignore[arg-type]
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _targets(part: Rows, name: str, parts: Sequence[Rows]) -> Array:
+    if name in part.targets:
+        return part.targets[name]
+    like = next(other.targets[name] for other in parts if name in other.targets)
+    return np.zeros((len(part), *like.shape[1:]), dtype=like.dtype)
+
+
+def _mask(part: Rows, name: str) -> Array:
+    return part.label_mask.get(name, np.full(len(part), name in part.targets))
+
+
+def _weight(part: Rows) -> Array:
+    return np.ones(len(part), dtype=np.float32) if part.weight is None else part.weight
+
+
+def _all_or_none(parts: Sequence[Array | None]) -> Array | None:
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if len(there) == len(parts) else None
