@@ -109,7 +109,8 @@ def _recall(task: Outcome, answers: Array, y: Array, weights: Array | None) -> A
         return recalls(guess, y, len(task.names), weights)[0]
     w = (np.ones(len(y)) if weights is None else weights)[:, None]
     support = (w * y).sum(axis=0)
-    return np.divide((w * guess * y).sum(axis=0), support, out=np.full(len(support), np.nan), where=support > 0)
+    nothing = np.full(len(support), np.nan)
+    return np.asarray(np.divide((w * guess * y).sum(axis=0), support, out=nothing, where=support > 0))
 
 
 def two_by_two(task: Outcome, y: Array, teacher: Array, student: Array) -> dict[str, float] | None:

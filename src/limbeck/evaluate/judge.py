@@ -76,17 +76,14 @@ def judge(
 
 
 def _guess(labels: Labels, found: Mapping[str, Answers]) -> str:
-    if labels.values.ndim == 2 and labels.values.shape[1] > 1:
+    if labels.width > 1:
         return MULTILABEL if labels.binary else REGRESSION
-    if labels.values.dtype.kind != "f" or any(a.columns for a in found.values() if len(a.columns) > 1):
+    if any(a.width > 1 for a in found.values()) or labels.values.dtype.kind not in "iuf":
         return CLASSIFICATION
-    values = labels.values[labels.mask]
-    wide = any(a.width > 1 for a in found.values())
-    return (
-        CLASSIFICATION
-        if wide or bool((values == values.astype(np.int64)).all() and len(set(values)) <= 2)
-        else REGRESSION
-    )
+    # one number a row on both sides: fractions anywhere mean that these are quantities
+    numbers = [labels.values[labels.mask], *(block for a in found.values() for block in a.blocks)]
+    fractions = any(n.dtype.kind == "f" and not (np.nan_to_num(n) % 1 == 0).all() for n in numbers)
+    return REGRESSION if fractions else CLASSIFICATION
 
 
 def _names(
