@@ -1,0 +1,167 @@
+"""Where a teacher's answers come from: a model that runs (`Live`) or a transfer set (`Stored`).
+
+Every source answers in training space: logits, and standardised values for regression.
+`Ensemble` and `PredictionTable` stand in files of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limbeck.core.errors import ConfigError, MissingSignal, StoreMismatch
+from limbeck.signals import Batch, Needs, Signals
+from limbeck.transfer.ensemble import Ensemble as Ensemble
+from limbeck.transfer.manifest import Head
+from limbeck.transfer.store import Store
+from limbeck.transfer.table import PredictionTable as PredictionTable
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Stored:
+    """Answers from a transfer set. With `tasks` names are checked and regression is standardised as they say.
+
+    Raises StoreMismatch where a head is missing, or its kind, classes or their order differ.
+    """
+
+    def __init__(self, store: Store | Path | str, tasks: Mapping[str, Head] | None = None) -> None:
+        self.store = store if isinstance(store, Store) else Store(store)
+        self._names = tuple(self.store.outputs) if tasks is None else tuple(tasks)
+        self._converted: dict[str, Head] = {}
+        for name, head in (tasks or {}).items():
+            self._check(name, head)
+            if head.kind == "regression":
+                self._converted[name] = head
+
+    def have(self) -> Needs:
+        """The heads and the forms in which they are stored."""
+        forms = tuple(dict.fromkeys(self.store.outputs[name].codec.form for name in self._names))
+        return Needs(outputs=self._names, forms=forms)
+
+    def answer(self, batch: Batch) -> Signals:
+        """Look the rows of a batch up; raises StoreMismatch for a row or view that was never labelled."""
+        outputs = self.store.gather(self.store.rows_of(batch.keys, batch.views), self._names)
+        for name, head in self._converted.items():
+            outputs[name] = head.to_training(outputs[name])
+        return Signals(outputs)
+
+    def _check(self, name: str, head: Head) -> None:
+        if name not in self.store.outputs:
+            raise StoreMismatch(
+                f"expected answers for head '{name}' in the transfer set at {self.store.path}, it holds "
+                f"{', '.join(self.store.outputs)}",
+                "label into a new folder with these tasks",
+            )
+        there, names = self.store.outputs[name], tuple(str(entry) for entry in head.names)
+        if (there.kind, there.width, there.names) != (head.kind, head.size, names):
+            raise StoreMismatch(
+                f"expected {head.kind} answers for '{name}' over {_list(names)}, the transfer set at "
+                f"{self.store.path} holds {there.kind} answers over {_list(there.names)}",
+                "label again with these tasks into a new folder; the order of classes counts",
+            )
+
+
+class Live:
+    """A torch module or a callable that answers while the student trains.
+
+    `model` takes what `Batch.teacher_inputs` holds. A module runs in evaluation mode and without gradients; with
+    `input_grad` gradients reach its inputs, never its weights. `units` says what it gives for regression: "natural"
+    (most teachers) or "training" (a model that was trained on standardised targets). `output` is what it gives for
+    classes and labels: "logits", "probabilities" or "auto". `taps` and `attention` are captured in the same forward.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | Callable[[Any], Any],
+        heads: Mapping[str, Head],
+        *,
+        taps: Sequence[str] = (),
+        attention: Sequence[str] = (),
+        output: str = "auto",
+        units: str = "natural",
+        input_grad: bool = False,
+    ) -> None:
+        from torch import nn
+
+        if units not in ("natural", "training"):
+            raise ConfigError(
+                f"expected the units of a teacher to be natural or training, got '{units}'",
+                "natural: the units of the targets; training: standardised",
+            )
+        self.model = model
+        self.heads = heads
+        self.taps = tuple(taps)
+        self.attention = tuple(attention)
+        self.output = output
+        self.input_grad = input_grad
+        self._module = model if isinstance(model, nn.Module) else None
+        self._converted = [name for name, head in heads.items() if head.kind == "regression" and units == "natural"]
+        if self._module is None and (self.taps or self.attention or input_grad):
+            raise MissingSignal(
+                f"expected a torch module for taps, attention or input gradients, got {type(model).__name__}",
+                "wrap the teacher in a torch.nn.Module, or use a loss that reads outputs only",
+            )
+
+    def have(self) -> Needs:
+        """Dense outputs, the taps asked for, and what only a running model can give."""
+        return Needs(
+            outputs=tuple(self.heads),
+            taps=self.taps,
+            attention=self.attention,
+            on_policy=self._module is not None,
+            teacher_input_grad=self.input_grad,
+        )
+
+    def answer(self, batch: Batch) -> Signals:
+        """Run the teacher on the batch."""
+        import torch
+
+        with torch.set_grad_enabled(self.input_grad), _frozen(self._module if self.input_grad else None):
+            return self._run(batch.teacher_inputs)
+
+    def _run(self, inputs: Any) -> Signals:
+        from limbeck.models.outputs import to_outputs
+        from limbeck.models.taps import run
+
+        if self._module is None:
+            raw, taps, attention = self.model(inputs), {}, {}
+        else:
+            if any(part.training for part in self._module.modules()):
+                self._module.eval()
+            captured = run(self._module, _on_device_of(self._module, inputs), self.taps, self.attention)
+            raw, taps, attention = captured.raw, captured.taps, captured.attention
+        outputs: dict[str, Any] = dict(to_outputs(raw, tuple(self.heads)))
+        for name in self._converted:
+            outputs[name] = self.heads[name].to_training(outputs[name])
+        return Signals(outputs, taps, attention)
+
+
+def _on_device_of(module: nn.Module, inputs: Any) -> Any:
+    import torch
+
+    first = next(module.parameters(), None)
+    if first is not None and isinstance(inputs, torch.Tensor) and inputs.device != first.device:
+        return inputs.to(first.device)
+    return inputs
+
+
+@contextmanager
+def _frozen(module: nn.Module | None) -> Iterator[None]:
+    """Keep gradients away from the weights of a module that is differentiated with respect to its input."""
+    weights: list[Tensor] = [] if module is None else [p for p in module.parameters() if p.requires_grad]
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:8])
+    return f"[{shown}{', ...' if len(names) > 8 else ''}] ({len(names)})"

@@ -1,0 +1,233 @@
+"""A table of predictions as a teacher: what anybody's model said about rows, with row ids or keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from limbeck.core.errors import ConfigError, StoreMismatch
+from limbeck.core.files import checksum
+from limbeck.signals import Batch, Needs, Signals
+from limbeck.transfer.codecs import Array
+from limbeck.transfer.index import KeyIndex, hex_key
+from limbeck.transfer.manifest import Head
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from limbeck.data.rows import Rows
+
+CONTENTS = ("auto", "probabilities", "logits")
+_SHOWN = 5
+_SUM_WITHIN = 1e-2  # rounding to two digits of a few classes
+_LEAST = 1e-8  # probability that stands for 0
+
+
+class PredictionTable:
+    """Answers from a table with one row per example.
+
+    The rows are found by `id_column` (the user's row ids, which `rows` maps to keys) or, where the table has a column
+    `key`, by row key in 32 hexadecimal digits. The answers of a head are one column per class, label or target, named
+    as the task names them (or "head.name", needed where there are several heads), in any order; or one column named
+    like the head that holds lists in the task's order. `content` says what classes and labels hold: "probabilities",
+    "logits", or "auto" (probabilities where every number lies in [0, 1]).
+    Regression is in natural units.
+
+    Raises ConfigError for duplicated ids, unknown or missing columns, numbers that are not finite or no probabilities;
+    StoreMismatch for rows without a prediction.
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame | Path | str,
+        rows: Rows | Sequence[Rows],
+        heads: Mapping[str, Head],
+        *,
+        id_column: str = "id",
+        content: str = "auto",
+    ) -> None:
+        import torch
+
+        if content not in CONTENTS:
+            raise ConfigError(
+                f"expected the content of a prediction table to be one of {', '.join(CONTENTS)}, got '{content}'",
+                "say whether the numbers are probabilities or logits",
+            )
+        frame = _read(table) if isinstance(table, Path | str) else table
+        parts = list(rows) if isinstance(rows, Sequence) else [rows]
+        keys, places = _places(frame, parts, id_column)
+        self.heads = heads
+        self.index = KeyIndex.build(keys)
+        others = {id_column, "key"}
+        self._answers = {}
+        for name, head in heads.items():
+            values = _values(frame, name, head, others, list(heads))[places]
+            self._answers[name] = torch.from_numpy(_to_training(values, name, head, content, frame, places, id_column))
+
+    def have(self) -> Needs:
+        """Dense outputs for all heads."""
+        return Needs(outputs=tuple(self.heads))
+
+    @property
+    def fingerprint(self) -> str:
+        """Checksum of keys and answers, whatever the order of rows and columns in the table."""
+        parts = [self.index.high.tobytes(), self.index.low.tobytes()]
+        for name in sorted(self._answers):
+            parts += [name.encode(), self._answers[name].numpy()[self.index.place].tobytes()]
+        return checksum(b"\0".join(parts))
+
+    def answer(self, batch: Batch) -> Signals:
+        """Look a batch up; raises StoreMismatch for keys that the table was not built with."""
+        import torch
+
+        at = self.index.find(batch.keys)
+        if (at < 0).any():
+            first = int(np.flatnonzero(at < 0)[0])
+            raise StoreMismatch(
+                f"expected predictions for all {len(at)} rows of a batch, {int((at < 0).sum())} have none, the first "
+                f"with key {hex_key(batch.keys[first])}",
+                "build the table of predictions with all the rows that are to be answered",
+            )
+        places = torch.from_numpy(at)
+        return Signals({name: values.index_select(0, places) for name, values in self._answers.items()})
+
+
+def _read(path: Path | str) -> pd.DataFrame:
+    import pandas as pd
+
+    path = Path(path)
+    readers: dict[str, Any] = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".jsonl": _read_lines}
+    if path.suffix not in readers or not path.is_file():
+        raise ConfigError(
+            f"expected a table of predictions as a file {', '.join(readers)}, got {path}"
+            + ("" if path.is_file() else ", which is not there"),
+            "write the predictions as one of these, one row per example",
+        )
+    frame: pd.DataFrame = readers[path.suffix](path)
+    return frame
+
+
+def _read_lines(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.read_json(path, lines=True)
+
+
+def _places(frame: pd.DataFrame, parts: Sequence[Rows], id_column: str) -> tuple[Array, Array]:
+    """Keys [N, 2] of all rows, and for each the position of its prediction in the table."""
+    keys = np.concatenate([part.keys for part in parts])
+    if id_column in frame.columns:
+        if any(part.ids is None for part in parts):
+            raise ConfigError(
+                f"expected row ids in the data, to match them with the column '{id_column}' of the predictions",
+                "give Data(ids=...), or a column `key` with row keys",
+            )
+        wanted = np.concatenate([np.asarray(part.ids, dtype=object) for part in parts])
+        given = frame[id_column].to_numpy(dtype=object)
+    elif "key" in frame.columns:
+        wanted = np.array([hex_key(key) for key in keys], dtype=object)
+        given, id_column = frame["key"].to_numpy(dtype=object), "key"
+    else:
+        raise ConfigError(
+            f"expected a column '{id_column}' or 'key' in the predictions, got {_some(list(frame.columns))}",
+            "predictions are matched by row id, never by position",
+        )
+    return keys, _match(wanted, given, id_column)
+
+
+def _match(wanted: Array, given: Array, column: str) -> Array:
+    import pandas as pd
+
+    if len({type(value) for value in (*wanted[:1], *given[:1])}) > 1:  # "7" in a CSV file, 7 in the data
+        wanted, given = wanted.astype(str), given.astype(str)
+    ids = pd.Index(given)
+    if not ids.is_unique:
+        repeated = list(dict.fromkeys(ids[ids.duplicated()]))
+        raise ConfigError(
+            f"expected every id once in the column '{column}' of the predictions, {len(repeated)} stand there more "
+            f"than once: {_some(repeated)}",
+            "keep one prediction per row",
+        )
+    places = ids.get_indexer(pd.Index(wanted))
+    if (places < 0).any():
+        missing = list(dict.fromkeys(wanted[places < 0]))
+        raise StoreMismatch(
+            f"expected predictions for all {len(wanted)} rows, {len(missing)} have none: {_some(missing)}",
+            f"add them to the table, or check that its column '{column}' holds the ids of the data",
+        )
+    return np.asarray(places, dtype=np.int64)
+
+
+def _values(frame: pd.DataFrame, name: str, head: Head, others: set[str], heads: list[str]) -> Array:
+    """Answers float64 [N, width] of one head, its columns in the task's order."""
+    if name in frame.columns and frame[name].dtype == object:
+        return _lists(frame[name], name, head)
+    names = [str(entry) for entry in head.names]
+    prefix = f"{name}."
+    dotted = {str(c)[len(prefix) :]: c for c in frame.columns if str(c).startswith(prefix)}
+    plain = {} if len(heads) > 1 else {str(c): c for c in frame.columns if str(c) not in others}
+    found = dotted or plain
+    missing = [entry for entry in names if entry not in found]
+    unknown = [entry for entry in found if entry not in names]
+    if missing or unknown:
+        what = [f"{len(missing)} missing: {_some(missing)}"] if missing else []
+        what += [f"{len(unknown)} unknown: {_some(unknown)}"] if unknown else []
+        raise ConfigError(
+            f"expected one column of predictions per name of head '{name}' ({_some(names)}), got {'; '.join(what)}",
+            "rename or drop columns"
+            + (f'; with several heads columns are named "{name}.{names[0]}"' if len(heads) > 1 else ""),
+        )
+    try:
+        return frame[[found[entry] for entry in names]].to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"expected numbers as predictions of head '{name}', got {error}", "write numbers") from None
+
+
+def _lists(column: pd.Series[Any], name: str, head: Head) -> Array:
+    widths = {len(entry) if isinstance(entry, list | tuple | np.ndarray) else 0 for entry in column}
+    if widths - {head.size}:
+        raise ConfigError(
+            f"expected lists of {head.size} numbers in the column '{name}', got lengths {_some(sorted(widths))}",
+            "one number per class, label or target, in the task's order",
+        )
+    return np.array([np.asarray(entry, dtype=np.float64) for entry in column]).reshape(len(column), head.size)
+
+
+def _to_training(
+    values: Array, name: str, head: Head, content: str, frame: pd.DataFrame, places: Array, id_column: str
+) -> Array:
+    """Answers float32 [N, width] in training space."""
+    labels = frame[id_column if id_column in frame.columns else "key"].to_numpy()[places]
+    _refuse(
+        np.asarray(~np.isfinite(values).all(axis=1)),
+        labels,
+        f"finite predictions for head '{name}'",
+        "fill or drop them",
+    )
+    if head.kind == "regression":
+        converted: Array = np.asarray(head.to_training(values.astype(np.float32)), dtype=np.float32)
+        return converted
+    outside = np.asarray(((values < 0) | (values > 1)).any(axis=1))
+    if content == "logits" or (content == "auto" and outside.any()):
+        return np.asarray(values, dtype=np.float32)
+    todo = 'say content="logits" if they are logits; probabilities need a column for every class'
+    _refuse(outside, labels, f"probabilities between 0 and 1 for head '{name}'", todo)
+    if head.kind == "classification":
+        sums = values.sum(axis=1)
+        off = np.asarray(np.abs(sums - 1) > _SUM_WITHIN)
+        _refuse(off, labels, f"probabilities of head '{name}' that sum to 1", todo)
+        return np.asarray(np.log(np.maximum(values / sums[:, None], _LEAST)), dtype=np.float32)
+    clipped = np.clip(values, _LEAST, 1 - _LEAST)
+    return np.asarray(np.log(clipped) - np.log1p(-clipped), dtype=np.float32)
+
+
+def _refuse(bad: Array, labels: Array, what: str, todo: str) -> None:
+    if bad.any():
+        raise ConfigError(f"expected {what}, {int(bad.sum())} rows have others: ids {_some(list(labels[bad]))}", todo)
+
+
+def _some(entries: Sequence[Any]) -> str:
+    return ", ".join(str(entry) for entry in entries[:_SHOWN]) + (", ..." if len(entries) > _SHOWN else "")
