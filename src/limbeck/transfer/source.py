@@ -87,6 +87,8 @@ class Live:
     ) -> None:
         from torch import nn
 
+        from limbeck.models.outputs import check_output_kind
+
         if units not in ("natural", "training"):
             raise ConfigError(
                 f"expected the units of a teacher to be natural or training, got '{units}'",
@@ -96,8 +98,9 @@ class Live:
         self.heads = heads
         self.taps = tuple(taps)
         self.attention = tuple(attention)
-        self.output = output
+        self.output = check_output_kind(output)
         self.input_grad = input_grad
+        self._probabilities: dict[str, bool] = {}
         self._module = model if isinstance(model, nn.Module) else None
         self._converted = [name for name, head in heads.items() if head.kind == "regression" and units == "natural"]
         if self._module is None and (self.taps or self.attention or input_grad):
@@ -124,20 +127,45 @@ class Live:
             return self._run(batch.teacher_inputs)
 
     def _run(self, inputs: Any) -> Signals:
-        from limbeck.models.outputs import to_outputs
-        from limbeck.models.taps import run
+        from limbeck.models.outputs import check_width, to_logits, to_outputs
+        from limbeck.models.taps import Captured, run
 
         if self._module is None:
-            raw, taps, attention = self.model(inputs), {}, {}
+            captured = Captured(_as_tensors(self.model(inputs)), {}, {})
         else:
             if any(part.training for part in self._module.modules()):
                 self._module.eval()
             captured = run(self._module, _on_device_of(self._module, inputs), self.taps, self.attention)
-            raw, taps, attention = captured.raw, captured.taps, captured.attention
-        outputs: dict[str, Any] = dict(to_outputs(raw, tuple(self.heads)))
-        for name in self._converted:
-            outputs[name] = self.heads[name].to_training(outputs[name])
-        return Signals(outputs, taps, attention)
+        outputs: dict[str, Any] = dict(to_outputs(captured.raw, tuple(self.heads)))
+        for name, head in self.heads.items():
+            check_width(outputs[name], head.size, name, "the teacher")
+            if self._gives_probabilities(name, outputs[name]):
+                outputs[name] = to_logits(outputs[name], head.kind)
+            if name in self._converted:
+                outputs[name] = head.to_training(outputs[name])
+        return Signals(outputs, captured.taps, captured.attention)
+
+    def _gives_probabilities(self, name: str, answers: Tensor) -> bool:
+        """Whether a head answers in probabilities; with "auto" its first batch decides for all."""
+        from limbeck.models.outputs import AUTO, PROBABILITIES, looks_like_probabilities
+
+        if self.output != AUTO:
+            return self.output == PROBABILITIES
+        if name not in self._probabilities:
+            self._probabilities[name] = looks_like_probabilities(answers, self.heads[name].kind)
+        return self._probabilities[name]
+
+
+def _as_tensors(raw: Any) -> Any:
+    """Arrays that a callable returned, as float tensors."""
+    import numpy as np
+    import torch
+
+    if isinstance(raw, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(raw, dtype=np.float32))
+    if isinstance(raw, Mapping):
+        return {name: _as_tensors(value) for name, value in raw.items()}
+    return raw
 
 
 def _on_device_of(module: nn.Module, inputs: Any) -> Any:
