@@ -1,1 +1,1 @@
-"""models"""
+"""Anything that answers a batch: outputs, taps, adapters, the small zoo, students."""

@@ -1,1 +1,1 @@
-"""train"""
+"""The one training loop, its plan, steps, feed and checkpoints."""

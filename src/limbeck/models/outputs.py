@@ -1,0 +1,216 @@
+"""From what a model returns to named task outputs, and from probabilities to logits and back.
+
+Losses work on logits. A final softmax or sigmoid is taken off for training (`strip_softmax`) and put back when the
+model is saved; where it cannot be taken off (a softmax inside `forward`), the logarithm of the probabilities stands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.core.errors import ConfigError, MissingSignal, ShapeMismatch
+from limbeck.core.kinds import suggest
+
+LOGITS, PROBABILITIES, AUTO = "logits", "probabilities", "auto"
+OUTPUT_KINDS = (LOGITS, PROBABILITIES, AUTO)
+_SMALLEST = 1e-7  # probabilities below it count as it: its logarithm, -16, is as sure as float32 answers get
+_ACTIVATIONS: dict[type[nn.Module], str] = {
+    nn.Softmax: "softmax",
+    nn.LogSoftmax: "log_softmax",
+    nn.Sigmoid: "sigmoid",
+    nn.LogSigmoid: "log_sigmoid",
+}
+
+
+def to_outputs(raw: Any, heads: Sequence[str]) -> dict[str, Tensor]:
+    """Name the outputs [B, C] in what a model returned: a tensor, a tuple, a mapping or an object with `logits`.
+
+    One dimension [B] becomes [B, 1]. Raises MissingSignal where an output is not there.
+    """
+    if isinstance(raw, Tensor):
+        if len(heads) == 1:
+            return {heads[0]: _two_dimensional(raw)}
+        raise MissingSignal(
+            f"expected {len(heads)} outputs ({', '.join(heads)}), the model returns one tensor",
+            f"return a dict from forward: {{{', '.join(repr(head) + ': ...' for head in heads)}}}",
+        )
+    if isinstance(raw, Mapping):
+        return {head: _two_dimensional(_entry(raw, head, heads)) for head in heads}
+    if isinstance(raw, tuple | list):
+        return _from_tuple(raw, heads)
+    logits = getattr(raw, "logits", None)
+    if isinstance(logits, Tensor | Mapping):
+        return to_outputs(logits, heads)
+    raise MissingSignal(
+        f"expected a model to return a tensor, a tuple, a mapping or an object with logits, got {type(raw).__name__}",
+        "wrap the model in a module that returns its logits",
+    )
+
+
+def _entry(raw: Mapping[str, Any], head: str, heads: Sequence[str]) -> Tensor:
+    value = raw.get(head)
+    if value is None and len(heads) == 1:
+        value = raw.get("logits")
+        if value is None and len(raw) == 1:
+            value = next(iter(raw.values()))
+    if isinstance(value, Tensor):
+        return value
+    near = suggest(head, list(raw))
+    raise MissingSignal(
+        f"expected an output named '{head}', the model returns {', '.join(str(name) for name in raw) or 'nothing'}",
+        near or f"name the entries of the returned mapping after the tasks: {', '.join(heads)}",
+    )
+
+
+def _from_tuple(raw: Sequence[Any], heads: Sequence[str]) -> dict[str, Tensor]:
+    if len(heads) == 1 and raw and isinstance(raw[0], Tensor):
+        return {heads[0]: _two_dimensional(raw[0])}
+    if len(raw) == len(heads) and all(isinstance(value, Tensor) for value in raw):
+        return {head: _two_dimensional(value) for head, value in zip(heads, raw, strict=True)}
+    raise MissingSignal(
+        f"expected {len(heads)} outputs ({', '.join(heads)}), the model returns a tuple of {len(raw)}",
+        "return a mapping from forward, with an entry for each task",
+    )
+
+
+def _two_dimensional(tensor: Tensor) -> Tensor:
+    return tensor[:, None] if tensor.dim() == 1 else tensor
+
+
+def check_width(output: Tensor, size: int, head: str, who: str) -> None:
+    """Refuse an output whose last dimension is not the task's; raises ShapeMismatch with both numbers."""
+    width = int(output.shape[-1]) if output.dim() else 0
+    if width != size:
+        raise ShapeMismatch(
+            f"expected {who} to give {size} numbers a row for '{head}', it gives {width}",
+            f"make its last layer {size} wide, or check that the task has the classes that you mean",
+        )
+
+
+def to_logits(probabilities: Tensor, kind: str) -> Tensor:
+    """Logits of probabilities: log p for classes, log p / (1 - p) for labels; regression stays as it is."""
+    if kind == "regression":
+        return probabilities
+    p = probabilities.float() if not probabilities.is_floating_point() else probabilities
+    p = p.clamp(_SMALLEST, 1.0)
+    if kind == "multilabel":
+        p = p.clamp(max=1.0 - _SMALLEST)
+        return p.log() - (1.0 - p).log()
+    return p.log()
+
+
+def looks_like_probabilities(output: Tensor, kind: str) -> bool:
+    """Whether outputs [B, C] on a probe batch are probabilities: in [0, 1], and for classes summing to one."""
+    if kind == "regression" or output.numel() == 0:
+        return False
+    values = output.detach().float()
+    if not bool(((values >= -1e-6) & (values <= 1 + 1e-6)).all()):
+        return False
+    if kind == "multilabel":
+        return True
+    return bool(((values.sum(-1) - 1).abs() < 1e-3).all())
+
+
+@dataclass(frozen=True)
+class Stripped:
+    """A final activation that was taken off: where it stood and what it is."""
+
+    path: str
+    activation: str
+    module: nn.Module
+
+    def put_back(self, model: nn.Module) -> nn.Module:
+        """Put the activation back in its place."""
+        replace_module(model, self.path, self.module)
+        return model
+
+
+def strip_softmax(model: nn.Module, probe: Any = None) -> tuple[nn.Module, Stripped | None]:
+    """Take a final softmax or sigmoid module off, in place; gives the model and what puts it back (None: nothing).
+
+    With a probe batch any module is tried and kept off only where the activation of the new output is the old one;
+    without it only the tail of an nn.Sequential is known to be final.
+    """
+    if probe is None:
+        found = _tail(model, "")
+        return model, _take(model, *found) if found else None
+    candidates = [(path, m) for path, m in model.named_modules() if path and type(m) in _ACTIVATIONS]
+    for path, module in reversed(candidates):
+        before = _first(model, probe)
+        stripped = _take(model, path, module)
+        after = _first(model, probe)
+        if after.shape == before.shape and torch.allclose(module(after), before, atol=1e-5):
+            return model, stripped
+        stripped.put_back(model)
+    return model, None
+
+
+def _take(model: nn.Module, path: str, module: nn.Module) -> Stripped:
+    replace_module(model, path, nn.Identity())
+    return Stripped(path, _ACTIVATIONS[type(module)], module)
+
+
+def _tail(module: nn.Module, prefix: str) -> tuple[str, nn.Module] | None:
+    if not isinstance(module, nn.Sequential) or len(module) == 0:
+        return None
+    name, last = list(module.named_children())[-1]
+    path = f"{prefix}{name}"
+    return (path, last) if type(last) in _ACTIVATIONS else _tail(last, f"{path}.")
+
+
+def replace_module(model: nn.Module, path: str, module: nn.Module) -> None:
+    """Put another module at a path ("head.2")."""
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent) if parent else model, name, module)
+
+
+def _first(model: nn.Module, probe: Any) -> Tensor:
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return next(_tensors(model(probe)))
+    finally:
+        model.train(was_training)
+
+
+def _tensors(raw: Any) -> Iterator[Tensor]:
+    if isinstance(raw, Tensor):
+        yield raw
+    elif isinstance(raw, Mapping):
+        for value in raw.values():
+            yield from _tensors(value)
+    elif isinstance(raw, tuple | list):
+        for value in raw:
+            yield from _tensors(value)
+    elif isinstance(getattr(raw, "logits", None), Tensor):
+        yield raw.logits
+
+
+class AsLogits(nn.Module):
+    """A model that answers in probabilities, made to answer in logits; `kinds` maps a head to its kind of task."""
+
+    def __init__(self, inner: nn.Module, kinds: Mapping[str, str]) -> None:
+        super().__init__()
+        self.inner = inner
+        self.kinds = dict(kinds)
+
+    def forward(self, inputs: Any) -> dict[str, Tensor]:
+        """Give the logits of each head [B, C]."""
+        outputs = to_outputs(self.inner(inputs), list(self.kinds))
+        return {head: to_logits(output, self.kinds[head]) for head, output in outputs.items()}
+
+
+def check_output_kind(output: str) -> str:
+    """Refuse a kind of output that is not known; raises ConfigError."""
+    if output not in OUTPUT_KINDS:
+        raise ConfigError(
+            f"expected output to be one of {', '.join(OUTPUT_KINDS)}, got '{output}'",
+            suggest(output, OUTPUT_KINDS) or "leave it at auto",
+        )
+    return output

@@ -1,0 +1,283 @@
+"""A student as a recipe knows it: a name, a factory or an instance; what it is built of, saved and loaded as.
+
+A name ("mlp(hidden=[64])", "package.module:factory") or a factory is initialised per seed. An instance is copied,
+and its weights count as pretrained.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.core.catalog import load_path
+from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
+from limbeck.core.files import checksum, read_json, write_bytes, write_json
+from limbeck.core.runtime import derive_seed, device_of, seeded
+from limbeck.models import zoo
+from limbeck.models.fingerprint import object_hash, state_hash
+from limbeck.models.outputs import (
+    AUTO,
+    LOGITS,
+    PROBABILITIES,
+    AsLogits,
+    check_output_kind,
+    check_width,
+    looks_like_probabilities,
+    replace_module,
+    strip_softmax,
+    to_outputs,
+)
+from limbeck.models.predict import answering
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WRAPPED = "wrapped"
+_FORMAT = 1
+_PROBE_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Student:
+    """How to make a student: `kind` is "name", "factory" or "instance"."""
+
+    kind: str
+    make: Callable[[], nn.Module]
+    label: str
+    in_shape: tuple[int, ...]
+    out_sizes: Mapping[str, int]
+    kinds: Mapping[str, str]
+    output: str = AUTO
+    instance: nn.Module | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        what: Any,
+        in_shape: tuple[int, ...],
+        out_sizes: Mapping[str, int],
+        *,
+        kinds: Mapping[str, str] | None = None,
+        output: str = AUTO,
+    ) -> Student:
+        """Take a zoo text, an import path, a factory or a module; raises ConfigError for anything else.
+
+        A factory is called with in_shape and out_sizes where it names them. `output` says whether the network gives
+        logits or probabilities; auto looks. `kinds` maps heads to kinds of task (classification where not given).
+        """
+        check_output_kind(output)
+        in_shape = tuple(int(size) for size in in_shape)
+        kinds = {head: (kinds or {}).get(head, "classification") for head in out_sizes}
+        if isinstance(what, Student):
+            return what
+        if isinstance(what, nn.Module):
+            name = f"{type(what).__module__}:{type(what).__qualname__}"
+            return cls("instance", lambda: copy.deepcopy(what), name, in_shape, out_sizes, kinds, output, what)
+        if isinstance(what, str) and (":" not in what or zoo.is_zoo_name(what)):
+            text = zoo.canonical(what)
+            return cls("name", lambda: zoo.build(text, in_shape, out_sizes), text, in_shape, out_sizes, kinds, LOGITS)
+        factory = load_path(what) if isinstance(what, str) else what
+        if callable(factory):
+            name = f"{getattr(what, '__module__', '?')}:{getattr(what, '__qualname__', type(what).__qualname__)}"
+            label = what if isinstance(what, str) else name
+            return cls("factory", _caller(factory, in_shape, out_sizes), label, in_shape, out_sizes, kinds, output)
+        raise ConfigError(
+            f"expected a student as a name, a function that makes a module, or a module, got {type(what).__name__}",
+            "for example student='mlp(hidden=[64, 32])', or a torch.nn.Module",
+        )
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the weights come with it: true for an instance."""
+        return self.kind == "instance"
+
+    def build(self, seed: int) -> nn.Module:
+        """A fresh module for a seed (an instance: its copy, the same for every seed), checked against the task.
+
+        Raises ConfigError where a factory returns no module, ShapeMismatch where inputs or outputs do not fit.
+        """
+        module = self._raw(seed)
+        check_fit(module, self.in_shape, self.out_sizes, f"the student {self.label}")
+        if self.bridge == WRAPPED:
+            return AsLogits(module, self.kinds)
+        if self.bridge:
+            replace_module(module, self.bridge, nn.Identity())
+        return module
+
+    @cached_property
+    def bridge(self) -> str:
+        """How the network's probabilities become logits: "" (it gives logits), a path (a final activation that is
+        taken off for training) or "wrapped" (the logarithm of what it returns).
+        """
+        if self.output == LOGITS or "regression" in self.kinds.values():
+            return ""  # a sigmoid at the end of a regression bounds its values: it is part of the model
+        module = self._raw(0)
+        with seeded(derive_seed("probe", 0)):
+            probe = torch.rand((_PROBE_ROWS, *self.in_shape), device=device_of(module))
+        module, stripped = strip_softmax(module, probe)
+        if stripped is not None:
+            return stripped.path
+        with answering(module):
+            outputs = to_outputs(module(probe), list(self.out_sizes))
+        sums = [looks_like_probabilities(output, "classification") for output in outputs.values()]
+        return WRAPPED if self.output == PROBABILITIES or all(sums) else ""
+
+    def finish(self, module: nn.Module) -> nn.Module:
+        """The module as the user wrote it, in place: with its own final activation again."""
+        if isinstance(module, AsLogits):
+            return module.inner
+        if self.bridge:
+            replace_module(module, self.bridge, self._raw(0).get_submodule(self.bridge))
+        return module
+
+    def _raw(self, seed: int) -> nn.Module:
+        with seeded(derive_seed("init", seed)):
+            module = self.make()
+        if not isinstance(module, nn.Module):
+            raise ConfigError(
+                f"expected the student factory {self.label} to return a torch.nn.Module, got {type(module).__name__}",
+                "return the module itself, not a class or a tuple",
+            )
+        return module
+
+    def describe(self) -> dict[str, Any]:
+        """What resolved.yaml says about the student."""
+        module = self.instance if self.instance is not None else self.build(0)
+        return {
+            "kind": self.kind,
+            "name": self.label,
+            "parameters": count_parameters(module),
+            "pretrained": self.pretrained,
+            "probabilities": self.bridge,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what it is: the text of a name, the weights that a factory or an instance gives."""
+        parts: list[Any] = [self.kind, self.label, list(self.in_shape), dict(self.out_sizes)]
+        if self.kind != "name":
+            module = self.instance if self.instance is not None else self.build(0)
+            parts += [repr(module), state_hash(module)]
+        return object_hash(parts)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of parameters, shared ones once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def check_fit(module: nn.Module, in_shape: tuple[int, ...], out_sizes: Mapping[str, int], who: str) -> None:
+    """Run two rows of zeros through a module and refuse it where its widths are not those of the tasks."""
+    parameter = next(module.parameters(), None)
+    probe = torch.zeros((2, *in_shape), device=parameter.device if parameter is not None else None)
+    with answering(module):
+        try:
+            raw = module(probe)
+        except RuntimeError as error:
+            first_line = str(error).splitlines()[0]
+            raise ShapeMismatch(
+                f"expected {who} to take inputs of shape {in_shape}, it fails on them: {first_line}",
+                f"make its first layer fit {in_shape} (without the batch), or change the preprocessing",
+            ) from error
+    for head, output in to_outputs(raw, list(out_sizes)).items():
+        check_width(output, out_sizes[head], head, who)
+
+
+def _caller(
+    factory: Callable[..., nn.Module], in_shape: tuple[int, ...], out_sizes: Mapping[str, int]
+) -> Callable[[], nn.Module]:
+    """Call a factory with what it asks for by name: in_shape and out_sizes, or nothing."""
+    if isinstance(factory, nn.Module):
+        return lambda: copy.deepcopy(factory)
+    if not callable(factory):
+        raise ConfigError(f"expected a function that makes a student, got {type(factory).__name__}")
+    given = {"in_shape": in_shape, "out_sizes": dict(out_sizes)}
+    parameters = inspect.signature(factory).parameters
+    asked = {name: value for name, value in given.items() if name in parameters}
+    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind not in free]
+    if missing := [name for name in needed if name not in asked]:
+        raise ConfigError(
+            f"expected a student factory that takes in_shape and out_sizes or nothing, it needs {', '.join(missing)}",
+            "bind them first, for example with functools.partial or a lambda",
+        )
+    return lambda: factory(**asked)
+
+
+def save(module: nn.Module, folder: Path | str, *, source: Student | None = None, **notes: Any) -> None:
+    """Write a module as weights (safetensors) and config.json, each whole and durable; nothing is pickled.
+
+    `source` is the Student that it was built from: a final activation that was taken off is put back, in place.
+    """
+    from safetensors.torch import save as to_bytes
+
+    folder = Path(folder)
+    if source is not None:
+        module = source.finish(module)
+    state = {name: value.detach().cpu().clone().contiguous() for name, value in module.state_dict().items()}
+    data = to_bytes(state)
+    write_bytes(folder / WEIGHTS, data)
+    config: dict[str, Any] = {"format": _FORMAT, "weights": checksum(data), "class": _class_path(module)}
+    if isinstance(module, zoo.Net):
+        config |= {
+            "kind": "name",
+            "name": module.spec,
+            "in_shape": list(module.in_shape),
+            "out_sizes": module.out_sizes,
+        }
+    elif source is not None:
+        config |= {"kind": source.kind, "name": source.label, "in_shape": list(source.in_shape)}
+        config["out_sizes"] = dict(source.out_sizes)
+    else:
+        config |= {"kind": "instance", "name": _class_path(module)}
+    write_json(folder / CONFIG, config | notes)
+
+
+def load(folder: Path | str, like: nn.Module | None = None) -> nn.Module:
+    """Read a module back in eval mode; `like` gives the architecture where only its weights were written.
+
+    Raises StoreDamaged where bytes changed, ConfigError where the architecture is not known.
+    """
+    folder = Path(folder)
+    config = read_json(folder / CONFIG)
+    module = like if like is not None else _rebuild(config, folder)
+    module.load_state_dict(read_weights(folder, config))
+    return module.eval()
+
+
+def read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a saved model, their checksum verified; raises StoreDamaged."""
+    from safetensors.torch import load as from_bytes
+
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise StoreDamaged(f"expected the weights {path}, there are none", "train the student again")
+    data = path.read_bytes()
+    if checksum(data) != config.get("weights"):
+        raise StoreDamaged(
+            f"expected {path} to match its checksum, it does not",
+            "the bytes on disk have changed since they were written: restore the file, or train the student again",
+        )
+    return from_bytes(data)
+
+
+def _rebuild(config: Mapping[str, Any], folder: Path) -> nn.Module:
+    kind, name = config.get("kind"), str(config.get("name"))
+    if kind == "name":
+        return zoo.build(name, tuple(config["in_shape"]), config["out_sizes"])
+    if kind == "factory" and "<" not in name:
+        return _caller(load_path(name), tuple(config["in_shape"]), config["out_sizes"])()
+    raise ConfigError(
+        f"expected a network that can be built by name in {folder}, its weights belong to an instance of {name}",
+        "give the architecture: load(folder, like=your_module)",
+    )
+
+
+def _class_path(module: nn.Module) -> str:
+    return f"{type(module).__module__}:{type(module).__qualname__}"

@@ -1,0 +1,127 @@
+"""Taps: named inner features of a model, captured in the same forward pass that makes its outputs.
+
+A tap is the name of a submodule ("body.2", "layer4.1"); it gives what that module returns. Attention maps come from
+modules that return (output, weights), such as nn.MultiheadAttention, which is asked for its weights per head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.core.errors import MissingSignal
+from limbeck.core.kinds import suggest
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What one forward pass gave: the raw output, the taps and the attention maps."""
+
+    raw: Any
+    taps: dict[str, Tensor]
+    attention: dict[str, Tensor]
+
+
+def run(model: nn.Module, inputs: Any, taps: Sequence[str] = (), attention: Sequence[str] = ()) -> Captured:
+    """Run a model once and capture the outputs of named submodules on the way.
+
+    Raises MissingSignal for a name that the model has not, or a module that was not reached or returns no tensor.
+    """
+    if not taps and not attention:
+        return Captured(model(inputs), {}, {})
+    found: dict[str, Tensor] = {}
+    maps: dict[str, Tensor] = {}
+    handles: list[Any] = []
+    try:
+        for name in taps:
+            handles.append(_module(model, name, "tap").register_forward_hook(_keeper(found, name)))
+        for name in attention:
+            module = _module(model, name, "attention")
+            handles.append(module.register_forward_hook(_weight_keeper(maps, name)))
+            if isinstance(module, nn.MultiheadAttention):
+                handles.append(module.register_forward_pre_hook(_ask_for_weights, with_kwargs=True))
+        raw = model(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name, kept in [*((n, found) for n in taps), *((n, maps) for n in attention)]:
+        if name not in kept:
+            raise MissingSignal(
+                f"expected the module '{name}' to give a tensor in the forward pass, it gave none",
+                "name a module that runs in forward and returns a tensor; `limbeck taps` lists them",
+            )
+    return Captured(raw, found, maps)
+
+
+def list_taps(model: nn.Module, example: Any) -> dict[str, tuple[int, ...]]:
+    """Names of all submodules that give a tensor, in the order in which they run, with shapes without the batch."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    handles = []
+
+    def note(name: str) -> Any:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+            tensor = _tensor(output)
+            if tensor is not None:
+                shapes.setdefault(name, tuple(tensor.shape[1:]))
+
+        return hook
+
+    was_training = model.training
+    model.eval()
+    try:
+        for name, module in model.named_modules():
+            if name:
+                handles.append(module.register_forward_hook(note(name)))
+        with torch.no_grad():
+            model(example)
+    finally:
+        model.train(was_training)
+        for handle in handles:
+            handle.remove()
+    return shapes
+
+
+def _module(model: nn.Module, name: str, what: str) -> nn.Module:
+    try:
+        return model.get_submodule(name) if name else model
+    except AttributeError:
+        known = [path for path, _ in model.named_modules() if path]
+        near = suggest(name, known)
+        listed = f"there are: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"
+        raise MissingSignal(
+            f"expected a module named '{name}' for the {what}, {type(model).__name__} has none",
+            f"{near}\n{listed}" if near else listed,
+        ) from None
+
+
+def _tensor(output: Any) -> Tensor | None:
+    if isinstance(output, tuple | list) and output:
+        output = output[0]
+    if isinstance(output, Tensor) and output.dim() > 0:
+        return output
+    return None
+
+
+def _keeper(found: dict[str, Tensor], name: str) -> Any:
+    def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+        tensor = _tensor(output)
+        if tensor is not None:
+            found[name] = tensor
+
+    return hook
+
+
+def _weight_keeper(maps: dict[str, Tensor], name: str) -> Any:
+    def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+        if isinstance(output, tuple | list) and len(output) > 1 and isinstance(output[1], Tensor):
+            maps[name] = output[1]
+
+    return hook
+
+
+def _ask_for_weights(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    return args, {**kwargs, "need_weights": True, "average_attn_weights": False}
