@@ -32,6 +32,20 @@ def override(cls: type, document: Document, assignments: Sequence[str]) -> Docum
     return dataclasses.replace(document, value=value, given=document.given | frozenset(given))
 
 
+def assign(cls: type, document: Document, changes: Mapping[str, Any]) -> Document:
+    """Set dotted keys of a document to plain values; raises ConfigError with all problems."""
+    value = copy.deepcopy(document.value)
+    problems: list[Problem] = []
+    for key, entry in changes.items():
+        try:
+            value, _ = _put(cls, value, _route(key), entry, ())
+        except _Refused as err:
+            problems.append(Problem(key, err.what, err.todo))
+    if problems:
+        raise ConfigError.of(problems, document.source)
+    return dataclasses.replace(document, value=value)
+
+
 class _Refused(Exception):
     def __init__(self, what: str, todo: str = "") -> None:
         self.what, self.todo = what, todo
@@ -49,7 +63,11 @@ def _parse(text: str) -> tuple[Route, Any]:
         document = Document(raw.strip())  # a text with brackets or colons, as in objectives, needs no quotes
     if document.problems:
         document = Document(raw.strip())
-    return tuple(int(part) if part.isdigit() else part for part in parts), document.value
+    return _route(key), document.value
+
+
+def _route(key: str) -> Route:
+    return tuple(int(part) if part.isdigit() else part for part in (part.strip() for part in key.split(".")))
 
 
 def _put(hint: Any, raw: Any, route: Route, entry: Any, done: Route) -> tuple[Any, Route]:

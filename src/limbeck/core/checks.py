@@ -1,0 +1,210 @@
+"""The checks by code: what each one looks at, how, why it matters and what to do; `limbeck checks LB202` prints one.
+
+Codes are stable: a code is never given to another check. 1xx data, 2xx teacher and answers, 3xx what came out,
+4xx what is shipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Check:
+    """The page of one check."""
+
+    code: str
+    title: str
+    how: str
+    why: str
+    todo: str
+
+    def page(self) -> str:
+        """The page as text."""
+        parts = (("how it is measured", self.how), ("why it matters", self.why), ("what to do", self.todo))
+        body = "\n".join(f"  {name:<20}{text}" for name, text in parts)
+        return f"{self.code}  {self.title}\n{body}\n  {'how to silence':<20}checks: {{ignore: [{self.code}]}}"
+
+
+_PAGES = (
+    Check(
+        "LB101",
+        "test rows that also stand in training",
+        "rows are hashed without their labels; test rows whose hash also stands in the training, validation or "
+        "unlabelled rows leave the score and are counted (a tip below 1 % of the test rows, an issue above)",
+        "a model that has seen a row can remember it: the score would be of memory, not of skill",
+        "take the duplicates out of one side; where rows come from the same person or page, split by group",
+    ),
+    Check(
+        "LB102",
+        "the same input with different labels",
+        "rows with equal hashes are compared by label",
+        "no model can be right on both; such rows bound every score from above",
+        "look at the rows that are listed and correct the labels, or add the column that tells them apart",
+    ),
+    Check(
+        "LB103",
+        "a class is missing or rare",
+        "rows are counted per class in the training, validation and test rows",
+        "a class without training rows cannot be learned; one with a handful of test rows cannot be measured",
+        "collect more rows of it, merge it with a neighbour, or leave it out of classes",
+    ),
+    Check(
+        "LB104",
+        "broken or empty inputs",
+        "numbers are tested for NaN and infinity, columns for being constant, images for being readable",
+        "broken rows teach nothing and may turn the loss into NaN",
+        "repair or drop them; missing values in tables are filled and said in the log",
+    ),
+    Check(
+        "LB105",
+        "training rows and test rows come from different distributions",
+        "a small classifier tries to tell training rows from test rows; its area under the ROC curve is compared "
+        "with what shuffled rows give",
+        "the teacher's answers are wanted where the student will work",
+        "add unlabelled rows that look like the test rows",
+    ),
+    Check(
+        "LB106",
+        "the test set is small for the claim",
+        "the half-width of the 95 % interval of the gain is compared with 2 points",
+        "smaller gains and losses than the half-width cannot be seen",
+        "label more test rows, or use more seeds; `limbeck check` says how many before any work",
+    ),
+    Check(
+        "LB107",
+        "something about the columns was decided for you",
+        "types of columns, missing values, constant columns and the task are guessed and each guess is said",
+        "a wrong guess (an id as a feature, a class as a number) spoils everything after it",
+        "name the columns and the task under data: columns and task",
+    ),
+    Check(
+        "LB201",
+        "the teacher is no better than its control",
+        "the teacher's score is compared, paired by row, with a constant answer and with the student that was trained "
+        "without it",
+        "a teacher that knows no more than its student can teach little; a gain would have other causes",
+        "train a better teacher or an ensemble, give it more data, or check its preprocessing and class order",
+    ),
+    Check(
+        "LB202",
+        "the teacher's classes are in another order than the labels",
+        "the permutation of classes that fits best is found on one half of the rows and tested on the other",
+        "a student of such a teacher learns the wrong classes",
+        "give the teacher's class order (classes: [...]), or reorder its outputs by the printed mapping",
+    ),
+    Check(
+        "LB203",
+        "the stored answers do not fit their rows",
+        "stored answers are compared with the labels of their rows, and with answers moved to random rows",
+        "answers that stand at the wrong rows teach noise; a gain from them is not knowledge",
+        "label again, or check the row ids of the table of predictions",
+    ),
+    Check(
+        "LB204",
+        "the teacher does not give the same answer twice",
+        "32 rows are answered twice and compared",
+        "dropout or batch statistics at work: the stored answers are one draw of many",
+        "put the teacher in eval mode, or average several answers",
+    ),
+    Check(
+        "LB205",
+        "the teacher expects inputs prepared in another way",
+        "the teacher's score is compared under the preprocessing in use and under common others",
+        "a teacher on wrongly scaled inputs answers with confidence and is wrong",
+        "give the teacher its own preprocessing",
+    ),
+    Check(
+        "LB206",
+        "teacher and student do not have the same outputs",
+        "the number and the names of classes (or targets) of both are compared",
+        "classes that one side does not know cannot be compared",
+        "give both the same classes in the same order",
+    ),
+    Check(
+        "LB207",
+        "the soft labels carry almost nothing",
+        "the entropy of the teacher's answers at the temperature in use is compared with none and with the most",
+        "answers that are almost one-hot say no more than hard labels, answers that are almost uniform say nothing",
+        "choose another temperature (auto looks at the answers), or label rows that the teacher was not trained on",
+    ),
+    Check(
+        "LB208",
+        "teacher and student are the same model",
+        "weights are compared by identity and by value before training starts",
+        "a student that shares the teacher's weights changes its teacher, or has nothing to learn",
+        "give the student as a factory or a name",
+    ),
+    Check(
+        "LB301",
+        "the gain comes from the unlabelled rows, not from soft labels",
+        "a student is trained on the same rows with the teacher's decisions as labels and compared, paired",
+        "the student learned from more data; the soft part of the answers added nothing that can be seen",
+        "pseudo-labels are simpler and cheaper to store; for soft labels try another temperature or weight",
+    ),
+    Check(
+        "LB302",
+        "the student is not smaller or faster than the teacher",
+        "parameters and the latency of one row are compared",
+        "distillation is worth its price where the student is cheaper to run",
+        "choose a smaller student, or ship the teacher",
+    ),
+    Check(
+        "LB303",
+        "training stopped while the student was still improving",
+        "the validation score of the last fifth of training is tested for a slope",
+        "distillation likes long training; the student may have more to give",
+        "raise train.steps or train.epochs, for both arms alike",
+    ),
+    Check(
+        "LB304",
+        "one term of the objective drowns the others",
+        "the gradient norms of the terms are compared during training",
+        "a term with a fiftieth of the gradient is as good as absent, often through a wrong reduction",
+        "change the weights in the objective",
+    ),
+    Check(
+        "LB305",
+        "the effect is smaller than the noise between seeds",
+        "the gain is compared with the standard deviation of its values over seeds",
+        "a single run of each arm can show the opposite of the truth",
+        "never compare single runs here; use more seeds before you decide",
+    ),
+    Check(
+        "LB306",
+        "the student's representations collapse",
+        "the effective rank of its features on the test rows is compared with the teacher's",
+        "inputs that the teacher tells apart look alike to the student",
+        "lower the weight of the feature objective, or widen the student",
+    ),
+    Check(
+        "LB307",
+        "some classes lost more than 5 points",
+        "recall per class is compared with the teacher's, beyond two standard errors",
+        "the mean hides who pays for the small model",
+        "look at these rows; weigh these classes up, or give the student more unlabelled rows of them",
+    ),
+    Check(
+        "LB308",
+        "the gain is not the teacher's knowledge",
+        "the stored answers are compared with labels and with answers moved to random rows",
+        "soft targets regularise even when they are noise; such a gain needs no teacher",
+        "check the teacher's answers and their rows; compare with label smoothing before you pay for a teacher",
+    ),
+    Check(
+        "LB401",
+        "the exported model decides otherwise than the student",
+        "both answer the same real rows; numbers and decisions are compared",
+        "what is shipped must be what was measured",
+        "raise export.tolerance only if no decision flips; otherwise report the operator that is named",
+    ),
+    Check(
+        "LB402",
+        "the exported model is slower than the student",
+        "latency of one row is measured for both on this machine",
+        "an export that is slower is seldom what was wanted",
+        "compare on the machine that will run it",
+    ),
+)
+
+CHECKS: dict[str, Check] = {check.code: check for check in _PAGES}

@@ -1,0 +1,334 @@
+"""A recipe: one whole run as a frozen value, from YAML or from Python, with every default in its place.
+
+Units, everywhere in a recipe: fractions are 0 to 1; counts are rows, steps or epochs; `seed` is the first of `seeds`
+random seeds; `margin` is in the unit of the metric (0.01 is one point of accuracy); relative paths start at the
+folder of the recipe file.
+
+Nothing here imports torch; an objective is text until it is parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from limbeck.core.errors import ConfigError, LimbeckError, Problem
+from limbeck.core.kinds import suggest
+from limbeck.core.overrides import assign, override
+from limbeck.core.specs import at_least, build, dump_yaml, fingerprint, refuse, to_plain, without_defaults
+from limbeck.core.yamltext import Document, parse_yaml, read_yaml
+from limbeck.train.plan import TrainSpec
+
+BUILTIN = ("digits",)
+TASKS = ("auto", "classification", "multilabel", "regression")
+TABLE_ENDINGS = (".csv", ".parquet", ".npz", ".jsonl")  # of a file of predictions
+
+OBJECTIVES = {  # what `objective: auto` becomes, by task
+    "classification": "0.1 * CE + 0.9 * KD(temperature=4)",
+    "multilabel": "0.1 * BCE + 0.9 * BernoulliKD",
+    "regression": "0.1 * MSE + 0.9 * L2KD",
+}
+
+COMMENTS = {  # above the keys of a written recipe
+    "name": "the name of the run and of its folder below runs/",
+    "data": "paths are relative to this file; a test set is read once, at the end; fractions are 0 to 1",
+    "teacher": 'built in: mlp(hidden=[128, 64]), cnn(width=16), linear; or "sklearn:NAME(...)", a table of\n'
+    'predictions, or an import path "package.module:make"; members: 5 trains an ensemble of five',
+    "student": 'a built-in network or an import path "package.module:make"',
+    "objective": "a weighted sum of losses; the control keeps those without a teacher",
+    "train": "for student and control alike; steps or epochs, learning_rate per step",
+    "seeds": "how many students and controls are trained; fewer than three give no verdict",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns of a table mean what; without `inputs` every column that means nothing else is an input.
+
+    `target` is one column, several (multi-label, several values), or a mapping of task to columns.
+    """
+
+    inputs: tuple[str, ...] = ()
+    target: str | tuple[str, ...] | Mapping[str, str | tuple[str, ...]] | None = None
+    id: str | None = None
+    group: str | None = None
+    weight: str | None = None
+    drop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """The rows of a run: files (CSV, JSONL, Parquet, NPZ, a folder of images) or a built-in set.
+
+    `unlabeled` rows carry no labels; the teacher answers them too. `labels` keeps the labels of that many training
+    rows and makes unlabelled rows of the others. `validation_fraction` is split off the training rows where there is
+    no validation file, `test_fraction` where there is no test file. `views` is how many augmented views of a row the
+    teacher answers (0: only the row itself), `view` says how they are made.
+    """
+
+    shorthand: ClassVar[str] = "builtin"
+
+    builtin: str | None = None
+    train: str | None = None
+    unlabeled: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    columns: Columns = field(default_factory=Columns)
+    task: str | Mapping[str, str] = "auto"
+    classes: tuple[str, ...] | None = None
+    labels: int | None = None
+    validation_fraction: float = 0.2
+    test_fraction: float = 0.2
+    views: int = 0
+    view: str | None = None
+
+    def __post_init__(self) -> None:
+        problems: list[Problem] = []
+        at_least(problems, self, 1, "labels")
+        at_least(problems, self, 0, "views")
+        for name in ("validation_fraction", "test_fraction"):
+            if not 0 < getattr(self, name) < 1:
+                problems.append(Problem(name, f"expected a fraction between 0 and 1, got {getattr(self, name)!r}"))
+        if self.builtin is None and self.train is None:
+            problems.append(Problem("train", "this setting is missing", "name a file, or set builtin: digits"))
+        if self.builtin is not None and self.train is not None:
+            problems.append(Problem("builtin", "expected a built-in set or files, got both", "keep one of them"))
+        if self.builtin is not None and self.builtin not in BUILTIN:
+            known = suggest(self.builtin, BUILTIN) or f"known: {', '.join(BUILTIN)}; a file goes under train:"
+            problems.append(Problem("builtin", f"there is no built-in set '{self.builtin}'", known))
+        if self.views and self.view is None:
+            problems.append(Problem("views", "expected a view beside it that says how to augment", "set view:"))
+        for head, task in [("", self.task)] if isinstance(self.task, str) else self.task.items():
+            if task not in TASKS:
+                where = f"task.{head}" if head else "task"
+                near = suggest(task, TASKS)
+                problems.append(Problem(where, f"expected one of {', '.join(TASKS)}, got '{task}'", near))
+        refuse(problems, "data")
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files that are named, by split."""
+        splits = ("train", "unlabeled", "validation", "test")
+        return {split: path for split in splits if (path := getattr(self, split)) is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherSpec:
+    """One teacher: how it is made or where its answers lie, and its weight among several.
+
+    `members` networks are trained from different seeds and answer as one. `output` says what the teacher's numbers
+    are; `auto` looks. `train` is how it is trained; None takes the run's own.
+    """
+
+    shorthand: ClassVar[str] = "model"
+
+    model: str
+    weight: float = 1.0
+    members: int = 1
+    output: Literal["auto", "logits", "probabilities"] = "auto"
+    train: TrainSpec | None = None
+
+    def __post_init__(self) -> None:
+        problems: list[Problem] = []
+        at_least(problems, self, 0, "weight", above=True)
+        at_least(problems, self, 1, "members")
+        if self.members > 1 and self.kind != "zoo":
+            problems.append(
+                Problem("members", f"expected 1 for a teacher of kind {self.kind}, got {self.members}", "list several")
+            )
+        refuse(problems, "teacher")
+
+    @property
+    def kind(self) -> str:
+        """What `model` is: "predictions" (a table), "sklearn", "import" (a path to code) or "zoo" (built in)."""
+        if self.model.lower().endswith(TABLE_ENDINGS):
+            return "predictions"
+        if self.model.startswith("sklearn:"):
+            return "sklearn"
+        return "import" if ":" in self.model.partition("(")[0] else "zoo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSpec:
+    """How the claim is tested.
+
+    `attribution` trains two more arms that tell where a gain came from (auto: where there are unlabelled rows).
+    `margin` is how far below the teacher still counts as "as good as the teacher" (unit of the metric).
+    """
+
+    attribution: Literal["auto"] | bool = "auto"
+    margin: float = 0.01
+
+    def __post_init__(self) -> None:
+        problems: list[Problem] = []
+        at_least(problems, self, 0, "margin")
+        refuse(problems, "evaluate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSpec:
+    """What is shipped: an ONNX file whose numbers agree with the student's within `tolerance`."""
+
+    onnx: bool = True
+    tolerance: float = 1e-4
+
+    def __post_init__(self) -> None:
+        problems: list[Problem] = []
+        at_least(problems, self, 0, "tolerance", above=True)
+        refuse(problems, "export")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChecksSpec:
+    """Which checks are silenced, by code."""
+
+    ignore: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        from limbeck.core.checks import CHECKS
+
+        problems = [
+            Problem("ignore", f"there is no check '{code}'", suggest(code, CHECKS) or "see `limbeck checks`")
+            for code in self.ignore
+            if code not in CHECKS
+        ]
+        refuse(problems, "checks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A whole run. Equal recipes are the same run; `out` only says where it is written."""
+
+    name: str = "run"
+    data: DataSpec
+    teacher: tuple[TeacherSpec, ...]
+    student: str
+    objective: str = "auto"
+    train: TrainSpec = field(default_factory=TrainSpec)
+    seeds: int = 5
+    seed: int = 0
+    metric: str | None = None
+    evaluate: EvaluateSpec = field(default_factory=EvaluateSpec)
+    export: ExportSpec = field(default_factory=ExportSpec)
+    checks: ChecksSpec = field(default_factory=ChecksSpec)
+    out: str | None = None
+    base: Path = field(default=Path(), compare=False)  # where relative paths start
+    asked: str = field(default="", compare=False, repr=False)  # the file as it was read
+
+    def __post_init__(self) -> None:
+        problems: list[Problem] = []
+        at_least(problems, self, 1, "seeds")
+        at_least(problems, self, 0, "seed")
+        if not self.name or set(self.name) & set('/\\:*?"<>|') or self.name.startswith("."):
+            problems.append(Problem("name", f"expected a name that can be a folder, got '{self.name}'"))
+        if not self.teacher:
+            problems.append(Problem("teacher", "expected at least one teacher, got none"))
+        refuse(problems, "the recipe")
+
+    # ----------------------------------------------------------------------------------------- reading
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, assignments: Sequence[str] = (), *, base: str | Path | None = None) -> Recipe:
+        """Read a recipe file; raises ConfigError with every problem in it, files that do not exist included.
+
+        `base` is where relative paths of data start, the folder of the file without it.
+        """
+        document = override(cls, read_yaml(path), assignments)
+        asked = Path(path).read_text(encoding="utf-8")
+        return cls._built(document, Path(base) if base is not None else Path(path).parent, asked)
+
+    @classmethod
+    def from_text(cls, text: str, assignments: Sequence[str] = (), *, base: str | Path = ".") -> Recipe:
+        """Read a recipe from YAML text."""
+        document = override(cls, parse_yaml(text, "the recipe"), assignments)
+        return cls._built(document, Path(base), text)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, base: str | Path = ".") -> Recipe:
+        """Make a recipe of plain data, with the same shorthands and the same strictness as YAML."""
+        return cls._built(Document(to_plain(values), source="the recipe"), Path(base), "")
+
+    @classmethod
+    def _built(cls, document: Document, base: Path, asked: str) -> Recipe:
+        return build(cls, document, more=lambda recipe: recipe.problems(), base=base, asked=asked)
+
+    def with_(self, changes: Mapping[str, Any] | None = None, **more: Any) -> Recipe:
+        """A changed copy: `recipe.with_({"train.steps": 200}, seeds=3)`; strict as YAML."""
+        document = assign(Recipe, Document(to_plain(self), source="the recipe"), to_plain({**(changes or {}), **more}))
+        return build(Recipe, document, base=self.base, asked=self.asked)
+
+    # ----------------------------------------------------------------------------------------- writing
+
+    def to_yaml(self, *, defaults: bool = True) -> str:
+        """The recipe as YAML with comments; reading it gives an equal recipe."""
+        return dump_yaml(self, defaults=defaults, comments=COMMENTS)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting with its value, as plain data: the identity of the run (`out` is none of it)."""
+        plain: dict[str, Any] = to_plain(replace(self, out=None))
+        del plain["out"]
+        return plain
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash that equal recipes share (32 hex digits)."""
+        return fingerprint(self.resolved())
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The settings that differ from their defaults, as plain data."""
+        plain: dict[str, Any] = without_defaults(self)
+        return plain
+
+    # ----------------------------------------------------------------------------------------- looking
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is written: `out`, or runs/NAME."""
+        return Path(self.out) if self.out is not None else Path("runs") / self.name
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds of the students."""
+        return tuple(range(self.seed, self.seed + self.seeds))
+
+    def locate(self, path: str) -> Path:
+        """A path of the recipe from here: relative ones start at the recipe's folder, else at the working one."""
+        inside = self.base / Path(path).expanduser()
+        return inside if inside.exists() or not Path(path).exists() else Path(path)
+
+    def problems(self) -> Iterator[Problem]:
+        """What can be known to be wrong without reading data: files that are not there, an objective that is none."""
+        for split, path in self.data.files.items():
+            yield from self._missing(f"data.{split}", path)
+        for number, teacher in enumerate(self.teacher):
+            if teacher.kind == "predictions":
+                yield from self._missing(f"teacher.{number}.model", teacher.model)
+        if self.objective != "auto":
+            yield from _objective_problems(self.objective)
+
+    def _missing(self, where: str, text: str) -> Iterator[Problem]:
+        path = self.locate(text)
+        if not path.exists():
+            names = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
+            near = suggest(path.name, names)
+            yield Problem(where, f"{path} does not exist", near or _listing(path.parent, names))
+
+
+def _listing(folder: Path, names: Sequence[str]) -> str:
+    shown = sorted(name for name in names if not name.startswith("."))[:5]
+    return f"in {folder} there is {', '.join(shown)}" if shown else f"{folder} is not there, or empty"
+
+
+def _objective_problems(text: str) -> Iterator[Problem]:
+    from limbeck.objectives import parse
+
+    try:
+        parse(text)
+    except ConfigError as err:
+        for problem in err.problems or (Problem("", err.what, err.todo),):
+            yield Problem("objective", problem.what, problem.todo.replace("\n", "; "))
+    except LimbeckError as err:
+        yield Problem("objective", err.what, err.todo)
