@@ -50,9 +50,8 @@ class Teacher:
 
 
 def make_rows(count=100, *, start=0, ids=False):
-    rng = np.random.default_rng(7)
-    keys = rng.integers(0, 2**64, (start + count, 2), dtype=np.uint64)[start:]
-    inputs = rng.normal(size=(start + count, 4)).astype(np.float32)[start:]
+    keys = np.random.default_rng(7).integers(0, 2**64, (start + count, 2), dtype=np.uint64)[start:]
+    inputs = np.random.default_rng(8).normal(size=(start + count, 4)).astype(np.float32)[start:]
     return Rows("array", inputs, keys, ids=np.arange(start, start + count) if ids else None)
 
 

@@ -60,12 +60,8 @@ def label(
     ShapeMismatch or LimbeckError for answers that do not fit or are not finite, before they are written.
     """
     if views < 1 or (view is None and views > 1):
-        raise ConfigError(
-            f"expected a view function for {views} views, got none"
-            if views > 1
-            else f"expected views >= 1, got {views}",
-            "give Data(view=...) an augmentation, or use views=1",
-        )
+        wanted = f"a view function for {views} views, got none" if views > 1 else f"at least one view, got {views}"
+        raise ConfigError(f"expected {wanted}", "give Data(view=...) an augmentation, or use views=1")
     chosen = {name: (codecs or {}).get(name) or default_codec(head.kind) for name, head in heads.items()}
     _check_heads(source, heads)
     want = Manifest(identity, outputs_of(heads, chosen), batch_size, shard_rows or 0, provenance=versions())
