@@ -49,12 +49,17 @@ def test_refusals(tmp_path):
     with pytest.raises(ConfigError, match="expected no file at"):
         predictions.write(tmp_path / "a", keys(2), "a", {}, seeds=[0], overwrite=False)
     predictions.write(tmp_path / "b", keys(2, seed=1), "b", {"main": np.zeros((1, 2, 3))}, seeds=[0])
-    with pytest.raises(ShapeMismatch, match="expected arm 'b', seed 0 to answer the same 2 rows .* 0 of them shared"):
+    with pytest.raises(ShapeMismatch, match=r"expected arm 'b', seed 0 to answer the same 2 rows .* 0 of them shared"):
         predictions.read([tmp_path / "a", tmp_path / "b"])
     (tmp_path / "c").write_bytes((tmp_path / "a").read_bytes()[:-9])
     with pytest.raises(StoreDamaged, match="expected predictions in Parquet"):
         predictions.read(tmp_path / "c")
-    twice = np.repeat(keys(1), 2, axis=0)
-    predictions.write(tmp_path / "d", twice, "a", {"main": np.zeros((1, 2, 3))}, seeds=[0])
-    with pytest.raises(ShapeMismatch, match="expected every row once per arm and seed, got 1 repeated"):
-        predictions.read(tmp_path / "d")
+
+
+def test_honest_duplicates_are_rows_of_their_own(tmp_path):
+    rows, values = np.repeat(keys(2), 2, axis=0), np.arange(4.0).reshape(1, 4, 1)
+    predictions.write(tmp_path / "a", rows, "a", {"main": values}, seeds=[0])
+    predictions.write(tmp_path / "b", rows[[2, 0, 3, 1]], "b", {"main": values[:, [2, 0, 3, 1]]}, seeds=[0])
+    back = predictions.read([tmp_path / "a", tmp_path / "b"])
+    assert back.keys.tolist() == rows.tolist()
+    assert back.answers["b"]["main"].tolist() == values.tolist()

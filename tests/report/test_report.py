@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 import pytest
 
 from limbeck.core.errors import ConfigError
-from limbeck.report.folder import write_report
-from limbeck.report.html import html
-from limbeck.report.markdown import escape, markdown
+from limbeck.report.html import html_of, page
+from limbeck.report.markdown import escape, markdown, markdown_of
 from limbeck.report.terminal import summary
 from limbeck.report.words import difference, duration, interval, number, size
+from limbeck.report.write import write_report
 
 EVIL = "<script>alert('x')</script>|*_`"
 
@@ -114,7 +114,7 @@ def test_several_tasks_are_named():
     both["tasks"] = {"kind": card(), "size": card(verdict="hurt")}
     text = summary(both)
     assert "✔ kind: distillation helped" in text and "✘ size: distillation hurt" in text
-    assert "size: Arms" in html(both)
+    assert "size: Arms" in html_of(both)
 
 
 class Reader(HTMLParser):
@@ -141,11 +141,11 @@ def test_html_is_whole_and_asks_nobody():
         {"name": "loss", "arm": arm, "seed": seed, "step": step, "value": 1 / (step + 1)}
         for arm in ("student", "control") for seed in (0, 1) for step in range(500)
     ]  # fmt: skip
-    page = html(scorecard(), state={"command": ["limbeck", "demo"], "versions": {"torch": "2"}}, events=events)
+    text_page = html_of(scorecard(), state={"command": ["limbeck", "demo"], "versions": {"torch": "2"}}, events=events)
     reader = Reader()
-    reader.feed(page)
+    reader.feed(text_page)
     assert not reader.open and not reader.links and "script" not in reader.tags
-    assert not re.search(r"https?://", page) and len(page) < 100_000
+    assert not re.search(r"https?://", text_page) and len(text_page) < 100_000
     assert reader.tags.count("svg") == 3
     text = " ".join(reader.text)
     for part in (
@@ -159,7 +159,7 @@ def test_html_is_whole_and_asks_nobody():
         "Training",
     ):
         assert part in text
-    assert "prefers-color-scheme: dark" in page and 'class="verdict green"' in page
+    assert "prefers-color-scheme: dark" in text_page and 'class="verdict green"' in text_page
 
 
 def evil():
@@ -171,14 +171,14 @@ def evil():
 
 def test_strings_of_users_are_never_markup():
     events = [{"name": EVIL, "arm": EVIL, "step": s, "value": s} for s in range(3)]
-    page = html(
+    text_page = html_of(
         evil(), state={"command": [EVIL], "versions": {EVIL: EVIL}}, resolved=f"a: {EVIL}\nb: 1\n", events=events
     )
-    assert "<script" not in page and "&lt;script&gt;" in page
+    assert "<script" not in text_page and "&lt;script&gt;" in text_page
     reader = Reader()
-    reader.feed(page)
+    reader.feed(text_page)
     assert not reader.open
-    text = markdown(evil(), {"command": [EVIL]}, resolved=f"a: {EVIL}\n```\nb: 1\n")
+    text = markdown_of(evil(), {"command": [EVIL]}, resolved=f"a: {EVIL}\n```\nb: 1\n")
     outside = re.sub(r"````yaml.*?````", "", text, flags=re.S)
     assert "<script" not in outside and "````yaml" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
@@ -187,7 +187,7 @@ def test_strings_of_users_are_never_markup():
 
 
 def test_markdown_has_all_tables():
-    text = markdown(scorecard())
+    text = markdown_of(scorecard())
     assert text.startswith("# digits-tiny\n\n🟢 **helped**. The student keeps")
     for part in ("| teacher | 94.6 (92.6–96.6) |", "## Class by class", "## Calibration", "**LB301** (tip) more data"):
         assert part in text
@@ -195,7 +195,7 @@ def test_markdown_has_all_tables():
 
 
 def test_reports_of_a_folder(tmp_path):
-    with pytest.raises(ConfigError, match="expected a scorecard in .*, there is none"):
+    with pytest.raises(ConfigError, match=r"expected a scorecard in .*, there is none"):
         write_report(tmp_path)
     (tmp_path / "scorecard.json").write_text("{")
     with pytest.raises(ConfigError, match="expected JSON in"):
@@ -206,6 +206,7 @@ def test_reports_of_a_folder(tmp_path):
     written = write_report(tmp_path)
     assert [p.name for p in written] == ["report.html", "report.md"]
     assert "seeds: 5" in written[0].read_text() and "seeds: 5" in written[1].read_text()
+    assert written[0].read_text() == page(tmp_path) and written[1].read_text() == markdown(tmp_path)
     assert write_report(tmp_path, tmp_path / "deep" / "r.html")[0].is_file()
     with pytest.raises(ConfigError, match=r"expected a report ending in .html or .md, got r.pdf"):
         write_report(tmp_path, tmp_path / "r.pdf")

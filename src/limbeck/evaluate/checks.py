@@ -108,8 +108,11 @@ def test_size(gained: Interval, rows: int, unit: str) -> Finding | None:
     )
 
 
-def seed_noise(gained: Interval, per_seed: Sequence[float], unit: str) -> Finding | None:
-    """LB305: the gain is smaller than one standard deviation of its values over seeds."""
+def seed_noise(gained: Interval, per_seed: Sequence[float], verdict: str | None, unit: str) -> Finding | None:
+    """LB305: the gain is smaller than one standard deviation of its values over seeds.
+
+    A tip where the difference is reliable over all seeds, a note where the verdict says that there is none.
+    """
     if len(per_seed) < 3:
         return None
     spread = float(np.std(per_seed, ddof=1))
@@ -118,7 +121,7 @@ def seed_noise(gained: Interval, per_seed: Sequence[float], unit: str) -> Findin
     opposite = sum(value * gained.value < 0 for value in per_seed)
     return Finding(
         code="LB305",
-        grade="tip",
+        grade="tip" if verdict in ("helped", "hurt") else "note",
         title="the effect is smaller than the noise between seeds",
         measured=f"gain {difference(gained.value, unit)}, standard deviation over {len(per_seed)} seeds "
         f"{number(spread, unit)}; {opposite} of {len(per_seed)} seeds show the opposite",

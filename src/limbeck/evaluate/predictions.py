@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
+from limbeck.core.files import commit
+from limbeck.data.keys import key_hex, keys_from_hex
 from limbeck.evaluate.answers import Array
 
 SCHEMA = "1"
@@ -29,16 +31,6 @@ class Predictions:
     seeds: Mapping[str, tuple[int, ...]]
 
 
-def hex_keys(keys: Array) -> list[str]:
-    """Row keys uint64 [N, 2] as 32 hexadecimal digits."""
-    return [f"{int(high):016x}{int(low):016x}" for high, low in keys]
-
-
-def from_hex(keys: Sequence[str]) -> Array:
-    """Row keys uint64 [N, 2] from hexadecimal digits."""
-    return np.array([(int(k[:16], 16), int(k[16:], 16)) for k in keys], dtype=np.uint64).reshape(-1, 2)
-
-
 def write(
     path: Path, keys: Array, arm: str, answers: Mapping[str, Array], seeds: Sequence[int], *, overwrite: bool = True
 ) -> None:
@@ -46,8 +38,6 @@ def write(
 
     Raises ShapeMismatch where seeds or rows do not fit, ConfigError for answers that are not finite.
     """
-    import os
-
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -55,7 +45,7 @@ def write(
     if path.exists() and not overwrite:
         raise ConfigError(f"expected no file at {path}, found one", "choose another path or overwrite it")
     columns: dict[str, Any] = {
-        "key": pa.array(hex_keys(keys) * len(seeds), pa.string()),
+        "key": pa.array(key_hex(keys) * len(seeds), pa.string()),
         "arm": pa.array([arm] * (len(keys) * len(seeds)), pa.string()),
         "seed": pa.array(np.repeat(np.asarray(seeds, dtype=np.int64), len(keys))),
     }
@@ -66,12 +56,7 @@ def write(
         offsets = np.arange(0, flat.size + 1, width, dtype=np.int32)
         columns[head] = pa.ListArray.from_arrays(offsets, pa.array(flat.ravel()))
     table = pa.table(columns).replace_schema_metadata({"limbeck.schema": SCHEMA})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    pq.write_table(table, partial)
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    commit(path, lambda file: pq.write_table(table, file))
 
 
 def _check(head: str, arm: str, values: Array, seeds: int, rows: int) -> None:
@@ -144,16 +129,12 @@ def _dense(head: str, column: Any) -> Array:
 def _assemble(parts: list[tuple[str, int, list[str], dict[str, Array]]]) -> Predictions:
     if not parts:
         raise StoreDamaged("expected predictions, got an empty file", "evaluate again")
-    order = parts[0][2]
+    order = _numbered(parts[0][2])
     place = {key: i for i, key in enumerate(order)}
-    if len(place) != len(order):
-        raise ShapeMismatch(
-            f"expected every row once per arm and seed, got {len(order) - len(place)} repeated keys",
-            "drop the duplicates before writing predictions",
-        )
     answers: dict[str, dict[str, list[Array]]] = {}
     seeds: dict[str, list[int]] = {}
-    for arm, seed, keys, heads in parts:
+    for arm, seed, names, heads in parts:
+        keys = _numbered(names)
         if keys != order:
             if len(keys) != len(order) or set(keys) != set(order):
                 raise ShapeMismatch(
@@ -168,4 +149,14 @@ def _assemble(parts: list[tuple[str, int, list[str], dict[str, Array]]]) -> Pred
         for head, values in heads.items():
             answers.setdefault(arm, {}).setdefault(head, []).append(values)
     stacked = {arm: {head: np.stack(each) for head, each in heads.items()} for arm, heads in answers.items()}
-    return Predictions(from_hex(order), stacked, {arm: tuple(s) for arm, s in seeds.items()})
+    return Predictions(keys_from_hex(parts[0][2]), stacked, {arm: tuple(s) for arm, s in seeds.items()})
+
+
+def _numbered(keys: Sequence[str]) -> list[tuple[str, int]]:
+    """Keys with the number of times each was seen before: honest duplicates are rows of their own."""
+    seen: dict[str, int] = {}
+    numbered = []
+    for key in keys:
+        seen[key] = seen.get(key, -1) + 1
+        numbered.append((key, seen[key]))
+    return numbered

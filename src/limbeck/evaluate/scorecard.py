@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.core.errors import ConfigError, StoreMismatch
+from limbeck.core.files import write_text
 from limbeck.core.findings import Finding
 from limbeck.evaluate import checks
 from limbeck.evaluate.evidence import Evidence
@@ -32,6 +33,7 @@ def build(
     seeds: Sequence[int] = (),
     costs: Mapping[str, Mapping[str, Any]] | None = None,
     findings: Sequence[Finding] = (),
+    ignore: Sequence[str] = (),
     overlaps: int = 0,
     margin: float = MARGIN,
     provenance: Mapping[str, Any] | None = None,
@@ -39,7 +41,7 @@ def build(
     """Judge every task and put the scorecard together.
 
     `costs` by arm ("teacher", "student", "control"), as `limbeck.evaluate.cost` measures them. `findings` from earlier
-    stages come first. `overlaps` counts test rows that were dropped because they stand in training too.
+    stages come first; the codes in `ignore` are left out. `overlaps` counts test rows that were dropped because they stand in training too.
     """
     if not evidence:
         raise ConfigError("expected at least one task to judge, got none", "give the answers of one head or more")
@@ -48,6 +50,7 @@ def build(
     found = list(findings) + [f for card in cards.values() for f in card.findings]
     smaller = checks.not_smaller(costs)
     found += [smaller] if smaller is not None else []
+    found = [f for f in found if f.code not in ignore]
     tasks = {head: c.card for head, c in cards.items()}
     ratio = _smaller(costs)
     for card in tasks.values():
@@ -182,5 +185,5 @@ class Scorecard:
         """The scorecard as JSON text, also written to `path` where one is given."""
         text = json.dumps(self.data, indent=2, ensure_ascii=False, allow_nan=False)
         if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            write_text(Path(path), text + "\n")
         return text

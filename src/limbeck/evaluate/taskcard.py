@@ -58,7 +58,7 @@ def task_card(head: str, evidence: Evidence, *, margin: float) -> TaskCard:
     }
     found = [
         checks.test_size(gained, len(e.y), metric.unit),
-        checks.seed_noise(gained, card["gain_per_seed"], metric.unit),
+        checks.seed_noise(gained, card["gain_per_seed"], verdict, metric.unit),
     ]
     sources = attribute(
         {arm: s for arm, s in scores.items() if arm != TEACHER},

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from limbeck.report import charts
+from limbeck.report.folder import read_folder
 from limbeck.report.page import page_of
 
 
-def html(
+def page(folder: str | Path) -> str:
+    """The report of a run folder as one HTML page."""
+    found = read_folder(Path(folder))
+    return html_of(found.scorecard, state=found.state, resolved=found.resolved, events=found.events)
+
+
+def html_of(
     scorecard: Mapping[str, Any],
     *,
     state: Mapping[str, Any] | None = None,
@@ -27,5 +35,5 @@ def html(
     environment.filters["intervals"] = lambda bars: Markup(charts.intervals(bars))
     environment.filters["reliability"] = lambda curves: Markup(charts.reliability(curves))
     drawn = [(name, Markup(svg)) for name, svg in charts.curves(events)]
-    page = page_of(scorecard, state, resolved)
-    return environment.get_template("report.html").render(page=page, curves=drawn)
+    content = page_of(scorecard, state, resolved)
+    return environment.get_template("report.html").render(page=content, curves=drawn)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from limbeck.report.folder import read_folder
 from limbeck.report.page import Page, Table, page_of
 
 LIGHTS = {"green": "🟢", "amber": "🟡", "red": "🔴"}
 
 
-def markdown(scorecard: Mapping[str, Any], state: Mapping[str, Any] | None = None, resolved: str = "") -> str:
+def markdown(folder: str | Path) -> str:
+    """The report of a run folder as Markdown."""
+    found = read_folder(Path(folder))
+    return markdown_of(found.scorecard, found.state, found.resolved)
+
+
+def markdown_of(scorecard: Mapping[str, Any], state: Mapping[str, Any] | None = None, resolved: str = "") -> str:
     """The report of a scorecard as Markdown; whatever came from the user is escaped."""
     return _set(page_of(scorecard, state, resolved))
 

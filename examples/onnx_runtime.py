@@ -1,0 +1,38 @@
+"""Run an exported student with nothing but NumPy and onnxruntime: no torch, no limbeck.
+
+    limbeck demo digits
+    python examples/onnx_runtime.py runs/demo-digits/export/student.onnx rows.csv
+
+The file takes the raw input that the teacher takes; its metadata says what that is.
+"""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import onnxruntime as ort
+
+model, path = sys.argv[1:]
+session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+about = session.get_modelmeta().custom_metadata_map
+inputs, heads = json.loads(about["limbeck.inputs"]), json.loads(about["limbeck.heads"])
+
+if path.endswith(".npy"):  # arrays and images: one input
+    feeds = {inputs[0]["name"]: np.load(path, allow_pickle=False).astype(inputs[0]["dtype"])}
+else:  # a table: one input for each column
+    with open(path, encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    as_text = {i["name"]: [[row[i["column"]]] for row in rows] for i in inputs}
+    feeds = {
+        i["name"]: np.array(as_text[i["name"]], dtype=object)
+        if i["dtype"] == "string"
+        else np.array([[v or "nan"] for [v] in as_text[i["name"]]], dtype=np.float32)
+        for i in inputs
+    }
+
+for head, facts in heads.items():
+    role = "value" if facts["kind"] == "regression" else "label"
+    (answers,) = session.run([facts["outputs"][role]], feeds)
+    for answer in answers:
+        print(head, facts["names"][answer] if facts["kind"] == "classification" else answer.tolist())

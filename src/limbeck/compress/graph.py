@@ -1,0 +1,87 @@
+"""A graph under construction, and the answers of a student as its outputs.
+
+Nodes of limbeck are named "limbeck/…", those of the network "net/…". The names that a user sees are the columns of a
+table (or "input") and the outputs "probabilities", "label", "logits" or "value", with "HEAD." before them where there
+are several heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from limbeck.data.tasks import Task
+
+BATCH = "batch"
+ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
+DTYPES = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8", TensorProto.STRING: "string"}
+
+
+@dataclass
+class Graph:
+    """Nodes, constants, inputs and outputs; `inputs` describes every input for the metadata."""
+
+    nodes: list[Any] = field(default_factory=list)
+    constants: list[Any] = field(default_factory=list)
+    infos: list[Any] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+
+    def constant(self, value: Any, dtype: Any = np.float32) -> str:
+        """Add a constant and return its name."""
+        name = f"limbeck/constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype=dtype), name))
+        return name
+
+    def node(self, op: str, *inputs: str, out: str = "", domain: str = "", **attributes: Any) -> str:
+        """Add a node with one output and return the output's name."""
+        name = f"limbeck/{op}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, list(inputs), [out or name], name=name, domain=domain, **attributes))
+        return out or name
+
+    def input(self, name: str, dtype: int, shape: tuple[int, ...], **facts: Any) -> str:
+        """Add an input with a dynamic batch axis and return its name."""
+        self.infos.append(helper.make_tensor_value_info(name, dtype, [BATCH, *shape]))
+        self.inputs.append({"name": name, "dtype": DTYPES[dtype], "shape": list(shape), **facts})
+        return name
+
+    def output(self, name: str, dtype: int, *shape: int) -> None:
+        """Declare an output with a dynamic batch axis."""
+        self.outputs.append(helper.make_tensor_value_info(name, dtype, [BATCH, *shape]))
+
+
+def output_names(tasks: Mapping[str, Task]) -> dict[str, dict[str, str]]:
+    """Name the outputs of every head by their role: the role alone for one head, "HEAD.role" for several."""
+
+    def roles(task: Task) -> tuple[str, ...]:
+        return ("value",) if task.kind == "regression" else ("probabilities", "label", "logits")
+
+    return {
+        head: {role: role if len(tasks) == 1 else f"{head}.{role}" for role in roles(task)}
+        for head, task in tasks.items()
+    }
+
+
+def add_answers(graph: Graph, task: Task, raw: str, names: Mapping[str, str]) -> None:
+    """Turn the raw output of one head into what its users read; `raw` is in training space."""
+    if task.kind == "regression":
+        wide = graph.node("Mul", raw, graph.constant(np.reshape(task.scale, (1, -1))))
+        graph.node("Add", wide, graph.constant(np.reshape(task.mean, (1, -1))), out=names["value"])
+        graph.output(names["value"], TensorProto.FLOAT, task.size)
+        return
+    graph.node("Identity", raw, out=names["logits"])
+    if task.kind == "classification":
+        graph.node("Softmax", raw, out=names["probabilities"], axis=-1)
+        graph.node("ArgMax", raw, out=names["label"], axis=-1, keepdims=0)
+        graph.output(names["label"], TensorProto.INT64)
+    else:
+        graph.node("Sigmoid", raw, out=names["probabilities"])
+        above = graph.node("Greater", raw, graph.constant(0.0))
+        graph.node("Cast", above, out=names["label"], to=TensorProto.INT64)
+        graph.output(names["label"], TensorProto.INT64, task.size)
+    graph.output(names["probabilities"], TensorProto.FLOAT, task.size)
+    graph.output(names["logits"], TensorProto.FLOAT, task.size)

@@ -1,0 +1,107 @@
+"""Parity: the exported file gives the numbers and decisions of the student, on real raw rows, or an error.
+
+Logits and standardised values may differ by `tolerance` times the larger of 1 and their size. A decision that flips
+counts unless the student itself was undecided within that tolerance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from limbeck.compress.export import refuse_training
+from limbeck.compress.onnx_model import OnnxStudent
+from limbeck.core.errors import ChecksFailed, ConfigError
+from limbeck.data.preprocess import Preprocess
+from limbeck.data.rows import take_inputs
+from limbeck.data.tasks import Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TOLERANCE = 1e-4
+BATCHES = (1, 7)
+
+
+def check_parity(
+    path: str | Path,
+    module: nn.Module,
+    preprocess: Preprocess,
+    tasks: Mapping[str, Task],
+    inputs: Any,
+    *,
+    tolerance: float = TOLERANCE,
+) -> dict[str, Any]:
+    """Compare an exported file with the student on raw rows, whole and in batches of 1 and 7.
+
+    Returns {"held", "rows", "tolerance", "batches", "heads": {head: {"difference", "flips", "undecided"}}}. Raises
+    ConfigError for a student in train mode, ChecksFailed (LB401) with the measured figures where parity is not held.
+    """
+    refuse_training(module)
+    if not len(inputs):
+        raise ConfigError("expected some rows to compare on, got none", "give raw test rows")
+    exported = OnnxStudent(path, threads=1)
+    reference = _reference(module, preprocess, tasks, inputs)
+    found = exported.answers(inputs)
+    heads = {head: _compare(task, reference[head], found[head], tolerance) for head, task in tasks.items()}
+    for size in BATCHES:
+        few = take_inputs(inputs, np.arange(min(3 * size, len(inputs))))
+        names = [_raw(exported, head) for head in tasks]
+        for (head, task), values in zip(tasks.items(), exported.run(few, names, batch=size), strict=True):
+            again = _compare(task, reference[head][: len(few)], values, tolerance)
+            heads[head] = {key: max(heads[head][key], again[key]) for key in again}
+    bad = {head: f for head, f in heads.items() if not f["difference"] <= tolerance or f["flips"]}
+    if bad:
+        raise ChecksFailed(
+            "LB401: expected the exported student to answer as the student does, got "
+            + "; ".join(_words(head, f, len(inputs), tolerance) for head, f in bad.items()),
+            "do not ship this file: check that preprocessing and weights are those of the student, that it is in eval "
+            "mode, and that forward is deterministic",
+        )
+    return {"held": True, "rows": len(inputs), "tolerance": tolerance, "batches": list(BATCHES), "heads": heads}
+
+
+def _reference(module: nn.Module, preprocess: Preprocess, tasks: Mapping[str, Task], inputs: Any) -> dict[str, Any]:
+    from limbeck.models.predict import predict
+
+    return predict(module, np.asarray(preprocess.encode(inputs), dtype=np.float32), list(tasks))
+
+
+def _raw(exported: OnnxStudent, head: str) -> str:
+    facts = exported.heads[head]
+    return str(facts["outputs"]["value" if facts["kind"] == "regression" else "logits"])
+
+
+def _compare(task: Task, reference: Any, found: Any, tolerance: float) -> dict[str, Any]:
+    if task.kind == "regression":  # in standard deviations, so that units do not matter
+        found = (found - np.asarray(task.mean, np.float32)) / np.asarray(task.scale, np.float32)
+    if found.shape != reference.shape:
+        return {"difference": float("inf"), "flips": len(reference), "undecided": 0}
+    size = np.maximum(np.abs(reference), 1.0)
+    distance = np.abs(found - reference) / size
+    # NaN never compares as too large: it must count as a difference without end
+    worst = float(np.where(np.isnan(distance), np.inf, distance).max())
+    flipped, close = _flips(task, reference, found, 2 * tolerance * size.max(axis=-1))
+    return {"difference": worst, "flips": int((flipped & ~close).sum()), "undecided": int((flipped & close).sum())}
+
+
+def _flips(task: Task, reference: Any, found: Any, margin: Any) -> tuple[Any, Any]:
+    if task.kind == "regression":
+        nothing = np.zeros(len(reference), dtype=bool)
+        return nothing, nothing
+    if task.kind == "multilabel":
+        other = (reference > 0) != (found > 0)
+        return other.any(axis=-1), (~other | (np.abs(reference) <= margin[:, None])).all(axis=-1)
+    top = np.sort(reference, axis=-1)
+    lead = top[:, -1] - top[:, -2] if reference.shape[-1] > 1 else np.full(len(reference), np.inf)
+    return reference.argmax(axis=-1) != found.argmax(axis=-1), lead <= margin
+
+
+def _words(head: str, figures: Mapping[str, Any], rows: int, tolerance: float) -> str:
+    return (
+        f"for '{head}' a difference of {figures['difference']:.3g} (tolerance {tolerance:g}) "
+        f"and {figures['flips']} of {rows} decisions flipped"
+    )
