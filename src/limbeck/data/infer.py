@@ -1,0 +1,103 @@
+"""Which task labels mean, where the user says "auto": a guess that gives its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from limbeck.core.errors import ConfigError
+from limbeck.core.findings import Finding
+from limbeck.core.kinds import suggest
+from limbeck.data.labels import as_labels, present, text_of
+from limbeck.data.rows import Array
+from limbeck.data.tasks import TASKS, Classification, MultiLabel, Regression, Task, class_names, label_names
+from limbeck.signals import MAIN
+
+MANY_CLASSES = 100
+
+
+def infer_task(raw: Any, head: str = MAIN) -> tuple[str, Finding]:
+    """Guess "classification", "multilabel" or "regression" from raw labels, with the reason as a note.
+
+    Raises ConfigError when there is no label at all.
+    """
+    values = as_labels(raw)
+    known = values[present(values)]
+    if not len(known):
+        raise ConfigError("expected labels to infer the task from, got none", "say task='classification' or another")
+    kind, reason = _guess(known)
+    others = " or ".join(f"'{other}'" for other in TASKS if other != kind)
+    return kind, Finding(
+        code="LB110",
+        grade="note",
+        title=f"task of {head} taken as {kind}",
+        measured=reason,
+        why="the task decides the loss, the metric and how answers are read",
+        todo=f"say task='{kind}' to silence this, or {others} if it is wrong",
+        data={"head": head, "kind": kind},
+    )
+
+
+def _guess(known: Array) -> tuple[str, str]:
+    if known.ndim == 2:
+        return _guess_matrix(known)
+    if known.dtype.kind == "O":
+        if any(isinstance(v, list | tuple) for v in known):
+            return "multilabel", "each row has a list of labels"
+        if any(isinstance(v, str | bool) for v in known):
+            return "classification", f"labels are text, {len({text_of(v) for v in known})} distinct"
+        known = known.astype(np.float64)
+    if known.dtype.kind == "b":
+        return "classification", "labels are true or false"
+    distinct = np.unique(known)
+    if not np.equal(distinct, np.round(distinct)).all():
+        return "regression", f"labels are fractions, {len(distinct)} distinct in {len(known)} rows"
+    count = len(distinct)
+    few = count <= min(20, max(2, len(known) // 2))
+    numbered = distinct[0] in (0, 1) and distinct[-1] - distinct[0] == count - 1
+    if few or (numbered and count <= min(MANY_CLASSES, len(known) // 5)):
+        return "classification", f"labels are whole numbers, {count} distinct in {len(known)} rows"
+    return "regression", f"labels are whole numbers, but {count} distinct in {len(known)} rows"
+
+
+def _guess_matrix(known: Array) -> tuple[str, str]:
+    numbers = known.astype(np.float64)
+    if not np.isin(numbers, (0, 1)).all():
+        return "regression", f"labels are {known.shape[1]} columns of numbers"
+    if known.shape[1] > 2 and (numbers.sum(axis=1) == 1).all():
+        return "classification", f"labels are {known.shape[1]} columns with exactly one 1 in every row (one-hot)"
+    return "multilabel", f"labels are {known.shape[1]} columns of 0 and 1"
+
+
+def build_task(kind: str, raw: Any, names: Sequence[str] | int | None, columns: Sequence[str] = ()) -> Task:
+    """The task of a kind for the labels of the training rows.
+
+    `names` are what the user gave as classes (or their number), `columns` the names of label columns where there are
+    several. Raises ConfigError for an unknown kind and labels that do not fit it.
+    """
+    if kind not in TASKS:
+        near = suggest(kind, TASKS)
+        raise ConfigError(f"expected the task auto, {', '.join(TASKS)}, got '{kind}'", near)
+    if isinstance(names, int):
+        names = tuple(str(i) for i in range(names))
+    given = tuple(text_of(name) for name in names) if names is not None else None
+    values = as_labels(raw)
+    matrix = values.ndim == 2
+    if kind == "regression":
+        return Regression.fit(raw, given or (tuple(columns) if matrix and len(columns) == values.shape[1] else None))
+    if kind == "multilabel":
+        return MultiLabel(given or _label_names(values, columns))
+    if matrix and given is None:
+        named = len(columns) == values.shape[1]
+        given = tuple(columns) if named else tuple(str(i) for i in range(values.shape[1]))
+    return Classification(given or class_names(values))
+
+
+def _label_names(values: Array, columns: Sequence[str]) -> tuple[str, ...]:
+    if values.ndim == 2:
+        return tuple(columns) if len(columns) == values.shape[1] else tuple(str(i) for i in range(values.shape[1]))
+    if values.dtype.kind in "biuf":
+        return tuple(columns) if len(columns) == 1 else ("0",)
+    return label_names(values)

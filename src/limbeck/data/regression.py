@@ -1,0 +1,115 @@
+"""Regression: numbers that training sees standardised and users see in natural units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from limbeck.core.errors import ConfigError
+from limbeck.data.labels import as_labels, check_names, listed, present, text_of
+from limbeck.data.rows import Array
+
+
+@dataclass(frozen=True)
+class Regression:
+    """K numbers; training sees (y - mean) / scale, users and files see natural units."""
+
+    targets: tuple[str, ...] = ("y",)
+    mean: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (1.0,)
+    kind: ClassVar[str] = "regression"
+    metrics: ClassVar[tuple[str, ...]] = ("r2", "rmse", "mae")
+    default_metric: ClassVar[str] = "r2"
+
+    def __post_init__(self) -> None:
+        check_names(self.targets, "targets", at_least=1)
+        if not len(self.targets) == len(self.mean) == len(self.scale) or min(self.scale) <= 0:
+            raise ConfigError(
+                f"expected a mean and a scale above 0 for each of {len(self.targets)} targets, "
+                f"got means {self.mean} and scales {self.scale}"
+            )
+
+    @classmethod
+    def fit(cls, raw: Any, names: Sequence[str] | None = None) -> Regression:
+        """The task whose mean and scale (standard deviation, 1 where constant) are those of the labels given."""
+        values = real_matrix(raw)
+        known = values[present(values)]
+        if not len(known):
+            raise ConfigError("expected labelled rows for a regression task, got none", "give training labels")
+        mean, scale = known.mean(axis=0), known.std(axis=0)
+        scale[~(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300))] = 1.0
+        width = values.shape[1]
+        found = tuple(names) if names else ("y",) if width == 1 else tuple(f"y{i}" for i in range(width))
+        return cls(found, tuple(map(float, mean)), tuple(map(float, scale)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.targets
+
+    @property
+    def size(self) -> int:
+        """Width of the output, K."""
+        return len(self.targets)
+
+    def encode(self, raw: Any) -> tuple[Array, Array]:
+        """Standardised float32 [N, K] and mask bool [N]; raises ConfigError for text and infinite numbers."""
+        values = real_matrix(raw)
+        if values.shape[1] != self.size:
+            raise ConfigError(
+                f"expected {self.size} target columns ({listed(self.targets)}), got {values.shape[1]}",
+                "give one column per target, in their order",
+            )
+        mask = present(values)
+        return self.to_training(np.where(mask[:, None], values, 0.0)).astype(np.float32), mask
+
+    def to_training(self, values: Any) -> Any:
+        """Natural units -> standardised; numpy or torch [..., K]."""
+        mean, scale = self._constants(values)
+        return (values - mean) / scale
+
+    def to_natural(self, values: Any) -> Any:
+        """Standardised -> natural units; numpy or torch [..., K]."""
+        mean, scale = self._constants(values)
+        return values * scale + mean
+
+    def _constants(self, values: Any) -> tuple[Any, Any]:
+        if isinstance(values, np.ndarray):
+            dtype = values.dtype if values.dtype.kind == "f" else np.float64
+            return np.asarray(self.mean, dtype), np.asarray(self.scale, dtype)
+        return values.new_tensor(self.mean), values.new_tensor(self.scale)
+
+    def predict(self, values: Any) -> Array:
+        """Natural units [N] (or [N, K] for several targets) of standardised values [N, K]."""
+        natural = np.asarray(self.to_natural(np.asarray(values)))
+        return natural[..., 0] if self.size == 1 else natural
+
+    def to_spec(self) -> dict[str, Any]:
+        spec = {"kind": self.kind, "targets": list(self.targets)}
+        return {**spec, "mean": list(self.mean), "scale": list(self.scale)}
+
+
+def real_matrix(raw: Any) -> Array:
+    """Numbers float64 [N, K] of raw regression labels; raises ConfigError naming the first that is none."""
+    values = as_labels(raw)
+    if values.dtype.kind == "O":
+        out = np.full(values.shape, np.nan)
+        for place in np.argwhere(present(values.reshape(-1)).reshape(values.shape)):
+            try:
+                out[tuple(place)] = float(values[tuple(place)])
+            except (TypeError, ValueError):
+                raise ConfigError(
+                    f"expected numbers for a regression task, got '{text_of(values[tuple(place)])}' in row {place[0]}",
+                    "correct the value, or use task='classification'",
+                ) from None
+        values = out
+    values = values.astype(np.float64).reshape(len(values), -1)
+    infinite = np.flatnonzero(np.isinf(values).any(axis=1))
+    if len(infinite):
+        raise ConfigError(
+            f"expected finite regression targets, got an infinite one in row {infinite[0]}",
+            "leave the row out or clip its target",
+        )
+    return values

@@ -1,0 +1,242 @@
+"""What an output means: classes, labels or numbers; how raw labels become targets and answers become values.
+
+    task            targets in training space      answers in training space   on disk
+    Classification  int64 [N] class ids            logits [B, C]               logits
+    MultiLabel      float32 [N, L] of 0 and 1      logits [B, L] (sigmoid)     logits
+    Regression      float32 [N, K] standardised    standardised [B, K]         natural units
+
+The order of classes is fixed and explicit, in the task and in its spec. Metric names stand here, `evaluate` has the
+numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from limbeck.core.errors import ConfigError
+from limbeck.core.kinds import suggest
+from limbeck.data.labels import (
+    as_labels,
+    check_names,
+    listed,
+    names_in,
+    present,
+    sorted_names,
+    texts_of,
+    whole_numbers,
+)
+from limbeck.data.regression import Regression as Regression
+from limbeck.data.rows import Array
+
+
+@dataclass(frozen=True)
+class Classification:
+    """One of C classes; `classes` are their names in the order of the outputs."""
+
+    classes: tuple[str, ...]
+    kind: ClassVar[str] = "classification"
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy", "balanced_accuracy", "macro_f1")
+    default_metric: ClassVar[str] = "accuracy"
+
+    def __post_init__(self) -> None:
+        check_names(self.classes, "classes", at_least=2)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.classes
+
+    @property
+    def size(self) -> int:
+        """Width of the output, C."""
+        return len(self.classes)
+
+    def encode(self, raw: Any) -> tuple[Array, Array]:
+        """Class ids int64 [N] and mask bool [N]; missing labels have mask False and id 0.
+
+        Integers are class ids where the class names are no numbers. Raises ConfigError for a label that is no class.
+        """
+        values = as_labels(raw)
+        if values.ndim == 2:
+            values = self._of_one_hot(values)
+        mask = present(values)
+        ids = np.zeros(len(values), dtype=np.int64)
+        known = values[mask]
+        ids[mask] = self._ids(texts_of(known), np.flatnonzero(mask))
+        return ids, mask
+
+    def _ids(self, texts: Array, rows: Array) -> Array:
+        place = {name: i for i, name in enumerate(self.classes)}
+        distinct, inverse = np.unique(texts.astype(str), return_inverse=True)
+        by_id = not whole_numbers(self.classes) and whole_numbers(distinct.tolist()) and not set(distinct) & set(place)
+        if by_id:
+            place = {str(i): i for i in range(self.size)}
+        strange = [name for name in distinct.tolist() if name not in place]
+        if strange:
+            first = int(rows[np.flatnonzero(np.isin(texts.astype(str), strange))[0]])
+            label = str(texts[np.flatnonzero(rows == first)[0]])
+            raise self._unknown(label, first, len(strange), by_id)
+        return np.array([place[name] for name in distinct.tolist()], dtype=np.int64)[inverse]
+
+    def _unknown(self, label: str, row: int, count: int, by_id: bool) -> ConfigError:
+        more = f" (and {count - 1} more unknown labels)" if count > 1 else ""
+        if by_id:
+            return ConfigError(
+                f"expected class ids from 0 to {self.size - 1}, got {label} in row {row}{more}",
+                f"there are {self.size} classes ({listed(self.classes)}); check the labels or give all classes",
+            )
+        near = suggest(label, self.classes)
+        return ConfigError(
+            f"expected one of the {self.size} classes {listed(self.classes)}, got label '{label}' in row {row}{more}",
+            f"{near + ' ' if near else ''}correct the label, or name all classes in order with classes=[...]",
+        )
+
+    def _of_one_hot(self, values: Array) -> Array:
+        if values.shape[1] != self.size:
+            raise ConfigError(
+                f"expected one label per row or one-hot rows of {self.size} classes, got shape {values.shape}",
+                "for several labels a row use task='multilabel', for several outputs task={'head': ...}",
+            )
+        there = present(values)
+        numbers = np.where(there[:, None], values, 0).astype(np.float64)
+        wrong = np.flatnonzero(there & ~((np.isin(numbers, (0, 1)).all(axis=1)) & (numbers.sum(axis=1) == 1)))
+        if len(wrong):
+            raise ConfigError(
+                f"expected one-hot rows with exactly one 1, got {values[wrong[0]].tolist()} in row {wrong[0]}",
+                "for several labels a row use task='multilabel'",
+            )
+        out = np.full(len(values), None, dtype=object)
+        out[there] = [self.classes[i] for i in numbers[there].argmax(axis=1)]
+        return out
+
+    def to_training(self, values: Any) -> Any:
+        """Answers as on disk -> as in training: logits both."""
+        return values
+
+    def to_natural(self, values: Any) -> Any:
+        """Answers as in training -> as on disk: logits both."""
+        return values
+
+    def predict(self, logits: Any) -> Array:
+        """Class names [N] of logits [N, C]; integers where every class is one, booleans for False and True."""
+        ids = np.asarray(logits).argmax(axis=-1)
+        return self.values[ids]
+
+    @property
+    def values(self) -> Array:
+        """The classes [C] as the user wrote them."""
+        if whole_numbers(self.classes):
+            return np.array([int(name) for name in self.classes])
+        if set(self.classes) == {"False", "True"}:
+            return np.array([name == "True" for name in self.classes])
+        return np.array(self.classes, dtype=object)
+
+    def to_spec(self) -> dict[str, Any]:
+        return {"kind": self.kind, "classes": list(self.classes)}
+
+
+@dataclass(frozen=True)
+class MultiLabel:
+    """Any of L labels, each there or not; a label is decided where its logit is above 0."""
+
+    labels: tuple[str, ...]
+    kind: ClassVar[str] = "multilabel"
+    metrics: ClassVar[tuple[str, ...]] = ("macro_f1", "map", "subset_accuracy")
+    default_metric: ClassVar[str] = "macro_f1"
+
+    def __post_init__(self) -> None:
+        check_names(self.labels, "labels", at_least=1)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.labels
+
+    @property
+    def size(self) -> int:
+        """Width of the output, L."""
+        return len(self.labels)
+
+    def encode(self, raw: Any) -> tuple[Array, Array]:
+        """0/1 float32 [N, L] and mask bool [N] of a matrix of 0 and 1, or of lists of names ("a|b" as text).
+
+        A row with any missing entry has mask False; an empty list means that no label applies.
+        """
+        values = as_labels(raw)
+        if values.ndim == 1 and not (self.size == 1 and values.dtype.kind in "biuf"):
+            return self._of_names(values)
+        matrix = values.reshape(len(values), -1)
+        if matrix.shape[1] != self.size:
+            raise ConfigError(
+                f"expected {self.size} columns of 0 and 1 ({listed(self.labels)}), got {matrix.shape[1]}",
+                "give one column per label, in the order of the labels",
+            )
+        mask = present(matrix)
+        numbers = np.where(mask[:, None], matrix, 0).astype(np.float32)
+        wrong = np.argwhere((numbers != 0) & (numbers != 1))
+        if len(wrong):
+            row, column = wrong[0]
+            raise ConfigError(
+                f"expected 0 or 1 for label '{self.labels[column]}', got {matrix[row, column]} in row {row}",
+                "scores of a teacher are no labels; round them, or give them as a teacher's predictions",
+            )
+        return numbers, mask
+
+    def _of_names(self, values: Array) -> tuple[Array, Array]:
+        place = {name: i for i, name in enumerate(self.labels)}
+        targets, mask = np.zeros((len(values), self.size), dtype=np.float32), present(values)
+        for row in np.flatnonzero(mask):
+            for name in names_in(values[row]):
+                if name not in place:
+                    near = suggest(name, self.labels)
+                    raise ConfigError(
+                        f"expected labels among {listed(self.labels)}, got label '{name}' in row {row}",
+                        f"{near + ' ' if near else ''}correct the label, or name all labels with classes=[...]",
+                    )
+                targets[row, place[name]] = 1
+        return targets, mask
+
+    def to_training(self, values: Any) -> Any:
+        """Answers as on disk -> as in training: logits both."""
+        return values
+
+    def to_natural(self, values: Any) -> Any:
+        """Answers as in training -> as on disk: logits both."""
+        return values
+
+    def predict(self, logits: Any) -> Array:
+        """0/1 int64 [N, L] of logits [N, L]."""
+        return np.asarray(np.asarray(logits) > 0, dtype=np.int64)
+
+    def to_spec(self) -> dict[str, Any]:
+        return {"kind": self.kind, "labels": list(self.labels)}
+
+
+Task: TypeAlias = Classification | MultiLabel | Regression
+TASKS = ("classification", "multilabel", "regression")
+
+
+def task_from_spec(spec: Mapping[str, Any]) -> Task:
+    """The task that `to_spec` described."""
+    kind = spec.get("kind")
+    if kind == "classification":
+        return Classification(tuple(spec["classes"]))
+    if kind == "multilabel":
+        return MultiLabel(tuple(spec["labels"]))
+    if kind == "regression":
+        return Regression(tuple(spec["targets"]), tuple(spec["mean"]), tuple(spec["scale"]))
+    raise ConfigError(f"expected a task of kind {', '.join(TASKS)}, got {kind!r}", suggest(str(kind), TASKS))
+
+
+def class_names(raw: Any) -> tuple[str, ...]:
+    """The distinct classes of raw labels, numbers in order of value."""
+    values = as_labels(raw)
+    return sorted_names(texts_of(values[present(values)]).tolist())
+
+
+def label_names(raw: Any) -> tuple[str, ...]:
+    """The distinct label names of lists of names."""
+    values = as_labels(raw)
+    return sorted_names(name for cell in values[present(values)] for name in names_in(cell))
