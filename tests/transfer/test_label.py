@@ -61,9 +61,7 @@ def test_what_is_there_is_not_asked_again_and_new_rows_are_added(tmp_path, kit):
     more = kit.rows(130)
     store = kit.store(tmp_path / "t", more, teacher)
     assert sum(teacher.asked) == 30
-    torch.testing.assert_close(
-        store.gather(store.rows_of(more.keys))["main"], expected(kit, more), atol=5e-3, rtol=0
-    )
+    torch.testing.assert_close(store.gather(store.rows_of(more.keys))["main"], expected(kit, more), atol=5e-3, rtol=0)
     after = kit.content(tmp_path / "t")
     kept = [name for name in before if name.endswith(".bin")]
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}

@@ -50,6 +50,8 @@ class ColumnReader:
 
         whole = np.empty((sum(shard.rows for shard in self.shards), self.column.width), dtype=self.column.dtype)
         for shard in self.shards:
+            if shard.name not in self.records:
+                continue  # not labelled yet, so never asked for
             part = whole[shard.first : shard.first + shard.rows].reshape(-1).view(np.uint8).data
             record = self.records[shard.name]
             path = self.folder / record.name

@@ -34,6 +34,7 @@ class TransferSet(Dataset[dict[str, Any]]):
 
     def __init__(self, path: Path | str) -> None:
         self.store = Store(path)
+        self.store.require_complete()
 
     @property
     def heads(self) -> tuple[str, ...]:

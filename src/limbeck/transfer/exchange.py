@@ -32,6 +32,7 @@ def export_parquet(store: Store | Path | str, path: Path | str) -> Path:
     natural units. The schema's metadata "limbeck.outputs" names kinds and classes.
     """
     store = store if isinstance(store, Store) else Store(store)
+    store.require_complete()
     target = Path(path)
     files.commit(target, lambda file: _write_parquet(store, file))
     return target

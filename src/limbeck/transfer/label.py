@@ -106,8 +106,21 @@ class _Labelling:
         for shard in shards:
             if shard.segment != segment:
                 segment, keys = shard.segment, self.writer.keys_of(shard.segment)
-            self.writer.commit(shard, self._answer_shard(shard, keys, done, total))
-            done += shard.rows
+            if self._is_asked(shard, keys):
+                self.writer.commit(shard, self._answer_shard(shard, keys, done, total))
+                done += shard.rows
+
+    def _is_asked(self, shard: Shard, keys: Array) -> bool:
+        """Whether the rows of an open shard are here; one of another call, with other rows, is left open."""
+        asked = keys[np.arange(shard.start, min(shard.start + shard.rows, shard.start + len(keys))) % len(keys)]
+        missing = self.index.find(asked) < 0
+        if missing.any() and not missing.all():
+            raise StoreMismatch(
+                f"expected the rows of {shard} of {self.writer.folder}, which is unfinished or damaged, "
+                f"{int(missing.sum())} of them are not here, the first with key {hex_key(asked[missing][0])}",
+                "label with all the rows of the last time, or into a new folder",
+            )
+        return not missing.all()
 
     def _answer_shard(self, shard: Shard, keys: Array, done: int, total: int) -> dict[str, Array]:
         manifest = self.writer.manifest
@@ -132,12 +145,6 @@ class _Labelling:
     def _answer(self, keys: Array, view: int) -> dict[str, Array]:
         """Checked answers float32 [B, width] of a batch, in natural units."""
         places = self.index.find(keys)
-        if (places < 0).any():
-            raise StoreMismatch(
-                f"expected the rows of the unfinished or damaged shards of {self.writer.folder}, "
-                f"{int((places < 0).sum())} of them are not here, the first with key {hex_key(keys[places < 0][0])}",
-                "label with all the rows of the last time, or into a new folder",
-            )
         views = np.full(len(keys), view, dtype=np.int64)
         inputs = self.rows.take(places).inputs
         if self.view is not None:

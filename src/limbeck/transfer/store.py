@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """A complete transfer set. Answers are counted 0 to `len(store) - 1` over segments, views and rows.
+    """A transfer set. Answers are counted 0 to `len(store) - 1` over segments, views and rows.
 
-    Raises StoreMismatch where there is none or it is not finished, StoreDamaged where a byte is wrong.
+    Answers that are planned but not labelled yet count as missing.
+    Raises StoreMismatch where there is no transfer set, StoreDamaged where a byte is wrong.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -33,13 +34,8 @@ class Store:
         self.manifest = Manifest.read(self.path)
         self.shards = shards_of(self.manifest)
         committed = read_committed(self.path, self.manifest)
-        open_ = [shard for shard in self.shards if shard.name not in committed]
-        if open_:
-            raise StoreMismatch(
-                f"expected a finished transfer set at {self.path}, {len(open_)} of {len(self.shards)} shards are "
-                "not labelled yet",
-                "label again into the same folder: it goes on where it stopped",
-            )
+        self._open = np.array([shard.name not in committed for shard in self.shards], dtype=bool)
+        self._firsts = np.array([shard.first for shard in self.shards], dtype=np.int64)
         self.outputs: dict[str, OutputSpec] = {output.head: output for output in self.manifest.outputs}
         self._indexes = [read_keys(self.path, self.manifest, n) for n in range(len(self.manifest.segments))]
         self._bases = np.cumsum([0, *(segment.answers for segment in self.manifest.segments)])
@@ -48,7 +44,7 @@ class Store:
                 self.path,
                 column,
                 self.shards,
-                {shard.name: committed[shard.name][f"{output.head}.{column.name}"] for shard in self.shards},
+                {shard: entries[f"{output.head}.{column.name}"] for shard, entries in committed.items()},
             )
             for output in self.manifest.outputs
             for column in output.codec.columns(output.width)
@@ -63,6 +59,20 @@ class Store:
 
     def __setstate__(self, state: dict[str, str]) -> None:
         self.__init__(state["path"])  # type: ignore[misc]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned answer is there."""
+        return not bool(self._open.any())
+
+    def require_complete(self) -> None:
+        """Raise StoreMismatch where planned answers are not labelled yet."""
+        if not self.complete:
+            raise StoreMismatch(
+                f"expected a finished transfer set at {self.path}, {int(self._open.sum())} of {len(self.shards)} "
+                "shards are not labelled yet",
+                "label again into the same folder: it goes on where it stopped",
+            )
 
     @property
     def row_bytes(self) -> int:
@@ -86,7 +96,12 @@ class Store:
                 found = at
             else:
                 found[todo] = at
-        return np.full(len(keys), -1, dtype=np.int64) if found is None else found
+        if found is None:
+            return np.full(len(keys), -1, dtype=np.int64)
+        if not self.complete:
+            shard = self._firsts.searchsorted(np.maximum(found, 0), side="right") - 1
+            found = np.where(self._open[shard], -1, found)
+        return found
 
     def _find_in(
         self, base: int, first: int, count: int, index: KeyIndex, keys: Array, views: Array | None, todo: Array | None
@@ -141,8 +156,12 @@ class Store:
         return self.outputs[head]
 
     def column(self, head: str, name: str = "values") -> Array:
-        """A stored column [len(store), width] as it is on disk; mapped where it is one file, else in memory."""
+        """A stored column [len(store), width] as it is on disk; mapped where it is one file, else in memory.
+
+        Raises StoreMismatch where the store is not finished.
+        """
         self.output(head)
+        self.require_complete()
         if not self._ready:
             self._prepare()
         return self._readers[head, name].whole()
