@@ -4,10 +4,10 @@ import subprocess
 import sys
 
 import pytest
-from limbeck.train.plan import TrainSpec
 
 from limbeck.core.errors import ConfigError
 from limbeck.recipe import DataSpec, Recipe, TeacherSpec
+from limbeck.train.plan import TrainSpec
 
 MINIMAL = "data: digits\nteacher: mlp(hidden=[128, 64])\nstudent: linear\n"
 
@@ -51,6 +51,23 @@ def test_paths_of_the_command_line_may_start_where_one_stands(folder, monkeypatc
     (folder / "deep" / "recipe.yaml").write_text("data: {train: ../train.csv}\nteacher: linear\nstudent: linear\n")
     recipe = Recipe.from_yaml("deep/recipe.yaml", ["data.test=test.csv"])
     assert recipe.locate(recipe.data.test).read_text() == recipe.locate(recipe.data.train).read_text()
+
+
+def test_a_run_folder_leads_back_to_its_recipe(folder, tmp_path_factory):
+    path = folder / "recipe.yaml"
+    path.write_text("# mine\ndata: {train: train.csv}\nteacher: linear\nstudent: linear\n")
+    recipe = Recipe.from_yaml(path, ["seeds=3"])
+    assert recipe.record.startswith("# as changed with -s\n")
+    assert Recipe.from_yaml(path).record.startswith("# mine\n")
+    run = tmp_path_factory.mktemp("run")
+    (run / "recipe.yaml").write_text(recipe.record)
+    again = Recipe.from_run(run)
+    assert again.resolved() == recipe.resolved()
+    assert (again.base, again.out) == (folder.resolve(), str(run))
+    assert again.record.count("relative paths start at") == 1
+    (run / "recipe.yaml").unlink()
+    with pytest.raises(ConfigError, match="it was made from Python"):
+        Recipe.from_run(run)
 
 
 def test_missing_files_are_told_with_their_lines(folder):

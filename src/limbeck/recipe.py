@@ -17,12 +17,14 @@ from typing import Any, ClassVar, Literal
 from limbeck.core.errors import ConfigError, LimbeckError, Problem
 from limbeck.core.kinds import suggest
 from limbeck.core.overrides import assign, override
+from limbeck.core.run import ASKED_NAME
 from limbeck.core.specs import at_least, build, dump_yaml, fingerprint, refuse, to_plain, without_defaults
 from limbeck.core.yamltext import Document, parse_yaml, read_yaml
 from limbeck.train.plan import TrainSpec
 
 BUILTIN = ("digits",)
 TASKS = ("auto", "classification", "multilabel", "regression")
+_BASE_MARK = "# relative paths start at:"
 TABLE_ENDINGS = (".csv", ".parquet", ".npz", ".jsonl")  # of a file of predictions
 
 OBJECTIVES = {  # what `objective: auto` becomes, by task
@@ -236,8 +238,27 @@ class Recipe:
         `base` is where relative paths of data start, the folder of the file without it.
         """
         document = override(cls, read_yaml(path), assignments)
-        asked = Path(path).read_text(encoding="utf-8")
-        return cls._built(document, Path(base) if base is not None else Path(path).parent, asked)
+        start = Path(base) if base is not None else Path(path).parent
+        recipe = cls._built(document, start, Path(path).read_text(encoding="utf-8"))
+        return recipe._asked_as_changed() if assignments else recipe
+
+    @classmethod
+    def from_run(cls, folder: str | Path, assignments: Sequence[str] = (), *, base: str | Path | None = None) -> Recipe:
+        """The recipe that a run folder was made from, with the folder as its `out`.
+
+        Raises ConfigError where the run was made from Python, so that there is no recipe to read.
+        """
+        folder = Path(folder)
+        path = folder / ASKED_NAME
+        if not path.is_file():
+            raise ConfigError(
+                f"expected {folder} to hold a {ASKED_NAME}, there is none: it was made from Python",
+                "run the script that made it again; it goes on where it stopped",
+            )
+        if base is None:
+            marks = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith(_BASE_MARK)]
+            base = marks[-1].removeprefix(_BASE_MARK).strip() if marks else "."
+        return replace(cls.from_yaml(path, assignments, base=base), out=str(folder))
 
     @classmethod
     def from_text(cls, text: str, assignments: Sequence[str] = (), *, base: str | Path = ".") -> Recipe:
@@ -249,6 +270,9 @@ class Recipe:
     def from_dict(cls, values: Mapping[str, Any], *, base: str | Path = ".") -> Recipe:
         """Make a recipe of plain data, with the same shorthands and the same strictness as YAML."""
         return cls._built(Document(to_plain(values), source="the recipe"), Path(base), "")
+
+    def _asked_as_changed(self) -> Recipe:
+        return replace(self, asked="# as changed with -s\n" + self.to_yaml(defaults=False))
 
     @classmethod
     def _built(cls, document: Document, base: Path, asked: str) -> Recipe:
@@ -275,6 +299,13 @@ class Recipe:
     def fingerprint(self) -> str:
         """A hash that equal recipes share (32 hex digits)."""
         return fingerprint(self.resolved())
+
+    @property
+    def record(self) -> str:
+        """What a run folder keeps as recipe.yaml: the text that was asked, and where its relative paths start."""
+        text = self.asked or self.to_yaml(defaults=False)
+        kept = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(_BASE_MARK))
+        return f"{kept.rstrip()}\n{_BASE_MARK} {self.base.resolve()}\n"
 
     @property
     def changed(self) -> dict[str, Any]:

@@ -157,7 +157,7 @@ def test_damaged_outputs_are_found_and_made_again(tmp_path, damage):
 
 
 def test_every_damaged_byte_of_any_file_is_found(tmp_path):
-    with opened(tmp_path / "x") as run:
+    with opened(tmp_path / "x", asked="name: x\n") as run:
         make(run)
         run.event("train", "loss", 1.0)
     names = [p for p in (tmp_path / "x").rglob("*") if p.is_file() and p.name not in ("run.json", ".lock")]

@@ -76,7 +76,8 @@ class Run:
     ) -> Run:
         """Open a folder for writing: a new one, or the one that an earlier run of the same recipe left.
 
-        `resolved` is the recipe with all its defaults (a spec or plain data): the identity of the run.
+        `resolved` is the recipe with all its defaults (a spec or plain data): the identity of the run. `asked` is
+        the text of the recipe, kept as recipe.yaml.
         Raises StoreMismatch where the folder belongs to another recipe (naming the settings that differ), holds
         something else, or is being written to by another process. `overwrite` replaces an earlier run.
         """
@@ -129,8 +130,8 @@ class Run:
             "hardware": hardware(),
         }
         self.save()
-        for name, text in ((ASKED_NAME, asked or write_yaml(plain)), (RESOLVED_NAME, write_yaml(plain))):
-            if not (self.folder / name).exists():
+        for name, text in ((ASKED_NAME, asked), (RESOLVED_NAME, write_yaml(plain))):
+            if text and not (self.folder / name).exists():
                 write_text(self.folder / name, text)
 
     # ------------------------------------------------------------------------------------------ looking
