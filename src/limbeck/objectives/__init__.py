@@ -1,1 +1,120 @@
-"""objectives"""
+"""Losses as values: what a student is trained on.
+
+    0.1 * CE() + 0.9 * KD(temperature=4)
+
+`CATALOG` is the one list of them. A name is imported when it is first used, and torch with it, not before. Packages add
+losses through the entry points of the group "limbeck.objectives"; a loss of one's own needs no registration, it is
+handed in as an object, or in YAML as "my_package.module:MyLoss".
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from limbeck.core.catalog import Catalog
+
+if TYPE_CHECKING:
+    from limbeck.objectives.base import Objective as Objective
+    from limbeck.objectives.base import Ramp as Ramp
+    from limbeck.objectives.base import Sum as Sum
+    from limbeck.objectives.base import Term as Term
+    from limbeck.objectives.base import as_sum as as_sum
+    from limbeck.objectives.base import ramp as ramp
+    from limbeck.objectives.base import term as term
+    from limbeck.objectives.card import card as card
+    from limbeck.objectives.feature.hint import Hint as Hint
+    from limbeck.objectives.feature.simkd import SimKD as SimKD
+    from limbeck.objectives.relation.rkd import RKD as RKD
+    from limbeck.objectives.response.bce import BCE as BCE
+    from limbeck.objectives.response.bernoulli_kd import BernoulliKD as BernoulliKD
+    from limbeck.objectives.response.ce import CE as CE
+    from limbeck.objectives.response.dist import DIST as DIST
+    from limbeck.objectives.response.dkd import DKD as DKD
+    from limbeck.objectives.response.kd import KD as KD
+    from limbeck.objectives.response.label_mse import MSE as MSE
+    from limbeck.objectives.response.logit_mse import LogitMSE as LogitMSE
+    from limbeck.objectives.response.logit_standardisation import LSKD as LSKD
+    from limbeck.objectives.response.nkd import NKD as NKD
+    from limbeck.objectives.response.regression_kd import L2KD as L2KD
+    from limbeck.objectives.response.regression_kd import BoundedKD as BoundedKD
+    from limbeck.objectives.response.regression_kd import HuberKD as HuberKD
+    from limbeck.objectives.response.temperature import auto_temperature as auto_temperature
+    from limbeck.objectives.response.temperature import resolve_auto as resolve_auto
+    from limbeck.objectives.sequence.on_policy_kl import OnPolicyKL as OnPolicyKL
+    from limbeck.objectives.spelling import dump as dump
+    from limbeck.objectives.spelling import parse as parse
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One loss of the catalog: where it is, its family, its paper (arXiv id, or venue and year) and one line."""
+
+    target: str
+    family: str
+    paper: str
+    line: str
+
+
+_HERE = "limbeck.objectives"
+
+CATALOG: dict[str, Entry] = {
+    "BCE": Entry(f"{_HERE}.response.bce:BCE", "hard", "none", "binary cross-entropy with labels, multi-label"),
+    "BernoulliKD": Entry(
+        f"{_HERE}.response.bernoulli_kd:BernoulliKD", "response", "arXiv:2308.06453", "each label's probability"
+    ),
+    "BoundedKD": Entry(
+        f"{_HERE}.response.regression_kd:BoundedKD", "response", "NeurIPS 2017", "labels, until as good as the teacher"
+    ),
+    "CE": Entry(f"{_HERE}.response.ce:CE", "hard", "arXiv:1512.00567", "cross-entropy with labels"),
+    "DIST": Entry(f"{_HERE}.response.dist:DIST", "response", "arXiv:2205.10536", "correlations of probabilities"),
+    "DKD": Entry(f"{_HERE}.response.dkd:DKD", "response", "arXiv:2203.08679", "target and other classes apart"),
+    "Hint": Entry(f"{_HERE}.feature.hint:Hint", "feature", "arXiv:1412.6550", "an inner feature, through a projector"),
+    "HuberKD": Entry(
+        f"{_HERE}.response.regression_kd:HuberKD", "response", "Ann. Math. Statist. 1964", "values, Huber distance"
+    ),
+    "KD": Entry(f"{_HERE}.response.kd:KD", "response", "arXiv:1503.02531", "softened class probabilities"),
+    "L2KD": Entry(f"{_HERE}.response.regression_kd:L2KD", "response", "arXiv:1312.6184", "values, squared distance"),
+    "LSKD": Entry(
+        f"{_HERE}.response.logit_standardisation:LSKD", "response", "arXiv:2403.01427", "KD on standardised logits"
+    ),
+    "LogitMSE": Entry(f"{_HERE}.response.logit_mse:LogitMSE", "response", "arXiv:1312.6184", "centred logits"),
+    "MSE": Entry(f"{_HERE}.response.label_mse:MSE", "hard", "none", "squared error against labels"),
+    "NKD": Entry(f"{_HERE}.response.nkd:NKD", "response", "arXiv:2303.13005", "target, and renormalised other classes"),
+    "OnPolicyKL": Entry(
+        f"{_HERE}.sequence.on_policy_kl:OnPolicyKL", "sequence", "arXiv:2306.13649", "the student's own text, judged"
+    ),
+    "RKD": Entry(f"{_HERE}.relation.rkd:RKD", "relation", "arXiv:1904.05068", "distances and angles between rows"),
+    "SimKD": Entry(
+        f"{_HERE}.feature.simkd:SimKD", "feature", "arXiv:2203.14001", "last features, and the teacher's classifier"
+    ),
+}
+
+objectives = Catalog(
+    "objective",
+    {name: entry.target for name, entry in CATALOG.items()},
+    {name: entry.line for name, entry in CATALOG.items()},
+)
+
+_PUBLIC = {
+    **objectives.builtin,
+    **dict.fromkeys(("Objective", "Ramp", "Sum", "Term", "as_sum", "ramp", "term"), f"{_HERE}.base"),
+    **dict.fromkeys(("auto_temperature", "resolve_auto"), f"{_HERE}.response.temperature"),
+    **dict.fromkeys(("dump", "parse"), f"{_HERE}.spelling"),
+    "card": f"{_HERE}.card",
+}
+
+__all__ = sorted(["CATALOG", "Entry", "objectives", *_PUBLIC])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'limbeck.objectives' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PUBLIC[name].partition(":")[0]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -16,12 +16,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
-from limbeck.core.errors import ConfigError
+from limbeck.core.errors import ConfigError, ShapeMismatch
+from limbeck.objectives.weighing import labelled_weight, mean_of, positions, total_weight, weigh
 from limbeck.signals import MAIN, Batch, Needs, Signals
 
+__all__ = [
+    "FunctionTerm", "LossFunction", "Objective", "Ramp", "Shapes", "Sum", "Term", "Traits", "Weight",
+    "as_sum", "labelled_weight", "mean_of", "ramp", "term", "total_weight", "weigh",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,17 @@ class Traits:
     """What a loss promises about itself; the contract suite holds it to every word.
 
     zero_at_equal        the loss is 0 where the student says what the teacher says
-    constant_at_equal    else: why it is not ("entropy of the teacher", "labels")
+    constant_at_equal    else: why it is not ("the teacher's entropy", "labels")
     temperature_squared  "gradient": scale is constant in T for T >> logits; "none": there is no temperature
     shift_invariant      adding a constant to all logits of a row changes nothing
     row_wise             the loss of a batch is the sum of the losses of its rows (False where `batchwise`)
     unequal_widths       student and teacher taps may differ in width
     labels               which targets it reads: "none", "class", "multilabel" or "real"
+    direction            "forward": the gradient is affine in the teacher's probabilities, as in KL(teacher || student);
+                         "reverse": it is affine in the teacher's log-probabilities, as in KL(student || teacher)
+    sums_over_classes    a class that neither side believes in changes nothing: the sum over classes is no mean
+    independent_labels   its classes are independent labels (sigmoid), not one choice (softmax)
+    positions            it takes outputs or taps with positions [B, T, ...] and a mask [B, T]
     """
 
     zero_at_equal: bool = True
@@ -58,6 +67,10 @@ class Traits:
     row_wise: bool = True
     unequal_widths: bool = False
     labels: str = "none"
+    direction: str = ""
+    sums_over_classes: bool = False
+    independent_labels: bool = False
+    positions: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +103,20 @@ class Objective:
         return None
 
     def count(self, teacher: Signals | None, batch: Batch) -> Tensor:
-        """Total weight of what `loss` sums over, known before the student has run (scalar)."""
-        return total_weight(batch, teacher.mask if teacher is not None else None)
+        """Total weight of what `loss` sums over, known before the student has run (scalar).
+
+        Equal to the count that `loss` returns: rows, or valid positions where the teacher answers position by position.
+        """
+        return total_weight(batch, self.counted(teacher) if teacher is not None else None)
+
+    def counted(self, teacher: Signals) -> Tensor | None:
+        """The mask [B, T] over what counts, from the first thing that the loss asks of the teacher; None: rows."""
+        needs = self.teacher_needs()
+        for name in needs.outputs:
+            return positions(teacher.outputs[name], teacher.mask)
+        for name in needs.taps:
+            return positions(teacher.taps[name], teacher.mask)
+        return None
 
     def loss(
         self, student: Signals, teacher: Signals | None, batch: Batch, head: nn.Module | None
@@ -109,7 +134,7 @@ class Objective:
         return as_sum(self) + as_sum(other)
 
     def __radd__(self, other: int) -> Sum:
-        return as_sum(self)
+        return as_sum(self) if other == 0 else as_sum(other)  # type: ignore[arg-type]  # 0: the start of sum([...])
 
 
 @dataclass(frozen=True)
@@ -133,8 +158,21 @@ class Ramp:
         share = (progress - self.begin) / (self.until - self.begin)
         return self.start + (self.end - self.start) * min(max(share, 0.0), 1.0)
 
-    def __mul__(self, objective: Objective) -> Sum:
-        return Sum((Term(self, objective),))
+    def __mul__(self, other: Objective | Sum) -> Sum:
+        terms = as_sum(other).terms
+        if any(isinstance(each.weight, Ramp) for each in terms):
+            raise ConfigError("expected plain weights in a sum that a ramp multiplies, got a ramp", "keep one of them")
+        return Sum(tuple(Term(self._scaled(each.weight_at(0.0)), each.objective) for each in terms))
+
+    __rmul__ = __mul__
+
+    def _scaled(self, factor: float) -> Ramp:
+        return self if factor == 1 else Ramp(self.start * factor, self.end * factor, self.until, self.begin)
+
+
+def ramp(start: float, end: float, *, until: float = 1.0, begin: float = 0.0) -> Ramp:
+    """A weight that moves linearly: `ramp(0, 0.9, until=0.2) * KD()` reaches 0.9 after a fifth of the steps."""
+    return Ramp(start, end, until, begin)
 
 
 Weight: TypeAlias = float | Ramp
@@ -172,7 +210,7 @@ class Sum:
         return Sum(self.terms + as_sum(other).terms)
 
     def __radd__(self, other: int) -> Sum:
-        return self
+        return self if other == 0 else as_sum(other)  # type: ignore[arg-type]
 
     def __mul__(self, weight: float) -> Sum:
         if any(isinstance(term.weight, Ramp) for term in self.terms):
@@ -237,42 +275,6 @@ def _all_needs(needs: Iterator[Needs]) -> Needs:
     return total
 
 
-def total_weight(batch: Batch, mask: Tensor | None = None) -> Tensor:
-    """Total weight of the rows of a batch, or of its valid positions where there is a mask [B, T] (scalar)."""
-    if mask is None:
-        if batch.weight is not None:
-            return batch.weight.sum()
-        return torch.tensor(float(len(batch)))
-    weights = mask.to(torch.float32)
-    if batch.weight is not None:
-        weights = weights * batch.weight[:, None]
-    return weights.sum()
-
-
-def weigh(losses: Tensor, batch: Batch, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Sum per-row losses [B] or per-position losses [B, T] under the row weights and the mask.
-
-    Masked positions contribute nothing to value or gradient, whatever stands there, NaN included.
-    """
-    if mask is not None:
-        losses = torch.where(mask, losses, torch.zeros_like(losses))
-    if batch.weight is not None:
-        weight = batch.weight.to(losses.dtype)
-        losses = losses * (weight if losses.dim() == 1 else weight[:, None])
-    return losses.sum(), total_weight(batch, mask)
-
-
-def labelled_weight(batch: Batch, on: str = MAIN) -> Tensor:
-    """Total weight of the rows (or positions) that carry a label for one task (scalar)."""
-    mask = batch.label_mask.get(on)
-    if mask is None:
-        return total_weight(batch)
-    weights = mask.to(torch.float32)
-    if batch.weight is not None:
-        weights = weights * (batch.weight if mask.dim() == 1 else batch.weight[:, None])
-    return weights.sum()
-
-
 LossFunction: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -282,7 +284,7 @@ class FunctionTerm(Objective):
 
     fn: LossFunction
     on: str = MAIN
-    traits: ClassVar[Traits] = Traits(zero_at_equal=False, constant_at_equal="a user's function")
+    traits: ClassVar[Traits] = Traits(zero_at_equal=False, constant_at_equal="a user's function", positions=False)
 
     @property
     def name(self) -> str:
@@ -301,7 +303,7 @@ class FunctionTerm(Objective):
         assert teacher is not None
         values = self.fn(student.outputs[self.on], teacher.outputs[self.on])  # type: ignore[arg-type]
         if values.shape != (len(batch),):
-            raise ConfigError(
+            raise ShapeMismatch(
                 f"expected `{self.name}` to return one loss per row, shape ({len(batch)},), got {tuple(values.shape)}",
                 "do not reduce over the batch in a function given to lb.term: the trainer divides by the global count",
             )

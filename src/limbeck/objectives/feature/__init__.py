@@ -1,1 +1,1 @@
-"""objectives/feature"""
+"""Losses on inner features: taps of the student against taps of the teacher."""

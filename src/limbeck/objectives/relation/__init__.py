@@ -1,1 +1,1 @@
-"""objectives/relation"""
+"""Losses on the relations between the rows of a batch."""

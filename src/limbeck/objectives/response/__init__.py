@@ -1,1 +1,1 @@
-"""objectives/response"""
+"""Losses on what the models answer: logits, probabilities and values."""

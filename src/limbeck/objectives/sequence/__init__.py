@@ -1,1 +1,1 @@
-"""objectives/sequence"""
+"""Losses on sequences: token by token, on text of the teacher's or of the student's."""

@@ -1,0 +1,95 @@
+"""What the fields of an objective may be; every problem of a spec is reported at once."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+from limbeck.core.errors import ConfigError, Problem
+
+Unlabelled: TypeAlias = Literal["teacher", "skip"]
+UNLABELLED = ("teacher", "skip")
+
+
+class Fields:
+    """Gathers the problems of one spec: `Fields(self).number("temperature", above=0).check()`."""
+
+    def __init__(self, spec: Any) -> None:
+        self.spec = spec
+        self.problems: list[Problem] = []
+        self.text("on")
+
+    def number(
+        self,
+        name: str,
+        *,
+        low: float | None = None,
+        above: float | None = None,
+        high: float | None = None,
+        below: float | None = None,
+        words: Sequence[str] = (),
+    ) -> Fields:
+        """A finite number between bounds, or one of some words."""
+        value = getattr(self.spec, name)
+        if isinstance(value, str) and value in words:
+            return self
+        right = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        bounds = [
+            (low, ">=", operator.ge),
+            (above, ">", operator.gt),
+            (high, "<=", operator.le),
+            (below, "<", operator.lt),
+        ]
+        given = [(sign, limit, holds) for limit, sign, holds in bounds if limit is not None]
+        if not (right and all(holds(value, limit) for _, limit, holds in given)):
+            wanted = " and ".join(f"{sign} {limit:g}" for sign, limit, _ in given)
+            more = "".join(f" or '{word}'" for word in words)
+            self.note(name, f"expected a number {wanted}".rstrip() + f"{more}, got {value!r}")
+        return self
+
+    def text(self, name: str) -> Fields:
+        """A name that is not empty."""
+        value = getattr(self.spec, name)
+        if not (isinstance(value, str) and value):
+            self.note(name, f"expected a name, got {value!r}")
+        return self
+
+    def choice(self, name: str, words: Sequence[str]) -> Fields:
+        """One of some words."""
+        value = getattr(self.spec, name)
+        if value not in words:
+            self.note(name, f"expected one of {', '.join(repr(word) for word in words)}, got {value!r}")
+        return self
+
+    def pair(self, name: str, optional: bool = False) -> Fields:
+        """The names of a tap of the student and a tap of the teacher."""
+        value = getattr(self.spec, name)
+        if optional and value is None:
+            return self
+        if not (isinstance(value, tuple) and len(value) == 2 and all(isinstance(tap, str) and tap for tap in value)):
+            self.note(name, f"expected two names of taps, (student, teacher), got {value!r}")
+        return self
+
+    def weights(self, name: str) -> Fields:
+        """None, or a tuple of finite numbers >= 0 of which at least one is above 0."""
+        value = getattr(self.spec, name)
+        if value is None:
+            return self
+        numbers = isinstance(value, tuple) and all(
+            isinstance(each, int | float) and not isinstance(each, bool) and math.isfinite(each) and each >= 0
+            for each in value
+        )
+        if not (numbers and any(value)):
+            self.note(name, f"expected a tuple of numbers >= 0, one for each class, got {value!r}")
+        return self
+
+    def note(self, where: str, what: str, todo: str = "") -> None:
+        """Note a problem."""
+        self.problems.append(Problem(where, what, todo))
+
+    def check(self) -> None:
+        """Raise one ConfigError with all problems, if there are any."""
+        if self.problems:
+            raise ConfigError.of(self.problems, type(self.spec).__name__)
