@@ -23,13 +23,12 @@ if path.endswith(".npy"):  # arrays and images: one input
 else:  # a table: one input for each column
     with open(path, encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    as_text = {i["name"]: [[row[i["column"]]] for row in rows] for i in inputs}
-    feeds = {
-        i["name"]: np.array(as_text[i["name"]], dtype=object)
-        if i["dtype"] == "string"
-        else np.array([[v or "nan"] for [v] in as_text[i["name"]]], dtype=np.float32)
-        for i in inputs
-    }
+    feeds = {}
+    for i in inputs:
+        cells = [row[i["column"]].strip() or i.get("missing", "nan") for row in rows]
+        if i["dtype"] == "float32":
+            cells = [{"True": 1, "False": 0}.get(cell, cell) for cell in cells]
+        feeds[i["name"]] = np.array(cells, dtype="object" if i["dtype"] == "string" else i["dtype"])[:, None]
 
 for head, facts in heads.items():
     role = "value" if facts["kind"] == "regression" else "label"

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import limbeck
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.data.preprocess import Preprocess
@@ -37,14 +35,12 @@ def export_onnx(
     tasks: Mapping[str, Task],
     path: str | Path,
     *,
-    example: Any = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a student as ONNX and return the path; the file is complete or not there.
 
     module      answers in training space (logits; standardised values), in eval mode
     preprocess  is built into the graph, so that the file takes raw rows
-    example     raw rows: only their dtype is looked at, images of uint8 make an input of uint8
     metadata    anything JSON-able, kept in the file as "limbeck.user"
 
     Raises ConfigError when a part of the module is in train mode, NotSupported for what ONNX cannot hold.
@@ -59,7 +55,7 @@ def export_onnx(
     names = output_names(tasks)
     graph = Graph()
     reserved = {name for roles in names.values() for name in roles.values()}
-    encoded = add_preprocessing(graph, preprocess.spec, reserved, getattr(example, "dtype", None))
+    encoded = add_preprocessing(graph, preprocess.spec, reserved)
     before = len(graph.nodes)
     for head, task in tasks.items():
         add_answers(graph, task, f"{NET}{head}", names[head])
@@ -195,10 +191,3 @@ def _write(model: Any, path: Path) -> Path:
 
     write_bytes(path, model.SerializeToString(deterministic=True))
     return path
-
-
-def natural(task: Task, values: Any) -> Any:
-    """Outputs in training space as the exported file gives them: logits as they are, regression in natural units."""
-    if task.kind != "regression":
-        return values
-    return np.asarray(values) * np.asarray(task.scale, np.float32) + np.asarray(task.mean, np.float32)

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from limbeck.data.tasks import Task
+from limbeck.data.tasks import Classification, Regression, Task
 
 BATCH = "batch"
 ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
-DTYPES = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8", TensorProto.STRING: "string"}
+DTYPES: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8", TensorProto.STRING: "string"}
 
 
 @dataclass
@@ -68,13 +68,13 @@ def output_names(tasks: Mapping[str, Task]) -> dict[str, dict[str, str]]:
 
 def add_answers(graph: Graph, task: Task, raw: str, names: Mapping[str, str]) -> None:
     """Turn the raw output of one head into what its users read; `raw` is in training space."""
-    if task.kind == "regression":
+    if isinstance(task, Regression):
         wide = graph.node("Mul", raw, graph.constant(np.reshape(task.scale, (1, -1))))
         graph.node("Add", wide, graph.constant(np.reshape(task.mean, (1, -1))), out=names["value"])
         graph.output(names["value"], TensorProto.FLOAT, task.size)
         return
     graph.node("Identity", raw, out=names["logits"])
-    if task.kind == "classification":
+    if isinstance(task, Classification):
         graph.node("Softmax", raw, out=names["probabilities"], axis=-1)
         graph.node("ArgMax", raw, out=names["label"], axis=-1, keepdims=0)
         graph.output(names["label"], TensorProto.INT64)

@@ -11,10 +11,10 @@ from onnx import TensorProto
 from limbeck.compress.graph import ML_DOMAIN, Graph
 from limbeck.core.errors import NotSupported
 
-MISSING = ""  # how a missing category enters a string tensor, which has no NaN
+MISSING = "<missing>"  # how a missing category enters a string tensor, which has no NaN; empty text is text
 
 
-def add_preprocessing(graph: Graph, spec: Mapping[str, Any], reserved: Set[str], dtype: Any = None) -> str:
+def add_preprocessing(graph: Graph, spec: Mapping[str, Any], reserved: Set[str]) -> str:
     """Add the inputs and nodes of a preprocessing and return the name of the encoded tensor [B, ...].
 
     `reserved` names are taken by outputs; a column of that name enters as "column.NAME", as the metadata says.
@@ -25,20 +25,21 @@ def add_preprocessing(graph: Graph, spec: Mapping[str, Any], reserved: Set[str],
             f"expected a preprocessing of {', '.join(kinds)} to export, got {spec.get('kind')!r}",
             "export the network alone with torch.onnx.export",
         )
-    return kinds[spec["kind"]](graph, spec, reserved, dtype)
+    return kinds[spec["kind"]](graph, spec, reserved)
 
 
-def _table(graph: Graph, spec: Mapping[str, Any], reserved: Set[str], dtype: Any) -> str:
+def _table(graph: Graph, spec: Mapping[str, Any], reserved: Set[str]) -> str:
     parts = []
     numeric, categorical = spec["numeric"], spec["categorical"]
     if numeric:
         columns = [graph.input(_free(c["name"], reserved), TensorProto.FLOAT, (1,), column=c["name"]) for c in numeric]
         joined = graph.node("Concat", *columns, axis=1) if len(columns) > 1 else columns[0]
-        fill, mean, scale = (np.array([[c[k] for c in numeric]], dtype=np.float32) for k in ("fill", "mean", "scale"))
-        parts.append(_standardised(graph, joined, fill, mean, scale))
+        fill, mean, scale = ([c[key] for c in numeric] for key in ("fill", "mean", "scale"))
+        parts.append(_standardised(graph, _filled(graph, joined, fill), mean, scale))
     for column in categorical:
-        name = graph.input(_free(column["name"], reserved), TensorProto.STRING, (1,), column=column["name"])
-        parts.append(_one_hot(graph, name, [str(v) for v in column["values"]]))
+        facts = {"column": column["name"], "missing": _missing(column["values"])}
+        name = graph.input(_free(column["name"], reserved), TensorProto.STRING, (1,), **facts)
+        parts.append(_one_hot(graph, name, column["values"], facts["missing"]))
     return graph.node("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
 
 
@@ -47,21 +48,30 @@ def _free(name: str, reserved: Set[str]) -> str:
     return f"column.{name}" if taken else name
 
 
-def _standardised(graph: Graph, raw: str, fill: Any, mean: Any, scale: Any) -> str:
-    missing = graph.node("IsNaN", raw)
-    filled = graph.node("Where", missing, graph.constant(fill), raw)
-    centred = graph.node("Sub", filled, graph.constant(mean))
-    return graph.node("Div", centred, graph.constant(scale))
+def _missing(values: list[str]) -> str:
+    word = MISSING
+    while word in values:
+        word = f"<{word}>"
+    return word
 
 
-def _one_hot(graph: Graph, name: str, values: list[str]) -> str:
+def _filled(graph: Graph, raw: str, fill: Any) -> str:
+    return graph.node("Where", graph.node("IsNaN", raw), graph.constant(fill), raw)
+
+
+def _standardised(graph: Graph, raw: str, mean: Any, scale: Any) -> str:
+    # one subtraction and one division in float32, as the preprocessing itself: equal bit for bit
+    return graph.node("Div", graph.node("Sub", raw, graph.constant(mean)), graph.constant(scale))
+
+
+def _one_hot(graph: Graph, name: str, values: list[str], missing: str) -> str:
     """One column for each value, one for missing, one for unknown values, in that order."""
     width = len(values) + 2
     place = graph.node(
         "LabelEncoder",
         name,
         domain=ML_DOMAIN,
-        keys_strings=[*values, MISSING],
+        keys_strings=[*values, missing],
         values_int64s=list(range(len(values) + 1)),
         default_int64=width - 1,
     )
@@ -69,19 +79,22 @@ def _one_hot(graph: Graph, name: str, values: list[str]) -> str:
     return graph.node("OneHot", flat, graph.constant(width, np.int64), graph.constant([0.0, 1.0]), axis=-1)
 
 
-def _array(graph: Graph, spec: Mapping[str, Any], reserved: Set[str], dtype: Any) -> str:
-    raise NotSupported("arrays", "")
+def _array(graph: Graph, spec: Mapping[str, Any], reserved: Set[str]) -> str:
+    values = graph.input("input", TensorProto.FLOAT, tuple(spec["shape"]))
+    if spec["keep"] is not None:
+        kept = graph.node("Gather", values, graph.constant(spec["keep"], np.int64), axis=1)
+        values = _filled(graph, kept, spec["fill"])
+    return _standardised(graph, values, spec["mean"], spec["scale"])
 
 
-def _image(graph: Graph, spec: Mapping[str, Any], reserved: Set[str], dtype: Any) -> str:
-    uint8 = dtype is not None and np.dtype(dtype) == np.uint8
-    height, width, channels = spec["height"], spec["width"], spec["channels"]
-    shape = (height, width) if channels == 1 else (height, width, channels)
-    raw = graph.input("input", TensorProto.UINT8 if uint8 else TensorProto.FLOAT, shape)
-    pixels = graph.node("Cast", raw, to=TensorProto.FLOAT) if uint8 else raw
-    if channels == 1:
-        pixels = graph.node("Unsqueeze", pixels, graph.constant([1], np.int64))
-    else:
-        pixels = graph.node("Transpose", pixels, perm=[0, 3, 1, 2])
-    mean, scale = (np.reshape(np.asarray(spec[k], np.float32), (1, -1, 1, 1)) for k in ("mean", "scale"))
-    return graph.node("Div", graph.node("Sub", pixels, graph.constant(mean)), graph.constant(scale))
+def _image(graph: Graph, spec: Mapping[str, Any], reserved: Set[str]) -> str:
+    size = (spec["height"], spec["width"])
+    shape = (*size, spec["channels"]) if spec["channel_axis"] else size
+    bytes_ = spec["dtype"] == "uint8"
+    pixels = graph.input("input", TensorProto.UINT8 if bytes_ else TensorProto.FLOAT, shape)
+    if bytes_:
+        pixels = graph.node("Cast", pixels, to=TensorProto.FLOAT)
+    if not spec["channel_axis"]:
+        pixels = graph.node("Unsqueeze", pixels, graph.constant([3], np.int64))
+    scaled = _standardised(graph, pixels, spec["mean"], spec["scale"])
+    return graph.node("Transpose", scaled, perm=[0, 3, 1, 2])

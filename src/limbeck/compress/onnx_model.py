@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -58,7 +57,7 @@ class OnnxStudent:
             values = self.run(inputs, [facts["outputs"]["value"]])[0]
             return np.asarray(values[:, 0] if values.shape[1] == 1 else values)
         label = self.run(inputs, [facts["outputs"]["label"]])[0]
-        return np.asarray(facts["names"])[label] if facts["kind"] == "classification" else label
+        return _values(facts["names"])[label] if facts["kind"] == "classification" else label
 
     def predict_proba(self, inputs: Any, head: str | None = None) -> Array:
         """Probabilities [N, C] for raw rows, in the order of the names of the head."""
@@ -101,17 +100,22 @@ class OnnxStudent:
         return {facts["name"]: np.ascontiguousarray(array, dtype=facts["dtype"])}
 
     def _table(self, inputs: Any) -> dict[str, Array]:
-        table = inputs if isinstance(inputs, Mapping) else {str(c): inputs[c] for c in inputs.columns}
-        missing = [f["column"] for f in self.inputs if f["column"] not in table]
-        if missing:
-            raise ConfigError(
-                f"expected {len(self.inputs)} columns, got none for {', '.join(missing)}",
-                "give the table with the columns of training, in any order",
-            )
-        return {
-            f["name"]: (_texts if f["dtype"] == "string" else _numbers)(f["column"], table[f["column"]])
-            for f in self.inputs
-        }
+        import pandas as pd
+
+        from limbeck.data.frames import numbers, pick, texts
+
+        frame = inputs if isinstance(inputs, pd.DataFrame) else pd.DataFrame(inputs)
+        frame = pick(frame, [facts["column"] for facts in self.inputs], "the inputs")
+        feeds = {}
+        for facts in self.inputs:
+            column = frame[facts["column"]]
+            if facts["dtype"] == "string":
+                codes, words = texts(column)
+                values = np.array([*words, facts["missing"]], dtype=object)[codes]  # code -1 is missing
+            else:
+                values = numbers(column, facts["column"]).astype(np.float32)
+            feeds[facts["name"]] = values[:, None]
+        return feeds
 
     def _head(self, head: str | None) -> tuple[str, dict[str, Any]]:
         if head is None and len(self.heads) == 1:
@@ -123,18 +127,13 @@ class OnnxStudent:
         return head, self.heads[head]
 
 
-def _numbers(column: str, values: Any) -> Array:
-    import pandas as pd
-
-    numbers = pd.to_numeric(pd.Series(np.asarray(values, dtype=object)), errors="coerce")
-    return np.asarray(numbers, dtype=np.float32)[:, None]
-
-
-def _texts(column: str, values: Any) -> Array:
-    import pandas as pd
-
-    series = pd.Series(np.asarray(values, dtype=object))
-    return np.asarray([["" if pd.isna(v) else str(v)] for v in series], dtype=object).reshape(-1, 1)
+def _values(names: list[str]) -> Array:
+    """Class names as the user wrote them: integers where all are, booleans for False and True."""
+    if all(name.removeprefix("-").isdecimal() and str(int(name)) == name for name in names):
+        return np.array([int(name) for name in names])
+    if set(names) == {"False", "True"}:
+        return np.array([name == "True" for name in names])
+    return np.array(names, dtype=object)
 
 
 def _checked_bytes(path: Path) -> bytes:

@@ -76,8 +76,7 @@ def _raw(exported: OnnxStudent, head: str) -> str:
 
 
 def _compare(task: Task, reference: Any, found: Any, tolerance: float) -> dict[str, Any]:
-    if task.kind == "regression":  # in standard deviations, so that units do not matter
-        found = (found - np.asarray(task.mean, np.float32)) / np.asarray(task.scale, np.float32)
+    found = task.to_training(found)  # in standard deviations, so that units do not matter
     if found.shape != reference.shape:
         return {"difference": float("inf"), "flips": len(reference), "undecided": 0}
     size = np.maximum(np.abs(reference), 1.0)

@@ -213,7 +213,9 @@ def user_values(task: Outcome, decisions: Array) -> Array:
         names: list[Any] = list(task.names)
         if all(n.lstrip("-").isdecimal() and str(int(n)) == n for n in names):
             names = [int(n) for n in names]
-        return np.asarray(names)[decisions]
+        elif set(names) == {"False", "True"}:
+            names = [n == "True" for n in names]
+        return np.asarray(np.asarray(names)[decisions])
     if task.kind == REGRESSION and decisions.shape[-1] == 1:
         return decisions[..., 0]
     return decisions

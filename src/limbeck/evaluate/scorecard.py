@@ -41,7 +41,8 @@ def build(
     """Judge every task and put the scorecard together.
 
     `costs` by arm ("teacher", "student", "control"), as `limbeck.evaluate.cost` measures them. `findings` from earlier
-    stages come first; the codes in `ignore` are left out. `overlaps` counts test rows that were dropped because they stand in training too.
+    stages come first; the codes in `ignore` are left out. `overlaps` counts test rows that were dropped because they
+    stand in training too.
     """
     if not evidence:
         raise ConfigError("expected at least one task to judge, got none", "give the answers of one head or more")
