@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+
 from limbeck.data.rows import Rows
 from limbeck.signals import Needs, Signals
 from limbeck.transfer.label import label

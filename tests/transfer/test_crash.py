@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from limbeck.core import files
 from limbeck.transfer.verify import verify
 

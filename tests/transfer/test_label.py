@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+
 from limbeck.core.errors import ConfigError, LimbeckError, MissingSignal, ShapeMismatch, StoreMismatch
 from limbeck.core.lock import FolderLock
 from limbeck.transfer.codecs import Dense
@@ -229,7 +230,7 @@ def test_other_heads_classes_or_their_order_are_refused(tmp_path, kit):
         "heads": {"main": kit.Task(), "other": kit.Task()},
     }
     for field, heads in cases.items():
-        teacher = kit.Teacher({name: 3 for name in heads})
+        teacher = kit.Teacher(dict.fromkeys(heads, 3))
         with pytest.raises(StoreMismatch, match=f"{field} is .* in the store and .* here"):
             kit.store(tmp_path / "t", teacher=teacher, heads=heads)
     with pytest.raises(StoreMismatch, match="main.width is 3 in the store and 2 here"):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 IN_MEMORY = 64 << 20  # bytes of a store that is held in memory
 RESIDENT = 256 << 20  # bytes of mapped pages that may stay resident
-_LOOK_EVERY = 1 << 14  # rows between two looks at the resident memory
+_LOOK_EVERY = 1 << 11  # rows (each may bring 64 KiB in) between two looks at the resident memory
 
 
 class ColumnReader:

@@ -11,6 +11,9 @@ from limbeck.core.errors import StoreDamaged
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
 KEY_BYTES = 24  # high word, low word, position: 8 bytes each
+_SMALL = 1 << 17  # keys up to which a binary search stays in the cache
+_TABLE_BITS = 22  # at most 16 MiB
+_STEPS = 8  # taken from the guess before a binary search
 
 
 class KeyIndex:
@@ -23,6 +26,8 @@ class KeyIndex:
         self.high = high
         self.low = low
         self.place = place
+        self._table: Array | None = None
+        self._shift = np.uint64(0)
 
     @classmethod
     def build(cls, keys: Array) -> KeyIndex:
@@ -42,25 +47,44 @@ class KeyIndex:
         """Positions int64 [B] of keys [B, 2]; -1 where a key is not there."""
         if not len(self.high):
             return np.full(len(keys), -1, dtype=np.int64)
-        high, low = np.ascontiguousarray(keys[:, 0]), keys[:, 1]
-        at = self.high.searchsorted(high)
-        np.minimum(at, len(self.high) - 1, out=at)
-        same = self.high[at] == high
-        hit = same & (self.low[at] == low)
+        high, low = keys.T.copy()  # contiguous words
+        at = self._guess(high) if len(self.high) > _SMALL else self.high.searchsorted(high)
+        hit = (self.high.take(at, mode="clip") == high) & (self.low.take(at, mode="clip") == low)
         if not hit.all():
-            self._walk(at, hit, same, high, low)
-            found: Array = np.where(hit, self.place[at], -1)
+            self._search(at, hit, high, low)
+            found: Array = np.where(hit, self.place.take(at, mode="clip"), -1)
             return found
-        return np.asarray(self.place[at])
+        return self.place.take(at)
 
-    def _walk(self, at: Array, hit: Array, same: Array, high: Array, low: Array) -> None:
-        """Go on through keys that share their high word; changes `at` and `hit` in place."""
-        open_ = same & ~hit & (at + 1 < len(self.high))
-        while open_.any():
+    def _guess(self, high: Array) -> Array:
+        """Where each high word probably lies: keys are hashes, so a table over their first bits is nearly right."""
+        if self._table is None:
+            bits = max(1, min(len(self.high).bit_length() + 1, _TABLE_BITS))
+            self._shift = np.uint64(64 - bits)
+            counts = np.bincount((self.high >> self._shift).view(np.int64), minlength=1 << bits)
+            self._table = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.uint32)
+        at = self._table.take((high >> self._shift).view(np.int64)).astype(np.int64)
+        pending = np.flatnonzero(self.high.take(at, mode="clip") < high)
+        for _ in range(_STEPS):
+            if not len(pending):
+                break
+            at[pending] += 1
+            pending = pending[self.high.take(at[pending], mode="clip") < high[pending]]
+        return at
+
+    def _search(self, at: Array, hit: Array, high: Array, low: Array) -> None:
+        """Settle by binary search, then through keys that share their high word; changes `at` and `hit`."""
+        open_ = np.flatnonzero(~hit)
+        at[open_] = self.high.searchsorted(high[open_])
+        while len(open_):
+            inside = at[open_] < len(self.high)
+            open_ = open_[inside]
+            same = self.high[at[open_]] == high[open_]
+            open_ = open_[same]
+            found = self.low[at[open_]] == low[open_]
+            hit[open_[found]] = True
+            open_ = open_[~found]
             at[open_] += 1
-            same = self.high[at] == high
-            hit |= open_ & same & (self.low[at] == low)
-            open_ &= same & ~hit & (at + 1 < len(self.high))
 
     def keys(self) -> Array:
         """The keys uint64 [N, 2] by position; only where the positions are 0 to N - 1."""

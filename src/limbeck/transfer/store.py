@@ -196,4 +196,4 @@ def read_keys(folder: Path, manifest: Manifest, number: int) -> KeyIndex:
         )
     if not segment.rows:
         return KeyIndex.build(np.empty((0, 2), dtype=np.uint64))
-    return KeyIndex.from_buffer(np.memmap(path, dtype=np.uint8, mode="r"))
+    return KeyIndex.from_buffer(np.asarray(np.memmap(path, dtype=np.uint8, mode="r")))  # plain arrays are faster
