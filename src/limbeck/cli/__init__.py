@@ -1,1 +1,1 @@
-"""cli"""
+"""The command line: parse first, import later; one file a verb."""

@@ -1,0 +1,24 @@
+"""`limbeck evaluate`."""
+
+from __future__ import annotations
+
+from limbeck.cli.options import Assign, DataDir, Json, Out, Overwrite, Quiet, Target, Verbose
+from limbeck.cli.recipes import run_until, show_run
+from limbeck.cli.session import begin, verb
+
+
+@verb(resumes=True)
+def evaluate(
+    recipe: Target = None,
+    assign: Assign = None,
+    data: DataDir = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure teacher, student, control: the verdict."""
+    console = begin(json=json, quiet=quiet, verbose=verbose)
+    run = run_until("evaluate", recipe, assign, console, data=data, out=out, overwrite=overwrite)
+    show_run(run, console)

@@ -1,0 +1,42 @@
+"""`limbeck predict`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from limbeck.cli.options import Json, Out, Quiet, Verbose
+from limbeck.cli.session import begin, verb
+
+
+@verb()
+def predict(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder or its name.")],
+    data: Annotated[str, typer.Argument(metavar="FILE", help="Inputs as the teacher takes them.")],
+    out: Out = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Let the student of a run answer a file.
+
+    A table on stdout, or in DIR (or the file that is named).
+    """
+    console = begin(json=json, quiet=quiet, verbose=verbose)
+    from limbeck.cli.tables import answers_table, existing, read_inputs, write_table
+    from limbeck.core.run import find_run
+
+    folder = find_run(run)
+    existing({"FILE": data})
+    from limbeck import stages
+
+    frame = answers_table(stages.load(folder).predict(read_inputs(data)))
+    if out is not None:
+        target = out if out.suffix in (".csv", ".jsonl", ".parquet") else out / "predictions.csv"
+        write_table(frame, target)
+        console.result(f"{target}  {len(frame):,} rows")
+        console.emit({"run": str(folder), "written": str(target), "rows": len(frame)})
+        return
+    console.result(frame.to_csv(index=False).rstrip("\n"))
+    console.emit({"run": str(folder), "rows": len(frame), "predictions": frame.to_dict(orient="records")})

@@ -1,0 +1,24 @@
+"""`limbeck teach`."""
+
+from __future__ import annotations
+
+from limbeck.cli.options import Assign, DataDir, Json, Out, Overwrite, Quiet, Target, Verbose
+from limbeck.cli.recipes import run_until, show_stage
+from limbeck.cli.session import begin, verb
+
+
+@verb(resumes=True)
+def teach(
+    recipe: Target = None,
+    assign: Assign = None,
+    data: DataDir = None,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train the teacher of a recipe, or look at it."""
+    console = begin(json=json, quiet=quiet, verbose=verbose)
+    run = run_until("teach", recipe, assign, console, data=data, out=out, overwrite=overwrite)
+    show_stage(run.folder, "teach", console, run.findings)
