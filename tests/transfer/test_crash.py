@@ -268,32 +268,34 @@ def test_an_exit_at_every_commit_ends_in_the_same_bits(tmp_path, monkeypatch, ki
         kit.store(folder, more, teacher, heads=heads, shard_rows=16)
 
     both(tmp_path / "sound")
-    real, number = files.commit, 0
-    while True:
-        calls = 0
-
-        def commit(path, write, *, append=False):
-            nonlocal calls
-            calls += 1
-            if calls == number // 2 + 1 and number % 2 == 0:
-                raise SystemExit(9)
-            real(path, write, append=append)
-            if calls == number // 2 + 1:
-                raise SystemExit(9)
-
-        monkeypatch.setattr(files, "commit", commit)
-        folder = tmp_path / str(number)
-        try:
-            both(folder)
-        except SystemExit:
-            monkeypatch.undo()
-            both(folder)
-            assert kit.content(folder) == kit.content(tmp_path / "sound")
-            assert verify(folder).complete
-            number += 1
-            continue
-        break
+    number = 0
+    while exits(monkeypatch, tmp_path / str(number), both, at=number // 2, before=number % 2 == 0):
+        monkeypatch.undo()
+        both(tmp_path / str(number))
+        assert kit.content(tmp_path / str(number)) == kit.content(tmp_path / "sound")
+        assert verify(tmp_path / str(number)).complete
+        number += 1
     assert number > 40
+
+
+def exits(monkeypatch, folder, work, *, at, before):
+    """Run `work` with an exit before or after a commit; False where there are not so many."""
+    real, calls = files.commit, []
+
+    def commit(path, write, *, append=False):
+        calls.append(path)
+        if len(calls) == at + 1 and before:
+            raise SystemExit(9)
+        real(path, write, append=append)
+        if len(calls) == at + 1:
+            raise SystemExit(9)
+
+    monkeypatch.setattr(files, "commit", commit)
+    try:
+        work(folder)
+    except SystemExit:
+        return True
+    return False
 
 
 PROGRAM = """

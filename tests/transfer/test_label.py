@@ -103,7 +103,7 @@ def test_views_need_a_function(tmp_path, kit):
 def test_missing_keys_are_counted_and_the_first_is_named(tmp_path, kit):
     store = kit.store(tmp_path / "t")
     asked = kit.rows(110).keys[95:]
-    with pytest.raises(StoreMismatch, match="answers to all 15 rows .* 10 are missing, the first at position 5 "):
+    with pytest.raises(StoreMismatch, match=r"answers to all 15 rows .* 10 are missing, the first at position 5 "):
         store.rows_of(asked)
 
 
@@ -186,7 +186,7 @@ def test_positions_are_named_where_there_are_no_ids(tmp_path, kit):
     def all_nan(outputs):
         return {"main": outputs["main"] * float("nan")}
 
-    with pytest.raises(LimbeckError, match="for 8 of 8 rows of a batch: positions 0, 1, 2, 3, 4, ..."):
+    with pytest.raises(LimbeckError, match=r"for 8 of 8 rows of a batch: positions 0, 1, 2, 3, 4, ..."):
         kit.store(tmp_path / "t", teacher=kit.Teacher(spoil=all_nan))
 
 
@@ -215,7 +215,7 @@ def test_a_head_that_the_teacher_has_not_is_refused_first(tmp_path, kit):
 def test_another_identity_is_refused_with_the_field_and_both_values(tmp_path, kit, changes, words):
     kit.store(tmp_path / "t")
     before = kit.content(tmp_path / "t")
-    with pytest.raises(StoreMismatch, match="expected the transfer set at .* of this teacher and data") as caught:
+    with pytest.raises(StoreMismatch, match=r"expected the transfer set at .* of this teacher and data") as caught:
         kit.store(tmp_path / "t", **changes)
     assert words in caught.value.what
     assert caught.value.what.count(" in the store and ") == 1
@@ -233,7 +233,7 @@ def test_other_heads_classes_or_their_order_are_refused(tmp_path, kit):
         teacher = kit.Teacher(dict.fromkeys(heads, 3))
         with pytest.raises(StoreMismatch, match=f"{field} is .* in the store and .* here"):
             kit.store(tmp_path / "t", teacher=teacher, heads=heads)
-    with pytest.raises(StoreMismatch, match="main.width is 3 in the store and 2 here"):
+    with pytest.raises(StoreMismatch, match=r"main.width is 3 in the store and 2 here"):
         kit.store(tmp_path / "t", teacher=kit.Teacher({"main": 2}), heads={"main": kit.Task(names=("ant", "bee"))})
 
 

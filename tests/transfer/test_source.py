@@ -1,0 +1,341 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from limbeck.core.errors import ConfigError, MissingSignal, ShapeMismatch, StoreMismatch
+from limbeck.data.tasks import Classification, MultiLabel, Regression
+from limbeck.signals import Batch, Needs, Signals
+from limbeck.transfer.source import Ensemble, Live, PredictionTable, Stored
+
+CLASSES = Classification(("ant", "bee", "cat"))
+LABELS = MultiLabel(("round", "red"))
+PRICE = Regression(("price",), (300_000.0,), (100_000.0,))
+
+
+def batch_of(rows, **extra):
+    return Batch(keys=rows.keys, **extra)
+
+
+# ------------------------------------------------------------------------------------------ stored
+
+
+def test_stored_answers_are_the_teachers(tmp_path, kit):
+    rows = kit.rows()
+    store = kit.store(tmp_path / "t", rows, heads={"main": CLASSES})
+    source = Stored(tmp_path / "t", {"main": CLASSES})
+    assert source.have() == Needs(outputs=("main",))
+    live = kit.Teacher().answer(batch_of(rows, teacher_inputs=torch.from_numpy(rows.inputs)))
+    stored = source.answer(batch_of(rows))
+    torch.testing.assert_close(stored.outputs["main"], live.outputs["main"], atol=5e-3, rtol=0)
+    assert not stored.outputs["main"].requires_grad
+    assert Stored(store).answer(batch_of(rows)).outputs.keys() == {"main"}
+
+
+def test_stored_regression_comes_back_standardised(tmp_path, kit):
+    rows = kit.rows()
+    teacher = kit.Teacher({"price": 1})
+    kit.store(tmp_path / "t", rows, teacher, heads={"price": PRICE})
+    live = teacher.answer(batch_of(rows, teacher_inputs=torch.from_numpy(rows.inputs))).outputs["price"]
+    stored = Stored(tmp_path / "t", {"price": PRICE}).answer(batch_of(rows)).outputs["price"]
+    natural = Stored(tmp_path / "t").answer(batch_of(rows)).outputs["price"]
+    torch.testing.assert_close(stored, live, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(natural, live * 100_000 + 300_000)
+    assert stored.dtype == torch.float32
+
+
+def test_stored_answers_must_be_of_these_classes_in_this_order(tmp_path, kit):
+    kit.store(tmp_path / "t", heads={"main": CLASSES})
+    with pytest.raises(StoreMismatch, match=r"over \[bee, ant, cat\] \(3\), .* over \[ant, bee, cat\]"):
+        Stored(tmp_path / "t", {"main": Classification(("bee", "ant", "cat"))})
+    with pytest.raises(StoreMismatch, match=r"expected multilabel answers for 'main'"):
+        Stored(tmp_path / "t", {"main": MultiLabel(("ant", "bee", "cat"))})
+    with pytest.raises(StoreMismatch, match=r"answers for head 'colour' in the transfer set .* it holds main"):
+        Stored(tmp_path / "t", {"colour": CLASSES})
+
+
+def test_a_row_that_was_never_labelled_is_refused(tmp_path, kit):
+    kit.store(tmp_path / "t", heads={"main": CLASSES})
+    with pytest.raises(StoreMismatch, match="10 are missing, the first at position 0"):
+        Stored(tmp_path / "t").answer(batch_of(kit.rows(10, start=100)))
+    with pytest.raises(StoreMismatch, match="view 1"):
+        Stored(tmp_path / "t").answer(batch_of(kit.rows(2), views=np.array([0, 1])))
+
+
+# ------------------------------------------------------------------------------------------ live
+
+
+class Net(nn.Module):
+    def __init__(self, width=3):
+        super().__init__()
+        self.body = nn.Linear(4, 5)
+        self.drop = nn.Dropout(0.5)
+        self.last = nn.Linear(5, width)
+
+    def forward(self, x):
+        return self.last(self.drop(self.body(x)))
+
+
+def test_a_live_module_answers_in_eval_mode_without_gradients(kit):
+    torch.manual_seed(0)
+    net = Net().train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    batch = batch_of(kit.rows(6), teacher_inputs=torch.randn(6, 4))
+    source = Live(net, {"main": CLASSES}, taps=("body",))
+    first = source.answer(batch)
+    net.drop.train()
+    second = source.answer(batch)
+    assert torch.equal(first.outputs["main"], second.outputs["main"]), "dropout is off, again"
+    assert not first.outputs["main"].requires_grad
+    assert torch.equal(first.taps["body"], net.body(batch.teacher_inputs))
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert source.have() == Needs(outputs=("main",), taps=("body",), on_policy=True)
+
+
+def test_gradients_reach_the_input_and_never_the_weights(kit):
+    net = Net()
+    x = torch.randn(6, 4, requires_grad=True)
+    source = Live(net, {"main": CLASSES}, input_grad=True)
+    source.answer(batch_of(kit.rows(6), teacher_inputs=x)).outputs["main"].sum().backward()
+    assert x.grad is not None and bool(x.grad.any())
+    assert all(p.grad is None and p.requires_grad for p in net.parameters())
+    assert source.have().teacher_input_grad
+
+
+def test_probabilities_become_logits_as_the_first_batch_says(kit):
+    logits = torch.randn(8, 3)
+    batch = batch_of(kit.rows(8), teacher_inputs=logits)
+    source = Live(lambda x: x.softmax(-1).numpy(), {"main": CLASSES})
+    for _ in range(2):
+        got = source.answer(batch).outputs["main"]
+        torch.testing.assert_close(got, logits.log_softmax(-1), atol=1e-4, rtol=1e-4)
+    raw = Live(lambda x: x.softmax(-1), {"main": CLASSES}, output="logits")
+    assert torch.equal(raw.answer(batch).outputs["main"], logits.softmax(-1))
+    labels = Live(lambda x: {"main": x[:, :2].sigmoid()}, {"main": LABELS}, output="probabilities")
+    torch.testing.assert_close(labels.answer(batch).outputs["main"], logits[:, :2], atol=1e-4, rtol=1e-4)
+
+
+def test_regression_units(kit):
+    batch = batch_of(kit.rows(2), teacher_inputs=torch.tensor([[300_000.0], [500_000.0]]))
+    natural = Live(lambda x: x, {"main": PRICE})
+    torch.testing.assert_close(natural.answer(batch).outputs["main"], torch.tensor([[0.0], [2.0]]))
+    training = Live(lambda x: x, {"main": PRICE}, units="training")
+    assert torch.equal(training.answer(batch).outputs["main"], batch.teacher_inputs)
+    with pytest.raises(ConfigError, match="units of a teacher to be natural or training, got 'dollars'"):
+        Live(lambda x: x, {"main": PRICE}, units="dollars")
+
+
+def test_what_a_live_teacher_cannot_give(kit):
+    with pytest.raises(MissingSignal, match="expected a torch module for taps, attention or input gradients, got func"):
+        Live(lambda x: x, {"main": CLASSES}, taps=("body",))
+    batch = batch_of(kit.rows(6), teacher_inputs=torch.randn(6, 4))
+    with pytest.raises(ShapeMismatch, match="expected the teacher to give 3 numbers a row for 'main', it gives 7"):
+        Live(Net(7), {"main": CLASSES}).answer(batch)
+
+
+# ------------------------------------------------------------------------------------------ ensembles
+
+
+class Fixed:
+    def __init__(self, **outputs):
+        self.outputs = {name: torch.as_tensor(value) for name, value in outputs.items()}
+        self.asked = 0
+
+    def have(self):
+        return Needs(outputs=tuple(self.outputs))
+
+    def answer(self, batch):
+        self.asked += 1
+        return Signals(self.outputs)
+
+
+def test_an_ensemble_averages_probabilities_and_values(kit):
+    generator = torch.Generator().manual_seed(0)
+    heads = {"main": CLASSES, "labels": LABELS, "price": PRICE}
+    members = [
+        Fixed(**{name: torch.randn(5, head.size, generator=generator) * 3 for name, head in heads.items()})
+        for _ in range(3)
+    ]
+    got = Ensemble(members, [2.0, 1.0, 5.0], heads=heads).answer(batch_of(kit.rows(5))).outputs
+    shares = (0.25, 0.125, 0.625)
+    mean = sum(w * m.outputs["main"].softmax(-1) for w, m in zip(shares, members, strict=True))
+    torch.testing.assert_close(got["main"].softmax(-1), mean)
+    torch.testing.assert_close(got["main"].logsumexp(-1), torch.zeros(5), atol=1e-6, rtol=0)
+    mean = sum(w * m.outputs["labels"].sigmoid() for w, m in zip(shares, members, strict=True))
+    torch.testing.assert_close(got["labels"].sigmoid(), mean)
+    mean = sum(w * m.outputs["price"] for w, m in zip(shares, members, strict=True))
+    torch.testing.assert_close(got["price"], mean)
+
+
+def test_sure_members_stay_finite(kit):
+    heads = {"main": LABELS, "c": CLASSES}
+    far = [[200.0, -200.0]]
+    one = Fixed(main=far, c=[[300.0, -300.0, 0.0]])
+    other = Fixed(main=[[-200.0, -200.0]], c=[[300.0, -300.0, 0.0]])
+    got = Ensemble([one, other], heads=heads).answer(batch_of(kit.rows(1))).outputs
+    assert torch.isfinite(got["main"]).all() and torch.isfinite(got["c"]).all()
+    torch.testing.assert_close(got["main"][0, 0], torch.tensor(0.0))
+    assert got["main"][0, 1] < -150
+
+
+def test_members_without_weight_are_not_asked(kit):
+    one, other = Fixed(main=torch.zeros(1, 3)), Fixed(main=torch.full((1, 3), float("nan")))
+    got = Ensemble([one, other], [3.0, 0.0], heads={"main": CLASSES}).answer(batch_of(kit.rows(1)))
+    assert torch.isfinite(got.outputs["main"]).all()
+    assert (one.asked, other.asked) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ([1.0, -0.5], r"not negative and not all zero, got \[1.0, -0.5\]"),
+        ([0.0, 0.0], "not all zero"),
+        ([float("nan"), 1.0], "finite"),
+        ([1.0], "one weight per teacher, got 1 weights for 2 teachers"),
+    ],
+)
+def test_weights_that_are_none(weights, words):
+    with pytest.raises(ConfigError, match=words):
+        Ensemble([Fixed(main=torch.zeros(1, 3))] * 2, weights, heads={"main": CLASSES})
+
+
+def test_members_that_do_not_fit(kit):
+    with pytest.raises(ConfigError, match="expected at least one teacher in an ensemble"):
+        Ensemble([], heads={"main": CLASSES})
+    one = Fixed(main=torch.zeros(1, 3))
+    with pytest.raises(MissingSignal, match="teacher 1 lacks output 'main'"):
+        Ensemble([one, Fixed(other=torch.zeros(1, 3))], heads={"main": CLASSES})
+    with pytest.raises(ShapeMismatch, match=r"one shape, got \[1, 2\] and \[1, 3\]"):
+        Ensemble([one, Fixed(main=torch.zeros(1, 2))], heads={"main": CLASSES}).answer(batch_of(kit.rows(1)))
+
+
+def test_an_ensemble_can_be_stored(tmp_path, kit):
+    rows = kit.rows()
+    heads = {"main": CLASSES}
+    members = Ensemble([Live(Net(), heads), kit.Teacher()], [1.0, 3.0], heads=heads)
+    kit.store(tmp_path / "t", rows, members, heads=heads)
+    live = members.answer(batch_of(rows, teacher_inputs=torch.from_numpy(rows.inputs)))
+    stored = Stored(tmp_path / "t", heads).answer(batch_of(rows))
+    torch.testing.assert_close(stored.outputs["main"], live.outputs["main"], atol=1e-2, rtol=0)
+
+
+# ------------------------------------------------------------------------------------------ tables
+
+
+def probabilities(rows):
+    values = np.random.default_rng(3).dirichlet([1.0, 1.0, 1.0], len(rows))
+    return pd.DataFrame(values, columns=["ant", "bee", "cat"]).assign(id=rows.ids)
+
+
+def test_a_table_is_matched_by_id_and_its_columns_by_name(kit):
+    rows = kit.rows(40, ids=True)
+    frame = probabilities(rows)
+    mixed = frame.sample(frac=1, random_state=0)[["cat", "id", "bee", "ant"]]
+    for table in (frame, mixed):
+        source = PredictionTable(table, rows, {"main": CLASSES})
+        got = source.answer(batch_of(rows.take([3, 30, 3]))).outputs["main"]
+        expected = torch.from_numpy(frame[["ant", "bee", "cat"]].to_numpy()[[3, 30, 3]]).log().float()
+        torch.testing.assert_close(got, expected)
+        assert source.have() == Needs(outputs=("main",))
+    assert PredictionTable(frame, rows, {"main": CLASSES}).fingerprint == source.fingerprint
+    frame.loc[5, ["ant", "bee"]] = frame.loc[5, ["bee", "ant"]].tolist()
+    assert PredictionTable(frame, rows, {"main": CLASSES}).fingerprint != source.fingerprint
+
+
+def test_ids_as_text_match_ids_as_numbers(tmp_path, kit):
+    rows = kit.rows(10, ids=True)
+    frame = probabilities(rows)
+    for name, write in (("t.csv", frame.to_csv), ("t.parquet", frame.to_parquet)):
+        write(tmp_path / name, index=False)
+        PredictionTable(tmp_path / name, rows, {"main": CLASSES})
+    frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    PredictionTable(tmp_path / "t.jsonl", rows, {"main": CLASSES})
+    PredictionTable(frame.assign(id=frame["id"].astype(str)), rows, {"main": CLASSES})
+    with pytest.raises(ConfigError, match=r"as a file .csv, .parquet, .jsonl, got .*t\.xls, which is not there"):
+        PredictionTable(tmp_path / "t.xls", rows, {"main": CLASSES})
+
+
+def test_keys_match_too(kit):
+    from limbeck.data.keys import key_hex
+
+    rows = kit.rows(10, ids=True)
+    frame = probabilities(rows).drop(columns="id").assign(key=key_hex(rows.keys))
+    PredictionTable(frame, [rows.take(range(5)), rows.take(range(5, 10))], {"main": CLASSES})
+    with pytest.raises(ConfigError, match="expected a column 'id' or 'key' in the predictions, got ant, bee, cat") as e:
+        PredictionTable(frame.drop(columns="key"), rows, {"main": CLASSES})
+    assert "never by position" in e.value.todo
+    with pytest.raises(ConfigError, match="expected row ids in the data, to match them with the column 'id'"):
+        PredictionTable(probabilities(rows), kit.rows(10), {"main": CLASSES})
+
+
+def change(frame, **cells):
+    frame = frame.copy()
+    for name, value in cells.items():
+        frame.loc[[4, 7], name] = value
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (
+            lambda f: pd.concat([f, f.iloc[[1, 1, 2]]]),
+            ConfigError,
+            "every id once in the column 'id' of the predictions, 2 stand there more than once: 1, 2",
+        ),
+        (lambda f: f.iloc[:3], StoreMismatch, "predictions for all 10 rows, 7 have none: 3, 4, 5, 6, 7, ..."),
+        (lambda f: f.drop(columns="bee"), ConfigError, r"\(ant, bee, cat\), got 1 missing: bee"),
+        (
+            lambda f: f.rename(columns={"bee": "wasp"}),
+            ConfigError,
+            "got 1 missing: bee; 1 unknown: wasp",
+        ),
+        (lambda f: f.assign(dog=0.0), ConfigError, "got 1 unknown: dog"),
+        (lambda f: change(f, ant=float("nan")), ConfigError, "finite predictions for head 'main', 2 rows .* ids 4, 7"),
+        (lambda f: change(f, ant=0.9, bee=0.9), ConfigError, "sum to 1, 2 rows have others: ids 4, 7"),
+        (lambda f: f.assign(ant="high"), ConfigError, "expected numbers as predictions of head 'main'"),
+    ],
+)
+def test_tables_that_are_refused(kit, make, error, words):
+    rows = kit.rows(10, ids=True)
+    with pytest.raises(error, match=words) as caught:
+        PredictionTable(make(probabilities(rows)), rows, {"main": CLASSES})
+    assert caught.value.todo
+
+
+def test_logits_are_taken_as_they_are(kit):
+    rows = kit.rows(10, ids=True)
+    logits = np.random.default_rng(0).normal(size=(10, 3)) * 4
+    frame = pd.DataFrame(logits, columns=["ant", "bee", "cat"]).assign(id=rows.ids)
+    for content in ("auto", "logits"):
+        source = PredictionTable(frame, rows, {"main": CLASSES}, content=content)
+        torch.testing.assert_close(source.answer(batch_of(rows)).outputs["main"], torch.from_numpy(logits).float())
+    with pytest.raises(ConfigError, match="probabilities between 0 and 1 for head 'main', 10 rows") as caught:
+        PredictionTable(frame, rows, {"main": CLASSES}, content="probabilities")
+    assert 'content="logits"' in caught.value.todo
+    with pytest.raises(ConfigError, match="one of auto, probabilities, logits, got 'odds'"):
+        PredictionTable(frame, rows, {"main": CLASSES}, content="odds")
+
+
+def test_several_heads_in_a_table(kit):
+    rows = kit.rows(6, ids=True)
+    heads = {"main": CLASSES, "tags": LABELS, "price": PRICE}
+    frame = pd.DataFrame({"id": rows.ids, "main": [[0.2, 0.3, 0.5]] * 6, "tags.red": 0.25, "tags.round": 0.0})
+    frame["price.price"] = 500_000.0
+    got = PredictionTable(frame, rows, heads).answer(batch_of(rows)).outputs
+    torch.testing.assert_close(got["main"][0].exp(), torch.tensor([0.2, 0.3, 0.5]))
+    torch.testing.assert_close(got["tags"][0].sigmoid(), torch.tensor([0.0, 0.25]), atol=1e-6, rtol=0)
+    assert torch.equal(got["price"], torch.full((6, 1), 2.0))
+    with pytest.raises(ConfigError, match="got 1 missing: price") as caught:
+        PredictionTable(frame.rename(columns={"price.price": "price2"}), rows, heads)
+    assert 'columns are named "price.price"' in caught.value.todo
+    with pytest.raises(ConfigError, match="lists of 3 numbers in the column 'main', got lengths 2"):
+        PredictionTable(frame.assign(main=[[0.5, 0.5]] * 6), rows, heads)
+
+
+def test_a_row_outside_the_table(kit):
+    rows = kit.rows(10, ids=True)
+    source = PredictionTable(probabilities(rows), rows, {"main": CLASSES})
+    with pytest.raises(StoreMismatch, match="predictions for all 12 rows of a batch, 2 have none, the first with key"):
+        source.answer(batch_of(kit.rows(12)))
