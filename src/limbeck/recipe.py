@@ -66,8 +66,8 @@ class DataSpec:
 
     `unlabeled` rows carry no labels; the teacher answers them too. `labels` keeps the labels of that many training
     rows and makes unlabelled rows of the others. `validation_fraction` is split off the training rows where there is
-    no validation file, `test_fraction` where there is no test file. `views` is how many augmented views of a row the
-    teacher answers (0: only the row itself), `view` says how they are made.
+    no validation file, `test_fraction` where there is no test file. `view` says how rows are augmented,
+    `views` how many augmented views of a row the teacher answers (1 without a view: the row itself).
     """
 
     shorthand: ClassVar[str] = "builtin"
@@ -83,13 +83,13 @@ class DataSpec:
     labels: int | None = None
     validation_fraction: float = 0.2
     test_fraction: float = 0.2
-    views: int = 0
+    views: int = 1
     view: str | None = None
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
         at_least(problems, self, 1, "labels")
-        at_least(problems, self, 0, "views")
+        at_least(problems, self, 1, "views")
         for name in ("validation_fraction", "test_fraction"):
             if not 0 < getattr(self, name) < 1:
                 problems.append(Problem(name, f"expected a fraction between 0 and 1, got {getattr(self, name)!r}"))
@@ -100,8 +100,8 @@ class DataSpec:
         if self.builtin is not None and self.builtin not in BUILTIN:
             known = suggest(self.builtin, BUILTIN) or f"known: {', '.join(BUILTIN)}; a file goes under train:"
             problems.append(Problem("builtin", f"there is no built-in set '{self.builtin}'", known))
-        if self.views and self.view is None:
-            problems.append(Problem("views", "expected a view beside it that says how to augment", "set view:"))
+        if self.views > 1 and self.view is None:
+            problems.append(Problem("views", f"expected a view that makes {self.views} views, got none", "set view:"))
         for head, task in [("", self.task)] if isinstance(self.task, str) else self.task.items():
             if task not in TASKS:
                 where = f"task.{head}" if head else "task"

@@ -1,6 +1,7 @@
 """Every error has its exit code and its way out, and nobody sees a traceback."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -92,3 +93,12 @@ def test_quiet_still_says_errors(command, recipe):
     recipe.write_text("data: digits\n")
     done = command("distill", recipe, "-q")
     assert "teacher: this setting is missing" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "limbeck", "checks"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 0

@@ -13,7 +13,7 @@ from limbeck.core.findings import Finding
 
 if TYPE_CHECKING:
     from limbeck.recipe import Recipe
-    from limbeck.stages import DistillRun
+    from limbeck.stages.result import DistillRun
 
 DEFAULT = "recipe.yaml"
 
@@ -24,7 +24,7 @@ def load_recipe(
     """The recipe that is meant; raises ConfigError with all its problems."""
     from dataclasses import replace
 
-    from limbeck.core.run import RUN_NAME
+    from limbeck.core.manifest import RUN_NAME
     from limbeck.recipe import Recipe
 
     if data is not None and not data.is_dir():
@@ -70,8 +70,8 @@ def show_run(run: DistillRun, console: Console, *, checked: bool = True) -> None
 
 def done_already(target: str | None, stage: str) -> Path | None:
     """The run folder that is meant, where this stage is done and its files are sound; runs from Python too."""
-    from limbeck.core.manifest import damaged
-    from limbeck.core.run import RUN_NAME, Run
+    from limbeck.core.manifest import RUN_NAME, damaged
+    from limbeck.core.run import Run
 
     folder = Path(target or DEFAULT)
     if not (folder / RUN_NAME).is_file():

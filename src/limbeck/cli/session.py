@@ -11,7 +11,7 @@ import shlex
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
@@ -51,7 +51,7 @@ def working_in(folder: Path) -> None:
     _session.folder = folder
 
 
-def end_with(findings: tuple[Finding, ...] | list[Finding]) -> None:
+def end_with(findings: Iterable[Finding]) -> None:
     """End with exit code 3 where a finding is an issue."""
     if worst(findings) == "issue":
         raise typer.Exit(ChecksFailed.exit_code)

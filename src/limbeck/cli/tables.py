@@ -63,7 +63,8 @@ def read_inputs(text: str) -> Any:
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             return arrays[arrays.files[0]]
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
-    if path.suffix in readers:
-        return readers[path.suffix](path)
+    if path.suffix == ".csv":
+        return pd.read_csv(path)
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
     return pd.read_json(path, lines=True)
