@@ -123,7 +123,7 @@ class Classification:
     def predict(self, logits: Any) -> Array:
         """Class names [N] of logits [N, C]; integers where every class is one, booleans for False and True."""
         ids = np.asarray(logits).argmax(axis=-1)
-        return self.values[ids]
+        return np.asarray(self.values[ids])
 
     @property
     def values(self) -> Array:
