@@ -1,0 +1,96 @@
+"""The arms of a run: the student, its control, and the two arms that tell where a gain came from.
+
+An arm is an objective, the rows it sees and the labels it may use. Everything else (initial weights, number of
+steps, batch size, optimiser, moments of validation) is the same for all arms of a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from limbeck.core.errors import ConfigError
+from limbeck.data.tasks import Task
+from limbeck.objectives.base import Objective, Ramp, Sum, Term
+
+HARD_LOSS = {"classification": "CE", "multilabel": "BCE", "regression": "MSE"}
+STUDENT, CONTROL, SOFT, PSEUDO = "student", "control", "soft", "pseudo"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training the student.
+
+    `unlabeled` says whether it sees the unlabelled rows, `pseudo` whether these carry the teacher's decisions
+    as if they were labels.
+    """
+
+    name: str
+    objective: Sum
+    unlabeled: bool
+    pseudo: bool = False
+
+    @property
+    def teaches(self) -> bool:
+        """Whether a term of the objective listens to the teacher."""
+        return any(term.objective.teaches for term in self.objective)
+
+
+def arms_of(objective: Sum, tasks: Mapping[str, Task], *, unlabeled: bool, attribution: bool) -> tuple[Arm, ...]:
+    """List the arms of a run, the student first and the control second."""
+    if not any(term.objective.teaches for term in objective):
+        raise ConfigError(
+            "expected an objective in which the teacher has a part, got one of hard labels only",
+            "add a distillation term, for example 0.1 * CE + 0.9 * KD(temperature=4); the control comes by itself",
+        )
+    hard = control_objective(objective, tasks)
+    arms = [Arm(STUDENT, objective, unlabeled), Arm(CONTROL, hard, unlabeled=False)]
+    if attribution and unlabeled:
+        arms.append(Arm(SOFT, objective, unlabeled=False))
+        if any(task.kind != "regression" for task in tasks.values()):
+            arms.append(Arm(PSEUDO, hard, unlabeled=True, pseudo=True))
+    return tuple(arms)
+
+
+def control_objective(objective: Sum, tasks: Mapping[str, Task]) -> Sum:
+    """What the control is trained on: the hard terms, weighted up to the total of all terms of their task.
+
+    Without that the control of 0.1 * CE + 0.9 * KD would be a tenth as loud as its student, which matters under
+    clipping and weight decay. A task without a hard term gets its plain loss.
+    """
+    terms: list[Term] = []
+    for head, task in tasks.items():
+        mine = [term for term in objective if getattr(term.objective, "on", head) == head]
+        hard = [term for term in mine if not term.objective.teaches]
+        total = sum(_size(term) for term in mine)
+        if hard:
+            share = total / max(sum(_size(term) for term in hard), 1e-12)
+            terms += [Term(_scaled(term, share), term.objective) for term in hard]
+        else:
+            terms.append(Term(total or 1.0, plain_loss(task, head)))
+    return Sum(tuple(terms))
+
+
+def plain_loss(task: Task, head: str) -> Objective:
+    """The hard loss of a task, as an objective on one head."""
+    import limbeck.objectives as objectives
+
+    loss: Objective = getattr(objectives, HARD_LOSS[task.kind])(on=head)
+    return loss
+
+
+def plain_sum(tasks: Mapping[str, Task]) -> Sum:
+    """The hard losses of all tasks: what a teacher is trained on."""
+    return Sum(tuple(Term(1.0, plain_loss(task, head)) for head, task in tasks.items()))
+
+
+def _size(term: Term) -> float:
+    weight = term.weight
+    return (weight.start + weight.end) / 2 if isinstance(weight, Ramp) else float(weight)
+
+
+def _scaled(term: Term, share: float) -> float | Ramp:
+    weight = term.weight
+    if isinstance(weight, Ramp):
+        return Ramp(weight.start * share, weight.end * share, weight.until, weight.begin)
+    return float(weight) * share

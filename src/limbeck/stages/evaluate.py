@@ -1,0 +1,106 @@
+"""The evaluate stage: predictions in, scorecard out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from limbeck.core.files import write_json
+from limbeck.core.findings import Finding
+from limbeck.data.rows import Rows
+from limbeck.evaluate import scorecard
+from limbeck.evaluate.evidence import TEACHER, Evidence, Validation
+from limbeck.stages import answers
+from limbeck.stages.job import Job
+from limbeck.transfer.store import Store
+
+SCORECARD = "scorecard.json"
+
+
+def evaluate(job: Job) -> dict[str, Any]:
+    """Judge the run: read the predictions of all arms, write scorecard.json and return it."""
+    inputs = {
+        "train": job.run.stage("train", {}).fingerprint,
+        "label": job.run.stage("label", {}).fingerprint,
+        "metric": str(job.data.metric),
+        "margin": job.settings.margin,
+        "findings": [finding.to_json() for finding in job.findings],
+    }
+    stage = job.run.stage("evaluate", inputs, outputs=(SCORECARD,))
+    if not stage.done:
+        with stage:
+            write_json(job.run.path(SCORECARD), _scorecard(job))
+    return scorecard.Scorecard.read(job.run.path(SCORECARD)).data
+
+
+def _scorecard(job: Job) -> dict[str, Any]:
+    tests = {arm: answers.read(job.run, answers.TEST, arm, seeds, job.test) for arm, seeds in _arms(job).items()}
+    held = {
+        arm: answers.read(job.run, answers.VALIDATION, arm, seeds, job.data.validation)
+        for arm, seeds in _arms(job).items()
+    }
+    facts = job.run.stage("train", {}).facts
+    return scorecard.build(
+        {head: _evidence(job, head, tests, held) for head in job.data.tasks},
+        name=job.settings.name,
+        seeds=job.seeds,
+        costs=facts["costs"],
+        findings=_kept(job, [*job.findings, *(Finding.from_json(f) for f in facts.get("findings", []))]),
+        overlaps=job.data.overlaps,
+        margin=job.settings.margin,
+        provenance=_provenance(job),
+    )
+
+
+def _arms(job: Job) -> dict[str, tuple[int, ...]]:
+    return {TEACHER: (0,)} | {arm.name: job.seeds for arm in job.arms}
+
+
+def _evidence(
+    job: Job, head: str, tests: Mapping[str, Mapping[str, Any]], held: Mapping[str, Mapping[str, Any]]
+) -> Evidence:
+    task, test, data = job.data.tasks[head], job.test, job.data
+    labelled = data.train.take(data.train.label_mask[head])
+    checked = data.validation.label_mask[head]
+    validation = None
+    if checked.any():
+        validation = Validation(
+            answers.truth(data.validation.take(checked), head, task),
+            {arm: outputs[head][:, checked] for arm, outputs in held.items()},
+        )
+    return Evidence(
+        task=task,
+        y=answers.truth(test, head, task),
+        arms={arm: outputs[head] for arm, outputs in tests.items()},
+        mask=test.label_mask[head],
+        weights=test.weight,
+        groups=None if test.groups is None else np.unique(test.groups, return_inverse=True)[1],
+        y_train=answers.truth(labelled, head, task),
+        validation=validation,
+        stored=_stored(job, head, labelled),
+        metric=data.metric if head == next(iter(data.tasks)) else None,
+    )
+
+
+def _stored(job: Job, head: str, labelled: Rows) -> tuple[Any, Any]:
+    """The answers that training used on labelled rows, beside their labels."""
+    store = Store(job.run.path("transfer"))
+    values = store.gather(store.find(labelled.keys), head)
+    return np.asarray(values), answers.truth(labelled, head, job.data.tasks[head])
+
+
+def _kept(job: Job, findings: list[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.code not in job.settings.ignore]
+
+
+def _provenance(job: Job) -> dict[str, Any]:
+    return {
+        "objective": job.resolved_objective,
+        "auto": job.reasons,
+        "data": job.data.describe(),
+        "teacher": job.teacher.describe(),
+        "student": job.student.describe(),
+        "steps": job.train.steps,
+    }

@@ -1,0 +1,135 @@
+"""`limbeck check`: everything that can be known before work: data, objective, teacher, time, memory, what the test set can show."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from limbeck.core.findings import Finding
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from limbeck.data.data import Data
+    from limbeck.models.student import Student
+    from limbeck.recipe import Recipe
+    from limbeck.train.plan import TrainSpec
+
+_TIMED_STEPS, _WARM_UP = 8, 2
+_WANTED_POINTS = 0.01  # a test set that cannot show one point is said
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a check found, and an estimate of the run in plain data (seconds, bytes, shares)."""
+
+    findings: tuple[Finding, ...]
+    estimate: Mapping[str, Any]
+
+
+def check_recipe(recipe: Recipe) -> CheckReport:
+    """Read the data, build the models, time a few steps; raises ConfigError for what would end the run at once."""
+    from limbeck.stages.arms import arms_of
+    from limbeck.stages.recipes import make_objective, make_student, make_teacher, read_data
+    from limbeck.stages.verbs import check_data
+
+    data = read_data(recipe)
+    check_data(data)
+    student, objective = make_student(recipe, data), make_objective(recipe, data)
+    make_teacher(recipe)  # refuses what is none
+    more = recipe.evaluate.attribution in ("auto", True)
+    arms = arms_of(objective, data.tasks, unlabeled=data.unlabeled is not None, attribution=more)
+    labelled = int(max(mask.sum() for mask in data.train.label_mask.values()))
+    steps = recipe.train.total_steps(labelled)
+    per_step = seconds_a_step(student.build(0), data, recipe.train)
+    training = per_step * int(steps.value) * len(arms) * recipe.seeds
+    teaching = _teaching_seconds(recipe, data, labelled)
+    smallest = smallest_gain(data, recipe.seeds)
+    found = [finding for finding in data.findings if finding.code not in recipe.checks.ignore]
+    if smallest is not None and smallest > _WANTED_POINTS and "LB106" not in recipe.checks.ignore:
+        found.append(_small_test(data, recipe.seeds, smallest))
+    estimate = {
+        "seconds": round(training + teaching, 1),
+        "teach_seconds": round(teaching, 1),
+        "train_seconds": round(training, 1),
+        "seconds_per_step": per_step,
+        "steps": steps.value,
+        "steps_reason": steps.reason,
+        "arms": [arm.name for arm in arms],
+        "students": len(arms) * recipe.seeds,
+        "memory_bytes": _memory(data, student),
+        "parameters": student.describe()["parameters"],
+        "test_rows": len(data.test) if data.test is not None else 0,
+        "smallest_gain": smallest,
+    }
+    return CheckReport(tuple(found), estimate)
+
+
+def seconds_a_step(module: nn.Module, data: Data, plan: TrainSpec) -> float:
+    """Seconds of one training step, measured on the first rows."""
+    import numpy as np
+    import torch
+
+    from limbeck.models.outputs import to_outputs
+    from limbeck.stages.tables import encoded
+
+    rows = data.train.take(np.arange(plan.batch_size) % len(data.train))
+    inputs = encoded(data, rows)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-6)
+    started = 0.0
+    module.train()
+    for step in range(_WARM_UP + _TIMED_STEPS):
+        if step == _WARM_UP:
+            started = time.perf_counter()
+        loss = torch.stack([out.float().square().mean() for out in to_outputs(module(inputs), list(data.tasks)).values()])
+        loss.sum().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return (time.perf_counter() - started) / _TIMED_STEPS
+
+
+def _teaching_seconds(recipe: Recipe, data: Data, labelled: int) -> float:
+    """Seconds to train the built-in networks among the teachers; others cannot be known."""
+    from limbeck.models.student import Student
+
+    sizes = {head: task.size for head, task in data.tasks.items()}
+    total = 0.0
+    for spec in recipe.teacher:
+        if spec.kind == "zoo":
+            plan = spec.train or recipe.train
+            module = Student.of(spec.model, data.preprocess.shape, sizes).build(0)
+            total += seconds_a_step(module, data, plan) * int(plan.total_steps(labelled).value) * spec.members
+    return total
+
+
+def smallest_gain(data: Data, seeds: int) -> float | None:
+    """The smallest gain in accuracy that the test rows can show with 80 % power; None for other metrics."""
+    from limbeck.evaluate.power import minimal_gain
+
+    first = next(iter(data.tasks.values()))
+    if data.test is None or first.kind != "classification" or seeds < 3:
+        return None
+    return float(minimal_gain(len(data.test), seeds))
+
+
+def _small_test(data: Data, seeds: int, smallest: float) -> Finding:
+    rows = len(data.test) if data.test is not None else 0
+    return Finding(
+        "LB106",
+        "tip",
+        "small differences cannot be shown with this test set",
+        f"{rows} test rows and {seeds} seeds show a gain of {100 * smallest:.1f} points or more",
+        "a smaller gain would end as 'no reliable difference' four times in five or more often",
+        "add test rows or seeds, or expect a verdict only where the gain is larger",
+        {"rows": rows, "seeds": seeds, "smallest_gain": smallest},
+    )
+
+
+def _memory(data: Data, student: Student) -> int:
+    """Bytes of the encoded rows and of weights, gradients and optimiser state of one student."""
+    import math
+
+    rows = sum(len(split) for split in (data.train, data.unlabeled, data.validation, data.test) if split is not None)
+    return 4 * rows * math.prod(data.preprocess.shape) + 16 * int(student.describe()["parameters"])

@@ -1,0 +1,116 @@
+"""A run in memory: the resolved data, teacher, student and objective, and the folder that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from limbeck.core.console import Console
+from limbeck.core.errors import ConfigError
+from limbeck.core.findings import Finding
+from limbeck.core.run import Run
+from limbeck.data.data import Data
+from limbeck.data.rows import Rows
+from limbeck.models.student import Student
+from limbeck.objectives.base import Sum
+from limbeck.stages.arms import Arm, arms_of
+from limbeck.stages.teachers import Teacher
+from limbeck.train.plan import TrainSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a run is asked for beside its data, teacher, student and objective; see `limbeck.recipe` for each."""
+
+    name: str = "run"
+    seeds: int = 5
+    seed: int = 0
+    attribution: Literal["auto"] | bool = "auto"
+    margin: float = 0.01
+    onnx: bool = True
+    tolerance: float = 1e-4
+    ignore: tuple[str, ...] = ()
+    asked: str = field(default="", compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ConfigError(f"expected at least one seed, got {self.seeds}", "five is the default; a verdict needs 3")
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds of the students."""
+        return tuple(range(self.seed, self.seed + self.seeds))
+
+
+@dataclass(kw_only=True)
+class Job:
+    """One run under way. `run` is the open folder; `reasons` says what became of every "auto"."""
+
+    settings: Settings
+    data: Data
+    teacher: Teacher
+    student: Student
+    objective: Sum
+    train: TrainSpec
+    run: Run
+    console: Console
+    findings: list[Finding] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the students."""
+        return self.settings.seed_list
+
+    @property
+    def test(self) -> Rows:
+        """The test rows; a run without any is refused before it starts."""
+        assert self.data.test is not None
+        return self.data.test
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms of the run, student and control first."""
+        more = self.settings.attribution in ("auto", True)
+        return arms_of(self.objective, self.data.tasks, unlabeled=self.data.unlabeled is not None, attribution=more)
+
+    @property
+    def pool(self) -> Rows:
+        """Every row that the teacher answers for training: labelled rows first, then the unlabelled ones."""
+        if self.data.unlabeled is None:
+            return self.data.train
+        return Rows.concat([self.data.train, self.data.unlabeled])
+
+    @property
+    def out_sizes(self) -> Mapping[str, int]:
+        """Width of the output of each task."""
+        return {head: task.size for head, task in self.data.tasks.items()}
+
+    def add(self, findings: list[Finding]) -> None:
+        """Say findings and keep them for the scorecard; silenced codes are dropped."""
+        for finding in findings:
+            if finding.code not in self.settings.ignore and finding not in self.findings:
+                self.findings.append(finding)
+                self.console.finding(finding)
+
+
+def identity(
+    settings: Settings, data: Data, teacher: Teacher, student: Student, objective: str, train: TrainSpec
+) -> dict[str, Any]:
+    """What makes a run this run and no other: the content of resolved.yaml."""
+    return {
+        "name": settings.name,
+        "data": data.describe() | {"fingerprint": data.fingerprint},
+        "teacher": teacher.describe(),
+        "student": student.describe() | {"fingerprint": student.fingerprint},
+        "objective": objective,
+        "train": asdict(train),
+        "seeds": list(settings.seed_list),
+        "attribution": settings.attribution,
+        "margin": settings.margin,
+        "onnx": settings.onnx,
+        "tolerance": settings.tolerance,
+        "ignore": list(settings.ignore),
+        "metric": data.metric if isinstance(data.metric, str) else getattr(data.metric, "__name__", None),
+    }

@@ -1,0 +1,123 @@
+"""From a recipe to a run: read the data, make the teacher and the student, go through the stages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limbeck.core.console import Console
+from limbeck.stages.result import DistillRun
+
+if TYPE_CHECKING:
+    from limbeck.data.data import Data
+    from limbeck.models.student import Student
+    from limbeck.objectives.base import Sum
+    from limbeck.recipe import DataSpec, Recipe, TeacherSpec
+    from limbeck.stages.job import Settings
+    from limbeck.stages.teachers import Teacher
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+    until: str | None = None,
+) -> DistillRun:
+    """Run a recipe up to and including a stage (all by default); stages that are done are skipped."""
+    from limbeck.stages.verbs import check_data, run_job
+
+    console = console or Console()
+    data = read_data(recipe)
+    check_data(data)
+    return run_job(
+        settings_of(recipe),
+        data,
+        make_teacher(recipe),
+        make_student(recipe, data),
+        make_objective(recipe, data),
+        recipe.train,
+        Path(out) if out is not None else recipe.folder,
+        overwrite=overwrite,
+        until=until or "report",
+        console=console,
+        asked=recipe.asked,
+    )
+
+
+def settings_of(recipe: Recipe) -> Settings:
+    """The part of a recipe that is neither data, teacher, student nor objective."""
+    from limbeck.stages.job import Settings
+
+    return Settings(
+        name=recipe.name, seeds=recipe.seeds, seed=recipe.seed, attribution=recipe.evaluate.attribution,
+        margin=recipe.evaluate.margin, onnx=recipe.export.onnx, tolerance=recipe.export.tolerance,
+        ignore=recipe.checks.ignore,
+    )  # fmt: skip
+
+
+def make_objective(recipe: Recipe, data: Data) -> Sum:
+    """The objective of a recipe, "auto" by the tasks."""
+    from limbeck.stages.verbs import objective_of
+
+    return objective_of(recipe.objective, data)
+
+
+def make_student(recipe: Recipe, data: Data) -> Student:
+    """The student of a recipe."""
+    from limbeck.models.student import Student
+
+    sizes = {head: task.size for head, task in data.tasks.items()}
+    kinds = {head: task.kind for head, task in data.tasks.items()}
+    return Student.of(recipe.student, data.preprocess.shape, sizes, kinds=kinds)
+
+
+def make_teacher(recipe: Recipe) -> Teacher:
+    """The teacher of a recipe, several as an ensemble."""
+    from limbeck.stages.several import EnsembleTeacher
+
+    made = [(_teacher(recipe, spec), spec.weight) for spec in recipe.teacher]
+    return made[0][0] if len(made) == 1 else EnsembleTeacher(made)
+
+
+def _teacher(recipe: Recipe, spec: TeacherSpec) -> Teacher:
+    from limbeck.stages.several import TableTeacher, teacher_of
+
+    if spec.kind == "predictions":
+        return TableTeacher(recipe.locate(spec.model), spec.output)
+    return teacher_of(spec.model, members=spec.members, train=spec.train, output=spec.output)
+
+
+def read_data(recipe: Recipe) -> Data:
+    """The data of a recipe; raises ConfigError with all problems."""
+    from limbeck.data.data import Data
+
+    spec = recipe.data
+    if spec.builtin is not None:
+        return _builtin(spec, recipe)
+    where = {split: str(recipe.locate(path)) for split, path in spec.files.items()}
+    options = _options(spec, recipe)
+    return Data(
+        train=where["train"],
+        unlabeled=where.get("unlabeled"),
+        validation=where.get("validation"),
+        test=where.get("test"),
+        columns=spec.columns,
+        **options,
+    )
+
+
+def _builtin(spec: DataSpec, recipe: Recipe) -> Data:
+    from limbeck.data.builtin import load
+
+    x, y = load(str(spec.builtin))
+    return None  # type: ignore[return-value]
+
+
+def _options(spec: DataSpec, recipe: Recipe) -> dict[str, Any]:
+    return {}
+
+
+__all__ = ["replace"]

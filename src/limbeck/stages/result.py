@@ -1,0 +1,120 @@
+"""What a run leaves behind, read from its folder: verdict, numbers, findings, and the student to use."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from limbeck.core.errors import ConfigError
+from limbeck.core.findings import Finding
+from limbeck.core.run import Run, find_run
+from limbeck.evaluate.scorecard import Range, Scorecard
+from limbeck.report.terminal import summary
+
+
+class DistillRun:
+    """A run folder as a value. `print(run)` is the summary of the terminal."""
+
+    def __init__(self, folder: str | Path, findings: tuple[Finding, ...] = (), student: Any = None) -> None:
+        self.folder = Path(folder)
+        self._run = Run.read(self.folder)
+        self._findings = findings
+        self._student = student
+
+    def __repr__(self) -> str:
+        return f"DistillRun({str(self.folder)!r}, {self.status}, verdict={self.verdict!r})"
+
+    def __str__(self) -> str:
+        card = self.scorecard
+        return summary(card) if card else repr(self)
+
+    @property
+    def status(self) -> str:
+        """running, partial, done, failed or interrupted."""
+        return self._run.status
+
+    @property
+    def scorecard(self) -> dict[str, Any]:
+        """The content of scorecard.json, empty before the run was evaluated."""
+        path = self.folder / "scorecard.json"
+        return Scorecard.read(path).data if path.is_file() else {}
+
+    def _card(self) -> Scorecard:
+        path = self.folder / "scorecard.json"
+        if not path.is_file():
+            raise ConfigError(f"expected an evaluated run at {self.folder}, it is {self.status}", "run it to its end")
+        return Scorecard.read(path)
+
+    @property
+    def verdict(self) -> str | None:
+        """ "helped", "no reliable difference", "hurt"; None under three seeds or before evaluation."""
+        return self.scorecard.get("verdict")
+
+    @property
+    def retention(self) -> Range | None:
+        """Student metric / teacher metric, with its interval."""
+        return self._card().retention
+
+    @property
+    def gain(self) -> Range | None:
+        """Student metric - control metric, paired, with its interval."""
+        return self._card().gain
+
+    @property
+    def agreement(self) -> Range | None:
+        """How often student and teacher decide alike."""
+        return self._card().agreement
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything that a check found."""
+        return self._card().checks if self.scorecard else self._findings
+
+    checks = findings
+
+    @property
+    def student(self) -> Any:
+        """The student of the seed that validated best, as you wrote it: a torch module in evaluation mode."""
+        from limbeck.models.student import load
+
+        seed = self._run.stage("train", {}).facts.get("best_seed")
+        if seed is None:
+            raise ConfigError(f"expected a trained student in {self.folder}, it is {self.status}", "run `limbeck train`")
+        folder = self.folder / "student" / f"seed-{seed}"
+        like = None if self._student is None else self._student.finish(self._student.build(seed))
+        return load(folder, like=like)
+
+    def predict(self, inputs: Any, head: str | None = None) -> Any:
+        """Classes, labels or values for raw rows, by the exported student."""
+        return self._exported().predict(inputs, head)
+
+    def predict_proba(self, inputs: Any, head: str | None = None) -> Any:
+        """Probabilities [N, C] for raw rows, by the exported student."""
+        return self._exported().predict_proba(inputs, head)
+
+    def _exported(self) -> Any:
+        from limbeck.compress.onnx_model import OnnxStudent
+
+        path = self.folder / "export" / "student.onnx"
+        if not path.is_file():
+            raise ConfigError(f"expected an exported student in {self.folder}, there is none", "run `limbeck export`")
+        return OnnxStudent(path)
+
+    def report(self, path: str | Path | None = None) -> tuple[Path, ...]:
+        """Write the report to a path ending in .html or .md; without one into the run folder."""
+        from limbeck.report.write import write_report
+
+        return write_report(self.folder, path)
+
+    def export(self, path: str | Path) -> Path:
+        """Copy the exported student, whose parity was proven when it was written."""
+        source = self.folder / "export" / "student.onnx"
+        self._exported()
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copyfile(source, path))
+
+
+def load(where: str | Path | None = None) -> DistillRun:
+    """Open a run to use its student: a folder, the name of one in runs/, or (None) the newest."""
+    return DistillRun(find_run(where))

@@ -1,0 +1,228 @@
+"""Tables, sources and ensembles as teachers, and `teacher_of`, which takes whatever a user hands in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limbeck.core.errors import ConfigError, NotSupported
+from limbeck.core.findings import Finding
+from limbeck.core.kinds import suggest
+from limbeck.signals import Needs, TeacherSource
+from limbeck.stages.taught import TaughtEstimator, TaughtNetwork, added
+from limbeck.stages.teachers import GivenTeacher, Teacher
+from limbeck.train.plan import TrainSpec
+
+if TYPE_CHECKING:
+    from limbeck.stages.job import Job
+
+TABLE_ENDINGS = (".csv", ".parquet", ".jsonl", ".npz")
+_NO_COST = dict.fromkeys(("parameters", "flops", "state_bytes", "onnx_bytes", "inference_bytes", "threads"))
+
+
+@dataclass
+class TableTeacher:
+    """A table of predictions: a DataFrame or a file."""
+
+    table: Any
+    output: str = "auto"
+    id_column: str = "id"
+    _source: Any = field(default=None, repr=False)
+
+    def describe(self) -> dict[str, Any]:
+        from limbeck.core.files import checksum
+        from limbeck.models.fingerprint import object_hash
+
+        if isinstance(self.table, str | Path):
+            return {"kind": "predictions", "file": Path(self.table).name, "fingerprint": checksum(Path(self.table))}
+        content = object_hash({str(name): self.table[name].to_numpy() for name in self.table.columns})
+        return {"kind": "predictions", "file": None, "fingerprint": content}
+
+    def teach(self, job: Job, folder: Path) -> list[Finding]:
+        from limbeck.transfer.source import PredictionTable
+
+        data = job.data
+        rows = [rows for rows in (data.train, data.unlabeled, data.validation, data.test) if rows is not None]
+        self._source = PredictionTable(
+            self.table, rows, data.tasks, id_column=self.id_column, content=self.output
+        )
+        return []
+
+    def source(self, job: Job, needs: Needs) -> TeacherSource:
+        refuse_inner(needs, "a table of predictions")
+        source: TeacherSource = self._source
+        return source
+
+    def fingerprint(self) -> str:
+        return str(self._source.fingerprint)
+
+    def cost(self, job: Job) -> dict[str, Any]:
+        return {**_NO_COST, "latency": None}
+
+
+@dataclass
+class SourceTeacher:
+    """Any object with `have()` and `answer(batch)`; its teacher inputs are raw rows."""
+
+    given: Any
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "source", "model": type(self.given).__name__, "fingerprint": self.fingerprint()}
+
+    def teach(self, job: Job, folder: Path) -> list[Finding]:
+        return []
+
+    def source(self, job: Job, needs: Needs) -> TeacherSource:
+        source: TeacherSource = self.given
+        return source
+
+    def fingerprint(self) -> str:
+        from limbeck.models.fingerprint import object_hash
+
+        own = getattr(self.given, "fingerprint", None)
+        return own if isinstance(own, str) else object_hash(self.given)
+
+    def cost(self, job: Job) -> dict[str, Any]:
+        return {**_NO_COST, "latency": None}
+
+
+@dataclass
+class EnsembleTeacher:
+    """Several teachers that answer as one, by a weighted mean of probabilities or values."""
+
+    members: Sequence[tuple[Teacher, float]]
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "kind": "ensemble",
+            "members": [{"weight": weight} | teacher.describe() for teacher, weight in self.members],
+        }
+
+    def teach(self, job: Job, folder: Path) -> list[Finding]:
+        found = []
+        for place, (teacher, _) in enumerate(self.members):
+            found += teacher.teach(job, folder / f"teacher-{place}")
+        return found
+
+    def source(self, job: Job, needs: Needs) -> TeacherSource:
+        from limbeck.transfer.source import Ensemble
+
+        refuse_inner(needs, "an ensemble")
+        sources = [teacher.source(job, needs) for teacher, _ in self.members]
+        return Ensemble(sources, [weight for _, weight in self.members], heads=job.data.tasks)
+
+    def fingerprint(self) -> str:
+        from limbeck.models.fingerprint import object_hash
+
+        return object_hash([[teacher.fingerprint(), weight] for teacher, weight in self.members])
+
+    def cost(self, job: Job) -> dict[str, Any]:
+        costs = [teacher.cost(job) for teacher, _ in self.members]
+        return {**_NO_COST, "latency": None} if any(c["latency"] is None for c in costs) else added(costs)
+
+
+def refuse_inner(needs: Needs, who: str) -> None:
+    """Refuse a loss that looks inside a teacher that has no inside; raises NotSupported."""
+    wanted = [f"tap '{name}'" for name in needs.taps] + [f"attention '{name}'" for name in needs.attention]
+    if wanted:
+        raise NotSupported(
+            f"expected a teacher with inner features for {', '.join(wanted)}, got {who}",
+            "use a loss on outputs (KD, DKD, DIST, ...), or one torch module as the teacher",
+        )
+
+
+def teacher_of(what: Any, *, members: int = 1, train: TrainSpec | None = None, output: str = "auto") -> Teacher:
+    """Take a teacher in any of its forms; raises ConfigError for what is none.
+
+    A text is a built-in network ("mlp(hidden=[128, 64])"), "sklearn:NAME(...)", a file of predictions or an import
+    path; a list is an ensemble, of teachers or of pairs (teacher, weight).
+    """
+    from torch import nn
+
+    if isinstance(what, GivenTeacher | TaughtEstimator | TaughtNetwork | TableTeacher | SourceTeacher | EnsembleTeacher):
+        return what
+    if isinstance(what, list | tuple) and len(what) > 0:
+        pairs = [entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, 1.0) for entry in what]
+        return EnsembleTeacher([(teacher_of(one, train=train, output=output), float(weight)) for one, weight in pairs])
+    if isinstance(what, str | Path):
+        return _of_text(str(what), members, train, output)
+    if isinstance(what, nn.Module):
+        return GivenTeacher(what, output=output)
+    if _is_estimator(what):
+        return GivenTeacher(what, output=output) if _is_fitted(what) else TaughtEstimator(what)
+    if callable(getattr(what, "have", None)) and callable(getattr(what, "answer", None)):
+        return SourceTeacher(what)
+    if _is_frame(what):
+        return TableTeacher(what, output)
+    if callable(what):
+        return GivenTeacher(what, output=output)
+    raise ConfigError(
+        f"expected a teacher, got {type(what).__name__}",
+        "give a trained torch module, a scikit-learn estimator, a callable, a table of predictions, the name of a "
+        "network such as 'mlp(hidden=[128, 64])', or a list of these",
+    )
+
+
+def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> Teacher:
+    from limbeck.core.catalog import load_path
+    from limbeck.models import zoo
+
+    if text.lower().endswith(TABLE_ENDINGS):
+        return TableTeacher(Path(text), output)
+    if text.startswith("sklearn:"):
+        return TaughtEstimator(estimator_of(text.removeprefix("sklearn:")))
+    if ":" not in text or zoo.is_zoo_name(text):
+        return TaughtNetwork(zoo.canonical(text), members, train)
+    made = load_path(text)()
+    return teacher_of(made, output=output)
+
+
+def estimator_of(text: str) -> Any:
+    """A scikit-learn estimator from "NAME(setting=value)", parsed and never evaluated; raises ConfigError."""
+    import ast
+
+    from sklearn.utils import all_estimators
+
+    known = dict(all_estimators())
+    try:
+        node = ast.parse(text, mode="eval").body
+        call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
+        assert isinstance(call.func, ast.Name) and not call.args
+        settings = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+        name = call.func.id
+    except (SyntaxError, ValueError, AssertionError) as e:
+        raise ConfigError(
+            f"expected sklearn:NAME(setting=value), got sklearn:{text}",
+            "for example sklearn:HistGradientBoostingClassifier(max_iter=200)",
+        ) from e
+    if name not in known:
+        raise ConfigError(f"expected an estimator of scikit-learn, got '{name}'", suggest(name, known))
+    try:
+        return known[name](**settings)
+    except TypeError as e:
+        raise ConfigError(f"expected settings of {name}, got: {e}", f"see the parameters of sklearn's {name}") from e
+
+
+def _is_estimator(what: Any) -> bool:
+    from sklearn.base import BaseEstimator
+
+    return isinstance(what, BaseEstimator)
+
+
+def _is_fitted(estimator: Any) -> bool:
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return False
+    return True
+
+
+def _is_frame(what: Any) -> bool:
+    import pandas as pd
+
+    return isinstance(what, pd.DataFrame)

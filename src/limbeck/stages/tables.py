@@ -1,0 +1,83 @@
+"""Rows as the tables that a feed reads: encoded once, or augmented and encoded as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limbeck.data.data import Data
+from limbeck.data.rows import Rows, take_inputs
+from limbeck.train.feed import Table
+
+Array = np.ndarray[Any, Any]
+
+
+def encoded(data: Data, rows: Rows) -> Tensor:
+    """Student inputs [N, ...] float32."""
+    return torch.from_numpy(np.ascontiguousarray(data.preprocess.encode(rows.inputs), dtype=np.float32))
+
+
+def table_of(
+    data: Data,
+    rows: Rows,
+    *,
+    views: bool = False,
+    pseudo: Mapping[str, Array] | None = None,
+    teacher_inputs: Callable[[Any], Tensor] | None = None,
+) -> Table:
+    """A table of rows. `views` augments them, `pseudo` labels the rows that have no label of their own.
+
+    `teacher_inputs` makes what a live teacher takes of raw rows; without it the teacher does not run.
+    """
+    targets: dict[str, Tensor] = {}
+    masks: dict[str, Tensor] = {}
+    for head, task in data.tasks.items():
+        values, mask = _labels(rows, head, task.kind, task.size)
+        if pseudo is not None and head in pseudo:
+            values = np.where(mask if values.ndim == 1 else mask[:, None], values, pseudo[head])
+            mask = np.ones(len(rows), dtype=bool)
+        targets[head], masks[head] = torch.from_numpy(np.ascontiguousarray(values)), torch.from_numpy(mask)
+
+    def raw(index: Array, views: Array | None) -> Any:
+        inputs = take_inputs(rows.inputs, index)
+        if views is None or data.view is None:
+            return inputs
+        return data.view(inputs, rows.keys[index], views)
+
+    def student_gather(index: Array, views: Array | None) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(data.preprocess.encode(raw(index, views)), dtype=np.float32))
+
+    def teacher_gather(index: Array, views: Array | None) -> Tensor:
+        assert teacher_inputs is not None
+        return teacher_inputs(raw(index, views))
+
+    return Table(
+        rows.keys,
+        student_gather if views else encoded(data, rows),
+        targets,
+        masks,
+        None if rows.weight is None else torch.from_numpy(rows.weight),
+        None if teacher_inputs is None else teacher_gather,
+    )
+
+
+def _labels(rows: Rows, head: str, kind: str, size: int) -> tuple[Array, Array]:
+    if head in rows.targets:
+        return rows.targets[head], np.array(rows.label_mask[head])
+    shape = (len(rows),) if kind == "classification" else (len(rows), size)
+    dtype = np.int64 if kind == "classification" else np.float32
+    return np.zeros(shape, dtype=dtype), np.zeros(len(rows), dtype=bool)
+
+
+def labelled_first(rows: Rows) -> tuple[Rows, int]:
+    """The rows with those that carry a label for any task in front, and how many these are."""
+    if not rows.label_mask:
+        return rows, 0
+    labelled = np.logical_or.reduce(list(rows.label_mask.values()))
+    if bool(labelled[: int(labelled.sum())].all()):
+        return rows, int(labelled.sum())
+    return rows.take(np.concatenate([np.flatnonzero(labelled), np.flatnonzero(~labelled)])), int(labelled.sum())

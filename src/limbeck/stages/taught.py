@@ -1,0 +1,162 @@
+"""Teachers that limbeck trains first: a network of its own, or a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from limbeck.core.errors import ConfigError
+from limbeck.core.findings import Finding
+from limbeck.signals import Needs, TeacherSource
+from limbeck.stages.teachers import GivenTeacher, Prepared
+from limbeck.train.plan import TrainSpec
+
+if TYPE_CHECKING:
+    from limbeck.stages.job import Job
+
+
+@dataclass
+class TaughtEstimator:
+    """A scikit-learn estimator that limbeck fits on the encoded labelled rows."""
+
+    estimator: Any
+    _given: GivenTeacher | None = field(default=None, repr=False)
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "estimator", "model": type(self.estimator).__name__, "settings": _settings(self.estimator)}
+
+    def teach(self, job: Job, folder: Path) -> list[Finding]:
+        from sklearn.base import clone
+
+        rows, heads = job.data.train, tuple(job.data.tasks)
+        if len(heads) > 1:
+            raise ConfigError(
+                f"expected one task for a scikit-learn teacher that is fitted here, got {', '.join(heads)}",
+                "fit it yourself and give a callable that returns {task: answers}, or use a network",
+            )
+        mask = rows.label_mask[heads[0]]
+        x, y = job.data.preprocess.encode(rows.take(mask).inputs), rows.targets[heads[0]][mask]
+        task = job.data.tasks[heads[0]]
+        if task.kind == "regression":
+            y = np.asarray(task.to_natural(y))
+            y = y[:, 0] if y.shape[1] == 1 else y
+        weights = {} if rows.weight is None else {"sample_weight": rows.weight[mask]}
+        estimator = clone(self.estimator)
+        if "random_state" in estimator.get_params() and estimator.get_params()["random_state"] is None:
+            estimator.set_params(random_state=job.settings.seed)
+        if task.kind == "classification":
+            y = np.asarray(task.names)[y]
+        fitted = _fitted(estimator, x, y, weights, folder)
+        self._given = GivenTeacher(fitted, inputs="encoded")
+        return self._given.teach(job, folder)
+
+    def source(self, job: Job, needs: Needs) -> TeacherSource:
+        return self._ready().source(job, needs)
+
+    def fingerprint(self) -> str:
+        return self._ready().fingerprint()
+
+    def cost(self, job: Job) -> dict[str, Any]:
+        return self._ready().cost(job)
+
+    def _ready(self) -> GivenTeacher:
+        assert self._given is not None, "teach comes first"
+        return self._given
+
+
+def _settings(estimator: Any) -> dict[str, Any]:
+    return {name: repr(value) for name, value in sorted(estimator.get_params(deep=False).items())}
+
+
+def _fitted(estimator: Any, x: Any, y: Any, weights: Mapping[str, Any], folder: Path) -> Any:
+    """Fit, or read what an earlier attempt fitted; skops holds it, never a pickle."""
+    import skops.io
+
+    from limbeck.core.files import write_bytes
+
+    path = folder / "estimator.skops"
+    if path.is_file() and not skops.io.get_untrusted_types(file=path):
+        return skops.io.load(path)
+    estimator.fit(x, y, **weights)
+    try:
+        write_bytes(path, skops.io.dumps(estimator))
+    except Exception as e:  # an estimator that skops cannot hold is fitted again on resume
+        from limbeck.core.files import write_text
+
+        write_text(folder / "estimator.txt", f"{estimator!r}\nnot kept: {e}\n")
+    return estimator
+
+
+@dataclass
+class TaughtNetwork:
+    """A network that limbeck trains on the labelled rows: a built-in name, an import path or a factory.
+
+    `members` of them are trained from different seeds and answer as one.
+    """
+
+    what: Any
+    members: int = 1
+    train: TrainSpec | None = None
+    _given: list[GivenTeacher] = field(default_factory=list, repr=False)
+
+    def describe(self) -> dict[str, Any]:
+        name = self.what if isinstance(self.what, str) else getattr(self.what, "__qualname__", type(self.what).__name__)
+        return {
+            "kind": "network",
+            "model": name,
+            "members": self.members,
+            "train": None if self.train is None else asdict(self.train),
+        }
+
+    def teach(self, job: Job, folder: Path) -> list[Finding]:
+        from limbeck.stages.train import teach_network
+
+        self._given = []
+        for member in range(self.members):
+            module = teach_network(job, self.what, self.train or job.train, member, folder / f"member-{member}")
+            self._given.append(GivenTeacher(module, inputs="encoded", output="logits"))
+        return [finding for given in self._given for finding in given.teach(job, folder)]
+
+    def source(self, job: Job, needs: Needs) -> TeacherSource:
+        from limbeck.transfer.source import Ensemble, Live
+
+        sources = []
+        for given in self._given:
+            # it was trained here, on standardised targets
+            live = Live(given.model, job.data.tasks, taps=needs.taps, output="logits", units="training")
+            sources.append(Prepared(live, given._prepare(job.data)))
+        return sources[0] if len(sources) == 1 else Ensemble(sources, heads=job.data.tasks)
+
+    def fingerprint(self) -> str:
+        from limbeck.models.fingerprint import object_hash
+
+        return object_hash([given.fingerprint() for given in self._given])
+
+    def cost(self, job: Job) -> dict[str, Any]:
+        return added([given.cost(job) for given in self._given])
+
+
+def added(costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The cost of asking several models one after the other."""
+    if len(costs) == 1:
+        return costs[0]
+    total: dict[str, Any] = {}
+    for name in ("parameters", "flops", "state_bytes"):
+        values = [cost.get(name) for cost in costs]
+        total[name] = None if None in values else sum(value for value in values if value is not None)
+    memory = [cost.get("inference_bytes") for cost in costs]
+    total["inference_bytes"] = None if None in memory else max(value for value in memory if value is not None)
+    total |= {"onnx_bytes": None, "threads": costs[0].get("threads")}
+    total["latency"] = {
+        size: {
+            "p50_ms": sum(cost["latency"][size]["p50_ms"] for cost in costs),
+            "p95_ms": sum(cost["latency"][size]["p95_ms"] for cost in costs),
+            "calls": min(cost["latency"][size]["calls"] for cost in costs),
+        }
+        for size in costs[0]["latency"]
+    }
+    return total

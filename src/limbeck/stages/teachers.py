@@ -1,0 +1,152 @@
+"""What a teacher is to a run, and the trained thing that somebody brings.
+
+Teachers that limbeck trains are in `taught`, tables, sources and ensembles in `several`, which also has `teacher_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from limbeck.core.errors import ConfigError
+from limbeck.core.findings import Finding
+from limbeck.signals import Batch, Needs, Signals, TeacherSource
+
+if TYPE_CHECKING:
+    from limbeck.data.data import Data
+    from limbeck.stages.job import Job
+
+INPUTS = ("auto", "raw", "encoded")
+
+
+class Teacher(Protocol):
+    """A teacher of a run. `teach` makes it ready (trains it, or looks at it); afterwards it has a fingerprint."""
+
+    def describe(self) -> dict[str, Any]:
+        """What resolved.yaml says: known before it is taught."""
+        ...
+
+    def teach(self, job: Job, folder: Path) -> list[Finding]:
+        """Make it ready; goes on where an earlier attempt stopped."""
+        ...
+
+    def source(self, job: Job, needs: Needs) -> TeacherSource:
+        """The source that answers batches whose teacher inputs are raw rows."""
+        ...
+
+    def fingerprint(self) -> str:
+        """A hash of what decides its answers."""
+        ...
+
+    def cost(self, job: Job) -> dict[str, Any]:
+        """Parameters, size and latency as far as they can be known."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A source that is given raw rows and prepares them for the one inside."""
+
+    inner: TeacherSource
+    prepare: Callable[[Any], Any]
+
+    def have(self) -> Needs:
+        """What the one inside has."""
+        return self.inner.have()
+
+    def answer(self, batch: Batch) -> Signals:
+        """Prepare the raw rows of the batch and ask the one inside."""
+        return self.inner.answer(replace(batch, teacher_inputs=self.prepare(batch.teacher_inputs)))
+
+
+def raw_tensor(inputs: Any) -> Any:
+    """Raw rows as a float32 tensor; raises ConfigError for tables with text."""
+    import torch
+
+    try:
+        return torch.from_numpy(np.asarray(inputs, dtype=np.float32))
+    except (TypeError, ValueError) as e:
+        raise ConfigError(
+            "expected numbers for a torch teacher that takes raw rows, the table holds text or missing values",
+            "give lb.Teacher(model, inputs='encoded') for a network that was trained on encoded rows, "
+            "or a callable that does its own preprocessing",
+        ) from e
+
+
+@dataclass
+class GivenTeacher:
+    """A trained thing that answers: a torch module, a fitted estimator or a callable.
+
+    `inputs` says what it takes: "raw" rows as they were given, "encoded" rows as the student takes them, or "auto":
+    encoded for a torch module on tables and images, raw for everything else.
+    """
+
+    model: Any
+    inputs: str = "auto"
+    output: str = "auto"
+    _answering: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.inputs not in INPUTS:
+            raise ConfigError(
+                f"expected the inputs of a teacher to be one of {', '.join(INPUTS)}, got '{self.inputs}'",
+                "raw: rows as you gave them; encoded: standardised rows as the student takes them",
+            )
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "given", "model": type(self.model).__name__, "fingerprint": self.fingerprint()}
+
+    def teach(self, job: Job, folder: Path) -> list[Finding]:
+        from limbeck.models.adapters import adapt, probe
+
+        self._answering = adapt(self.model, job.data.tasks, output=self.output)
+        rows = job.data.train.inputs[:64]
+        return list(probe(self._answering, self._prepare(job.data)(rows), job.data.tasks))
+
+    def source(self, job: Job, needs: Needs) -> TeacherSource:
+        from limbeck.transfer.source import Live
+
+        if needs.taps or needs.attention or needs.teacher_input_grad or needs.on_policy:
+            live = Live(self.model, job.data.tasks, taps=needs.taps, attention=needs.attention, output=self.output)
+        else:
+            live = Live(self._answering, job.data.tasks, output="logits")
+        return Prepared(live, self._prepare(job.data))
+
+    def fingerprint(self) -> str:
+        from limbeck.models.fingerprint import object_hash, state_hash
+        from torch import nn
+
+        return state_hash(self.model) if isinstance(self.model, nn.Module) else object_hash(self.model)
+
+    def cost(self, job: Job) -> dict[str, Any]:
+        from limbeck.evaluate.cost import callable_cost, module_cost
+        from torch import nn
+
+        prepare, rows = self._prepare(job.data), job.data.train
+        if isinstance(self.model, nn.Module):
+            return module_cost(self.model, prepare(rows.inputs[:64]))
+        return callable_cost(self._answering, lambda size: prepare(rows.take(np.arange(size) % len(rows)).inputs))
+
+    def _prepare(self, data: Data) -> Callable[[Any], Any]:
+        from torch import nn
+
+        module = isinstance(self.model, nn.Module)
+        how = self.inputs if self.inputs != "auto" else "encoded" if module and data.train.kind != "array" else "raw"
+        if how == "encoded":
+            return lambda inputs: _as_input(data.preprocess.encode(inputs), module)
+        return raw_tensor if module else _estimator_input
+
+
+def _as_input(values: Any, tensor: bool) -> Any:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)) if tensor else values
+
+
+def _estimator_input(inputs: Any) -> Any:
+    # estimators take tables of two dimensions; images lie flat for them
+    return inputs.reshape(len(inputs), -1) if isinstance(inputs, np.ndarray) and inputs.ndim > 2 else inputs

@@ -1,0 +1,305 @@
+"""The train stage: every arm for every seed, through the one loop; a killed stage goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from limbeck.core.console import Progress as Bar
+from limbeck.core.files import read_json, write_json
+from limbeck.core.findings import Finding
+from limbeck.data.rows import Rows
+from limbeck.evaluate.cost import module_cost, training_cost
+from limbeck.evaluate.quality import metric_for
+from limbeck.models.outputs import AsLogits
+from limbeck.models.predict import predict
+from limbeck.models.student import CONFIG, Student, load, save
+from limbeck.objectives.base import Sum
+from limbeck.signals import TeacherSource
+from limbeck.stages import answers
+from limbeck.stages.arms import CONTROL, PSEUDO, STUDENT, Arm, plain_sum
+from limbeck.stages.job import Job
+from limbeck.stages.label import resolve_objective
+from limbeck.stages.tables import encoded, labelled_first, table_of
+from limbeck.train.feed import Feed, Table
+from limbeck.train.loop import Fitted, Progress, fit
+from limbeck.train.plan import TrainSpec
+from limbeck.train.steps import Learner
+from limbeck.transfer.source import Stored
+from limbeck.transfer.store import Store
+
+FACTS = "facts.json"  # of one training, beside its weights
+
+
+@dataclass(frozen=True)
+class Training:
+    """What every arm of a run shares; made once."""
+
+    job: Job
+    source: TeacherSource
+    tables: Mapping[str, tuple[Table, int]]  # by arm: the table and its number of labelled rows
+    steps: int
+    validate: Callable[[nn.Module], float]
+
+
+def train(job: Job, store: Store) -> None:
+    """Train all arms over all seeds and write their predictions."""
+    job.objective = resolve_objective(job, store)
+    from limbeck.objectives import dump
+
+    text = dump(job.objective)
+    inputs = {
+        "label": job.run.stage("label", {}).fingerprint,
+        "data": job.data.fingerprint,
+        "student": job.student.fingerprint,
+        "objective": text,
+        "train": job.train,
+        "seeds": list(job.seeds),
+        "arms": [arm.name for arm in job.arms],
+    }
+    files = [
+        answers.file_name(split, arm.name, seed)
+        for arm in job.arms
+        for seed in job.seeds
+        for split in (answers.VALIDATION, answers.TEST)
+    ]
+    stage = job.run.stage("train", inputs, outputs=(*(arm.name for arm in job.arms), *files))
+    if stage.done:
+        return
+    with stage:
+        training = prepare(job, store)
+        stage.note(objective=text, auto=job.reasons, steps=training.steps)
+        with job.console.progress("train", training.steps * len(job.arms) * len(job.seeds)) as bar:
+            for seed in job.seeds:
+                for arm in job.arms:
+                    train_arm(training, arm, seed, bar)
+        _note(job, stage)
+
+
+def prepare(job: Job, store: Store) -> Training:
+    """Encode rows, choose the source of answers and the number of steps."""
+    needs = job.objective.teacher_needs()
+    live = bool(needs.taps or needs.attention or needs.on_policy or needs.teacher_input_grad)
+    source: TeacherSource = job.teacher.source(job, needs) if live else Stored(store, job.data.tasks)
+    take = (lambda inputs: inputs) if live else None  # a live teacher prepares raw rows itself
+    views = job.data.view is not None and job.data.views > 0
+    pool, labelled = labelled_first(job.pool)
+    few = pool.take(np.arange(labelled))
+    tables = {
+        STUDENT: (table_of(job.data, pool, views=views, teacher_inputs=take), labelled),
+        "few": (table_of(job.data, few, views=views, teacher_inputs=take), labelled),
+    }
+    if any(arm.pseudo for arm in job.arms):
+        tables[PSEUDO] = (table_of(job.data, pool, views=views, pseudo=_pseudo(job, store, pool)), labelled)
+    steps = int(job.train.total_steps(labelled).value)
+    return Training(job, source, tables, steps, validator(job))
+
+
+def _pseudo(job: Job, store: Store, pool: Rows) -> dict[str, np.ndarray[Any, Any]]:
+    """The teacher's decisions as labels, for the tasks that have decisions."""
+    from limbeck.stages.label import stored_answers
+
+    said = stored_answers(job, store, pool)
+    found: dict[str, np.ndarray[Any, Any]] = {}
+    for head, task in job.data.tasks.items():
+        if task.kind == "classification":
+            found[head] = said[head].argmax(axis=1).astype(np.int64)
+        elif task.kind == "multilabel":
+            found[head] = (said[head] > 0).astype(np.float32)
+    return found
+
+
+def table_for(training: Training, arm: Arm) -> tuple[Table, int]:
+    """The rows of an arm and how many of them carry labels."""
+    if arm.pseudo:
+        return training.tables[PSEUDO]
+    return training.tables[STUDENT if arm.unlabeled else "few"]
+
+
+def train_arm(training: Training, arm: Arm, seed: int, bar: Bar) -> None:
+    """Train one arm for one seed, unless it stands there already."""
+    job, folder = training.job, training.job.run.path(arm.name, f"seed-{seed}")
+    if done(job, arm.name, seed, folder):
+        bar.skip(training.steps)
+        return
+    table, labelled = table_for(training, arm)
+    feed = Feed.of(
+        table,
+        labelled=labelled,
+        batch_size=job.train.batch_size,
+        unlabeled_batch=job.train.unlabeled_batch,
+        seed=seed,
+        views=job.data.views if job.data.view is not None else 0,
+    )
+    source = training.source if arm.teaches else None
+    module, fitted = fit_network(
+        job, job.student, arm.objective, feed, source, job.train, training.steps, seed, folder, training.validate,
+        bar=bar, label=arm.name,
+    )  # fmt: skip
+    for split, rows in ((answers.VALIDATION, job.data.validation), (answers.TEST, job.test)):
+        answers.write(job.run, split, arm.name, seed, rows, predictions(job, module, rows))
+    keep(job, module, job.student, fitted, folder)
+
+
+def fit_network(
+    job: Job, student: Student, objective: Sum, feed: Feed, source: TeacherSource | None, spec: TrainSpec, steps: int,
+    seed: int, folder: Path, validate: Callable[[nn.Module], float], *, bar: Bar | None, label: str,
+) -> tuple[nn.Module, Fitted]:  # fmt: skip
+    """Train a network and return it in evaluation mode; the checkpoints lie in the folder until it is kept."""
+    learner = Learner.build(
+        student.build(seed), objective, tuple(job.data.tasks), feed.batch(0), source=source, seed=seed
+    )
+    told = [0]
+
+    def show(progress: Progress) -> None:
+        if bar is not None:
+            bar.advance(progress.step - told[0], {"loss": progress.loss})
+            told[0] = progress.step
+
+    fitted = fit(
+        learner, source, feed, spec, validate=validate, folder=folder / "checkpoints", seed=seed, steps=steps,
+        events=lambda name, value, step: job.run.event("train", name, value, arm=label, seed=seed, step=step),
+        progress=show, say=job.console.detail,
+    )  # fmt: skip
+    if bar is not None:
+        bar.advance(steps - told[0])
+    return learner.deployed().eval(), fitted
+
+
+def keep(job: Job, module: nn.Module, student: Student, fitted: Fitted, folder: Path) -> None:
+    """Save a trained network beside the facts of its training, and drop its checkpoints."""
+    from limbeck.train import checkpoint
+
+    facts = {
+        "seconds": fitted.seconds,
+        "steps": fitted.steps,
+        "best_step": fitted.best_step,
+        "best_score": fitted.best_score,
+        "skipped": fitted.skipped,
+        "final_losses": fitted.history[-1] if fitted.history else {},
+    }
+    write_json(folder / FACTS, facts)
+    save(module, folder, source=student)  # config.json is its last file: it says that all of it is there
+    checkpoint.clear(folder / "checkpoints")
+
+
+def done(job: Job, arm: str, seed: int, folder: Path) -> bool:
+    """Whether an arm was trained and has answered."""
+    files = [job.run.path(answers.file_name(split, arm, seed)) for split in (answers.VALIDATION, answers.TEST)]
+    return all(path.is_file() for path in (folder / CONFIG, folder / FACTS, *files))
+
+
+def predictions(job: Job, module: nn.Module, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
+    """Answers of a student in natural units."""
+    found = predict(module, encoded(job.data, rows), tuple(job.data.tasks))
+    return {head: np.asarray(task.to_natural(found[head]), np.float32) for head, task in job.data.tasks.items()}
+
+
+def validator(job: Job) -> Callable[[nn.Module], float]:
+    """A score on the validation rows, higher is better: the metric, averaged over the tasks."""
+    rows = job.data.validation
+    inputs: Tensor = encoded(job.data, rows)
+    heads = tuple(job.data.tasks)
+    judged = []
+    for number, (head, task) in enumerate(job.data.tasks.items()):
+        mask = np.asarray(rows.label_mask[head])
+        if mask.any():
+            metric = metric_for(task, job.data.metric if number == 0 else None)
+            weight = None if rows.weight is None else rows.weight[mask]
+            judged.append((head, task, metric, mask, answers.truth(rows, head, task)[mask], weight))
+
+    def validate(module: nn.Module) -> float:
+        found = predict(module, inputs, heads)
+        scores = []
+        for head, task, metric, mask, y, weight in judged:
+            value = metric(np.asarray(task.to_natural(found[head]))[mask], y, weight)
+            if task.kind == "regression" and not metric.higher_is_better:
+                value = -value / float(np.mean(np.asarray(task.scale)))  # tasks of different units count alike
+            scores.append(value if metric.higher_is_better or task.kind == "regression" else -value)
+        return float(np.mean(scores))
+
+    return validate
+
+
+def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Path) -> nn.Module:
+    """Train a network on the labelled rows as a teacher, or read the one that stands there."""
+    student = Student.of(what, job.data.preprocess.shape, job.out_sizes, kinds=_kinds(job), output="auto")
+    if (folder / CONFIG).is_file():
+        return rebuilt(student, member, folder)
+    rows, labelled = labelled_first(job.data.train)
+    table = table_of(job.data, rows.take(np.arange(labelled)), views=job.data.view is not None and job.data.views > 0)
+    views = job.data.views if job.data.view is not None else 0
+    feed = Feed.of(table, labelled=labelled, batch_size=spec.batch_size, seed=member, views=views)
+    steps = int(spec.total_steps(labelled).value)
+    objective = plain_sum(job.data.tasks)
+    with job.console.progress(f"teach {member}", steps) as bar:
+        module, fitted = fit_network(
+            job, student, objective, feed, None, spec, steps, member, folder, validator(job), bar=bar, label="teacher"
+        )
+    keep(job, module, student, fitted, folder)
+    return module
+
+
+def _kinds(job: Job) -> dict[str, str]:
+    return {head: task.kind for head, task in job.data.tasks.items()}
+
+
+def best_seed(job: Job) -> int:
+    """The seed whose student validated best; the first of equals."""
+    return int(job.run.stage("train", {}).facts["best_seed"])
+
+
+def load_student(job: Job, seed: int) -> nn.Module:
+    """A trained student that answers in training space."""
+    return rebuilt(job.student, seed, job.run.path(STUDENT, f"seed-{seed}"))
+
+
+def rebuilt(student: Student, seed: int, folder: Path) -> nn.Module:
+    """The saved weights in a network that answers in training space (its final activation taken off)."""
+    module = student.build(seed)
+    load(folder, like=module.inner if isinstance(module, AsLogits) else module)
+    return module.eval()
+
+
+def _note(job: Job, stage: Any) -> None:
+    """Keep in run.json what evaluation needs: costs of each arm, the best seed, findings."""
+    facts = {
+        arm.name: [read_json(job.run.path(arm.name, f"seed-{seed}", FACTS)) for seed in job.seeds] for arm in job.arms
+    }
+    scores = [entry["best_score"] for entry in facts[STUDENT]]
+    best = max(range(len(scores)), key=lambda i: -np.inf if scores[i] is None else scores[i])
+    example = encoded(job.data, job.data.validation.take(np.arange(min(64, len(job.data.validation)))))
+    cost = module_cost(load_student(job, job.seeds[best]), example)
+    costs: dict[str, Any] = {"teacher": job.teacher.cost(job)}
+    for arm in job.arms:
+        seconds = sum(entry["seconds"] for entry in facts[arm.name])
+        steps = max(entry["steps"] for entry in facts[arm.name])
+        own = cost if arm.name in (STUDENT, CONTROL) else {}
+        costs[arm.name] = own | {"training": training_cost(seconds, steps, len(job.seeds))}
+    findings = _still_improving(facts[STUDENT])
+    stage.note(best_seed=job.seeds[best], costs=costs, findings=[finding.to_json() for finding in findings])
+
+
+def _still_improving(facts: list[dict[str, Any]]) -> list[Finding]:
+    late = sum(entry["best_step"] >= entry["steps"] for entry in facts)
+    if late * 2 <= len(facts) or not any(entry["best_score"] is not None for entry in facts):
+        return []
+    return [
+        Finding(
+            "LB303",
+            "tip",
+            "still improving when training stopped",
+            f"{late} of {len(facts)} students had their best validation score at the last step",
+            "a longer training may give a better student; distillation rewards patience",
+            "set train.steps higher, for example twice as many",
+            {"late": late, "seeds": len(facts)},
+        )
+    ]
+
+

@@ -1,0 +1,223 @@
+"""The verbs in Python: the whole way from a teacher, a student and data to a verdict, and its stages alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from limbeck.core.console import QUIET, Console
+from limbeck.core.errors import ConfigError
+from limbeck.core.run import Run
+from limbeck.stages.order import STAGES, check_stage
+from limbeck.stages.result import DistillRun
+from limbeck.train.plan import TrainSpec
+
+if TYPE_CHECKING:
+    from limbeck.data.data import Data
+    from limbeck.models.student import Student
+    from limbeck.objectives.base import Objective, Sum
+    from limbeck.stages.job import Job, Settings
+    from limbeck.stages.teachers import Teacher
+    from limbeck.transfer.dataset import TransferSet
+
+
+def distill(
+    teacher: Any,
+    student: Any,
+    data: Data,
+    *,
+    objective: str | Objective | Sum = "auto",
+    train: TrainSpec | int | None = None,
+    teacher_train: TrainSpec | int | None = None,
+    seeds: int = 5,
+    seed: int = 0,
+    members: int = 1,
+    attribution: Literal["auto"] | bool = "auto",
+    margin: float = 0.01,
+    onnx: bool = True,
+    tolerance: float = 1e-4,
+    ignore: tuple[str, ...] = (),
+    name: str = "run",
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    until: str = "report",
+    console: Console | None = None,
+) -> DistillRun:
+    """Distil a teacher into a student, train the control beside it, and say what the teacher was worth.
+
+    teacher     what `limbeck.stages.teacher_of` takes: a trained torch module, an estimator, a callable, a table of
+                predictions, the name of a network that is trained first ("mlp(hidden=[128, 64])"), or a list of these
+    student     a network's name, a factory (initialised for each seed), or a module (copied; counts as pretrained)
+    data        `lb.Data(train=(X, y), unlabeled=..., test=(X, y))`; the test rows are read once, at the end
+    objective   for example 0.1 * lb.CE() + 0.9 * lb.KD(temperature=4), or the same as text
+    train       a TrainSpec or a number of steps, the same for student and control
+    seeds       number of students and controls; fewer than three give numbers but no verdict
+    out         the run folder, runs/NAME by default; the same call again goes on where it stopped
+
+    Raises ConfigError, MissingSignal or ShapeMismatch before training; StoreMismatch where `out` holds another run.
+    """
+    from limbeck.models.student import Student
+    from limbeck.stages.job import Settings
+    from limbeck.stages.several import teacher_of
+
+    settings = Settings(
+        name=name, seeds=seeds, seed=seed, attribution=attribution, margin=margin, onnx=onnx, tolerance=tolerance,
+        ignore=ignore,
+    )  # fmt: skip
+    check_data(data)
+    source = teacher_of(teacher, members=members, train=as_plan(teacher_train))
+    sizes = {head: task.size for head, task in data.tasks.items()}
+    kinds = {head: task.kind for head, task in data.tasks.items()}
+    made = Student.of(student, data.preprocess.shape, sizes, kinds=kinds)
+    folder = Path(out) if out is not None else Path("runs") / name
+    return run_job(
+        settings, data, source, made, objective_of(objective, data), as_plan(train) or TrainSpec(), folder,
+        overwrite=overwrite, until=until, console=console or Console(level=QUIET),
+    )  # fmt: skip
+
+
+def teach(
+    model: Any,
+    data: Data,
+    *,
+    train: TrainSpec | int | None = None,
+    members: int = 1,
+    seed: int = 0,
+    out: str | Path = "runs/teacher",
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> Teacher:
+    """Train a network (by name, factory, or a module, of which a copy is trained) or fit an estimator as a teacher.
+
+    The result goes into `distill` and `label`; what was trained lies in the folder `out`, and the same call again
+    reads it from there.
+    """
+    from torch import nn
+
+    from limbeck.stages.several import teacher_of
+    from limbeck.stages.taught import TaughtEstimator, TaughtNetwork
+
+    plan = as_plan(train) or TrainSpec()
+    fresh = isinstance(model, nn.Module) or (callable(model) and not hasattr(model, "fit"))
+    teacher = TaughtNetwork(model, members, plan) if fresh else teacher_of(model, members=members, train=plan)
+    if not isinstance(teacher, TaughtNetwork | TaughtEstimator):
+        raise ConfigError(
+            f"expected something to train, got {type(model).__name__} that answers already", "hand it to lb.distill"
+        )
+    with _alone(data, teacher, plan, seed, Path(out), overwrite, console) as job:
+        _stages()["teach"](job)
+    return teacher
+
+
+def label(
+    teacher: Any,
+    data: Data,
+    *,
+    out: str | Path,
+    seed: int = 0,
+    overwrite: bool = False,
+    console: Console | None = None,
+) -> TransferSet:
+    """Let a teacher answer the training and unlabelled rows once; the transfer set lies in `out`/transfer."""
+    from limbeck.stages.label import TRANSFER
+    from limbeck.stages.several import teacher_of
+    from limbeck.transfer.dataset import TransferSet
+
+    with _alone(data, teacher_of(teacher), TrainSpec(), seed, Path(out), overwrite, console) as job:
+        for stage in ("teach", "label"):
+            _stages()[stage](job)
+    return TransferSet(Path(out) / TRANSFER)
+
+
+@contextmanager
+def _alone(
+    data: Data, teacher: Teacher, plan: TrainSpec, seed: int, folder: Path, overwrite: bool, console: Console | None
+) -> Iterator[Job]:
+    """A job without a student: only its first stages can run."""
+    from limbeck.models.student import Student
+    from limbeck.objectives.base import Sum
+    from limbeck.stages.job import Job, Settings
+
+    check_data(data)
+    settings = Settings(name=folder.name, seed=seed, seeds=1)
+    sizes = {head: task.size for head, task in data.tasks.items()}
+    student = Student.of("linear", data.preprocess.shape, sizes)
+    resolved = {"teacher": teacher.describe(), "data": data.fingerprint, "train": asdict(plan), "seed": seed}
+    with Run.open(folder, resolved, seeds=(seed,), overwrite=overwrite) as run:
+        job = Job(
+            settings=settings, data=data, teacher=teacher, student=student, objective=Sum(()), train=plan, run=run,
+            console=console or Console(level=QUIET),
+        )  # fmt: skip
+        job.add(list(data.findings))
+        yield job
+
+
+def as_plan(train: TrainSpec | int | None) -> TrainSpec | None:
+    """A number of steps as a plan with that number."""
+    return TrainSpec(steps=train) if isinstance(train, int) else train
+
+
+def check_data(data: Data) -> None:
+    """Refuse data without test rows: nothing could be said about the student."""
+    if data.test is None or not len(data.test):
+        raise ConfigError(
+            "expected test rows, got none", "give lb.Data(test=(X_test, y_test)); they are read once, at the end"
+        )
+
+
+def objective_of(objective: str | Objective | Sum, data: Data) -> Sum:
+    """The objective as a sum; "auto" is the default of each task."""
+    from limbeck.objectives import parse
+    from limbeck.objectives.base import Sum, as_sum
+    from limbeck.recipe import OBJECTIVES
+
+    if objective == "auto":
+        terms = []
+        for head, task in data.tasks.items():
+            for term in parse(OBJECTIVES[task.kind]):
+                terms.append(replace(term, objective=replace(term.objective, on=head)))  # type: ignore[call-arg]
+        return Sum(tuple(terms))
+    return parse(objective) if isinstance(objective, str) else as_sum(objective)
+
+
+def run_job(
+    settings: Settings, data: Data, teacher: Teacher, student: Student, objective: Sum, train: TrainSpec, folder: Path,
+    *, overwrite: bool, until: str, console: Console, asked: str = "",
+) -> DistillRun:  # fmt: skip
+    """Open the run folder and do the stages up to and including `until`; what is done is skipped."""
+    from limbeck.objectives import dump
+    from limbeck.stages.job import Job, identity
+
+    check_stage(until)
+    resolved = identity(settings, data, teacher, student, dump(objective), train)
+    with Run.open(folder, resolved, asked=asked, seeds=settings.seed_list, overwrite=overwrite) as run:
+        job = Job(
+            settings=settings, data=data, teacher=teacher, student=student, objective=objective, train=train, run=run,
+            console=console,
+        )  # fmt: skip
+        _ = job.arms  # refuses an objective without a teacher before any work
+        run.fingerprints(data=data.fingerprint, student=student.fingerprint)
+        job.add(list(data.findings))
+        for stage in STAGES[: STAGES.index(until) + 1]:
+            _stages()[stage](job)
+        if until != STAGES[-1]:
+            run.ends_as("partial")
+        findings = tuple(job.findings)
+    return DistillRun(folder, findings, student)
+
+
+def _stages() -> dict[str, Callable[[Job], Any]]:
+    from limbeck.stages import evaluate, export, label, report, teach, train
+    from limbeck.transfer.store import Store
+
+    return {
+        "teach": teach.teach,
+        "label": label.label,
+        "train": lambda job: train.train(job, Store(job.run.path(label.TRANSFER))),
+        "evaluate": evaluate.evaluate,
+        "export": lambda job: export.export(job) if job.settings.onnx else None,
+        "report": lambda job: report.report(job.run),
+    }
