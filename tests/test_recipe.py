@@ -39,7 +39,7 @@ def test_a_file_knows_its_folder(folder):
     path = folder / "recipe.yaml"
     path.write_text("data: {train: train.csv, test: test.csv}\nteacher: teacher.parquet\nstudent: linear\n")
     recipe = Recipe.from_yaml(path)
-    assert recipe.asked == path.read_text()
+    assert recipe.text == path.read_text()
     assert recipe.locate("train.csv") == folder / "train.csv"
     assert Recipe.from_yaml(path, base=folder).base == folder
     assert recipe == Recipe.from_dict(recipe.resolved(), base=folder)
@@ -57,14 +57,14 @@ def test_a_run_folder_leads_back_to_its_recipe(folder, tmp_path_factory):
     path = folder / "recipe.yaml"
     path.write_text("# mine\ndata: {train: train.csv}\nteacher: linear\nstudent: linear\n")
     recipe = Recipe.from_yaml(path, ["seeds=3"])
-    assert recipe.record.startswith("# as changed with -s\n")
-    assert Recipe.from_yaml(path).record.startswith("# mine\n")
+    assert recipe.asked.startswith("# as changed with -s\n")
+    assert Recipe.from_yaml(path).asked.startswith("# mine\n")
     run = tmp_path_factory.mktemp("run")
-    (run / "recipe.yaml").write_text(recipe.record)
+    (run / "recipe.yaml").write_text(recipe.asked)
     again = Recipe.from_run(run)
     assert again.resolved() == recipe.resolved()
     assert (again.base, again.out) == (folder.resolve(), str(run))
-    assert again.record.count("relative paths start at") == 1
+    assert again.asked.count("relative paths start at") == 1
     (run / "recipe.yaml").unlink()
     with pytest.raises(ConfigError, match="it was made from Python"):
         Recipe.from_run(run)

@@ -217,7 +217,7 @@ class Recipe:
     checks: ChecksSpec = field(default_factory=ChecksSpec)
     out: str | None = None
     base: Path = field(default=Path(), compare=False)  # where relative paths start
-    asked: str = field(default="", compare=False, repr=False)  # the file as it was read
+    text: str = field(default="", compare=False, repr=False)  # the file as it was read
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
@@ -240,7 +240,7 @@ class Recipe:
         document = override(cls, read_yaml(path), assignments)
         start = Path(base) if base is not None else Path(path).parent
         recipe = cls._built(document, start, Path(path).read_text(encoding="utf-8"))
-        return recipe._asked_as_changed() if assignments else recipe
+        return recipe._as_changed() if assignments else recipe
 
     @classmethod
     def from_run(cls, folder: str | Path, assignments: Sequence[str] = (), *, base: str | Path | None = None) -> Recipe:
@@ -271,17 +271,17 @@ class Recipe:
         """Make a recipe of plain data, with the same shorthands and the same strictness as YAML."""
         return cls._built(Document(to_plain(values), source="the recipe"), Path(base), "")
 
-    def _asked_as_changed(self) -> Recipe:
-        return replace(self, asked="# as changed with -s\n" + self.to_yaml(defaults=False))
+    def _as_changed(self) -> Recipe:
+        return replace(self, text="# as changed with -s\n" + self.to_yaml(defaults=False))
 
     @classmethod
-    def _built(cls, document: Document, base: Path, asked: str) -> Recipe:
-        return build(cls, document, more=lambda recipe: recipe.problems(), base=base, asked=asked)
+    def _built(cls, document: Document, base: Path, text: str) -> Recipe:
+        return build(cls, document, more=lambda recipe: recipe.problems(), base=base, text=text)
 
     def with_(self, changes: Mapping[str, Any] | None = None, **more: Any) -> Recipe:
         """A changed copy: `recipe.with_({"train.steps": 200}, seeds=3)`; strict as YAML."""
         document = assign(Recipe, Document(to_plain(self), source="the recipe"), to_plain({**(changes or {}), **more}))
-        return build(Recipe, document, base=self.base, asked=self.asked)
+        return build(Recipe, document, base=self.base, text="")
 
     # ----------------------------------------------------------------------------------------- writing
 
@@ -301,9 +301,9 @@ class Recipe:
         return fingerprint(self.resolved())
 
     @property
-    def record(self) -> str:
+    def asked(self) -> str:
         """What a run folder keeps as recipe.yaml: the text that was asked, and where its relative paths start."""
-        text = self.asked or self.to_yaml(defaults=False)
+        text = self.text or self.to_yaml(defaults=False)
         kept = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(_BASE_MARK))
         return f"{kept.rstrip()}\n{_BASE_MARK} {self.base.resolve()}\n"
 

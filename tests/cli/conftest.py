@@ -39,7 +39,7 @@ def stages(monkeypatch):
         if fake.raises is not None:
             Path(out).mkdir(parents=True, exist_ok=True)
             raise fake.raises
-        with Run.open(out, recipe, asked=recipe.record, command=[]) as run:
+        with Run.open(out, recipe, asked=recipe.asked, command=[]) as run:
             stage = run.stage(until, {}, outputs=(until,))
             with stage:
                 run.path(until).mkdir(exist_ok=True)
