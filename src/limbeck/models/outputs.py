@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from limbeck.core.errors import ConfigError, MissingSignal, ShapeMismatch
 from limbeck.core.kinds import suggest
+from limbeck.signals import Projected, Sampled, Text, TopK
 
 LOGITS, PROBABILITIES, AUTO = "logits", "probabilities", "auto"
 OUTPUT_KINDS = (LOGITS, PROBABILITIES, AUTO)
 _SMALLEST = 1e-7  # probabilities below it count as it: its logarithm, -16, is as sure as float32 answers get
+_FORMS = (Tensor, Projected, TopK, Sampled, Text)
 _ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.Softmax: "softmax",
     nn.LogSoftmax: "log_softmax",
@@ -27,12 +29,13 @@ _ACTIVATIONS: dict[type[nn.Module], str] = {
 }
 
 
-def to_outputs(raw: Any, heads: Sequence[str]) -> dict[str, Tensor]:
+def to_outputs(raw: Any, heads: Sequence[str]) -> dict[str, Any]:
     """Name the outputs [B, C] in what a model returned: a tensor, a tuple, a mapping or an object with `logits`.
 
-    One dimension [B] becomes [B, 1]. Raises MissingSignal where an output is not there.
+    One dimension [B] becomes [B, 1]; an output of another form (hidden states with their head) stays as it is.
+    Raises MissingSignal where an output is not there.
     """
-    if isinstance(raw, Tensor):
+    if isinstance(raw, _FORMS):
         if len(heads) == 1:
             return {heads[0]: _two_dimensional(raw)}
         raise MissingSignal(
@@ -52,13 +55,13 @@ def to_outputs(raw: Any, heads: Sequence[str]) -> dict[str, Tensor]:
     )
 
 
-def _entry(raw: Mapping[str, Any], head: str, heads: Sequence[str]) -> Tensor:
+def _entry(raw: Mapping[str, Any], head: str, heads: Sequence[str]) -> Any:
     value = raw.get(head)
     if value is None and len(heads) == 1:
         value = raw.get("logits")
         if value is None and len(raw) == 1:
             value = next(iter(raw.values()))
-    if isinstance(value, Tensor):
+    if isinstance(value, _FORMS):
         return value
     near = suggest(head, list(raw))
     raise MissingSignal(
@@ -68,9 +71,9 @@ def _entry(raw: Mapping[str, Any], head: str, heads: Sequence[str]) -> Tensor:
 
 
 def _from_tuple(raw: Sequence[Any], heads: Sequence[str]) -> dict[str, Tensor]:
-    if len(heads) == 1 and raw and isinstance(raw[0], Tensor):
+    if len(heads) == 1 and raw and isinstance(raw[0], _FORMS):
         return {heads[0]: _two_dimensional(raw[0])}
-    if len(raw) == len(heads) and all(isinstance(value, Tensor) for value in raw):
+    if len(raw) == len(heads) and all(isinstance(value, _FORMS) for value in raw):
         return {head: _two_dimensional(value) for head, value in zip(heads, raw, strict=True)}
     raise MissingSignal(
         f"expected {len(heads)} outputs ({', '.join(heads)}), the model returns a tuple of {len(raw)}",
@@ -78,8 +81,8 @@ def _from_tuple(raw: Sequence[Any], heads: Sequence[str]) -> dict[str, Tensor]:
     )
 
 
-def _two_dimensional(tensor: Tensor) -> Tensor:
-    return tensor[:, None] if tensor.dim() == 1 else tensor
+def _two_dimensional(output: Any) -> Any:
+    return output[:, None] if isinstance(output, Tensor) and output.dim() == 1 else output
 
 
 def check_width(output: Tensor, size: int, head: str, who: str) -> None:

@@ -13,7 +13,6 @@ from limbeck.core.specs import at_least, refuse
 _AUTO_EPOCHS = 40
 _AUTO_LEAST, _AUTO_MOST = 600, 20_000
 _POINTS = 20  # validations and log points of a run
-_SECONDS = 30.0  # between checkpoints where no number of steps was given
 
 _LEARNING_RATES = {"adamw": 2e-3, "adam": 2e-3, "radam": 2e-3, "sgd": 0.05}
 
@@ -31,7 +30,7 @@ class TrainSpec:
     weight_decay      decoupled decay (adam: L2), on weight matrices only, not on biases and norms
     momentum          of sgd
     schedule          cosine, linear, step (a tenth after 50 % and 75 %), onecycle or constant
-    warmup            fraction of the steps in which the learning rate rises (onecycle: of its rising part, at least 0.3)
+    warmup            fraction of the steps in which the learning rate rises (onecycle: at least 0.3)
     accumulate        number of micro-batches that a step is cut into: less memory, the same result
     clip              highest norm of the gradient; None: no clipping
     precision         fp32 or bf16 (autocast in the forward pass, weights stay fp32)
@@ -115,10 +114,6 @@ class TrainSpec:
     def log_every(self, steps: int) -> int:
         """Steps between two points of the history."""
         return max(steps // _POINTS, 1)
-
-    def checkpoint_seconds(self) -> float | None:
-        """Seconds between two checkpoints; None where they follow the steps."""
-        return _SECONDS if self.checkpoint_every == "auto" else None
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
