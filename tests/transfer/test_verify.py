@@ -209,6 +209,15 @@ def test_mapped_and_held_columns_give_the_same(tmp_path, kit, monkeypatch):
         single.column("main")[0] = 0
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+def test_positions_that_are_none_are_refused(tmp_path, kit, monkeypatch, mapped):
+    monkeypatch.setattr("limbeck.transfer.store.IN_MEMORY", 0 if mapped else 1 << 20)
+    store = kit.store(tmp_path / "t", kit.rows(20))
+    for rows in ([0, -1], [3, 20]):
+        with pytest.raises(StoreMismatch, match="expected positions from 0 to 19 in the transfer set"):
+            store.gather(np.array(rows))
+
+
 def test_resident_memory_does_not_grow_with_the_rows(tmp_path, kit, monkeypatch):
     monkeypatch.setattr("limbeck.transfer.store.IN_MEMORY", 0)
     monkeypatch.setattr(columns, "RESIDENT", columns.resident_file_bytes() + (8 << 20))

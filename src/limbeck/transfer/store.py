@@ -132,8 +132,15 @@ class Store:
     def gather(self, rows: Array, heads: tuple[str, ...] | None = None) -> dict[str, Output]:
         """Outputs [B, ...] at positions int64 [B], as stored: logits, regression in natural units.
 
-        Raises StoreDamaged before a damaged byte is used, MissingSignal for a head that is not there.
+        Raises StoreDamaged before a damaged byte is used, StoreMismatch for positions that are none (`find` gives -1
+        for a row without an answer), MissingSignal for a head that is not there.
         """
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise StoreMismatch(
+                f"expected positions from 0 to {len(self) - 1} in the transfer set at {self.path}, got {rows.min()} to "
+                f"{rows.max()}",
+                "`find` gives -1 for a row without an answer; `rows_of` says which rows these are",
+            )
         if not self._ready:
             self._prepare()
         decoded = {}
