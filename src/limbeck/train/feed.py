@@ -144,6 +144,8 @@ class Feed:
         self.table = table
         self.streams = tuple(streams)
         self.views = views
+        first = next((v for v in (table.inputs, *table.targets.values()) if isinstance(v, Tensor)), None)
+        self._device = None if first is None or first.device.type == "cpu" else first.device
         self._block = -1
         self._rows = np.empty((0, 0), np.int64)
         self._epochs = np.empty((0, 0), np.int64)
@@ -226,27 +228,21 @@ class Feed:
         """Rows of the table as a batch."""
         table = self.table
         index = torch.from_numpy(rows)
-        inputs = _gathered(table.inputs, index, rows, views)
-        if table.teacher_inputs is None:
-            teacher_inputs = None
-        elif table.teacher_inputs is table.inputs:
-            teacher_inputs = inputs
-        else:
-            teacher_inputs = _gathered(table.teacher_inputs, index, rows, views)
+        if self._device is not None:
+            index = index.to(self._device)
+        source, teaching = table.inputs, table.teacher_inputs
+        inputs = source.index_select(0, index) if isinstance(source, Tensor) else source(rows, views)
+        if teaching is not None:
+            if teaching is source:
+                teaching = inputs
+            else:
+                teaching = teaching.index_select(0, index) if isinstance(teaching, Tensor) else teaching(rows, views)
         return Batch(
-            keys=table.keys[rows],
-            views=views,
-            teacher_inputs=teacher_inputs,
-            student_inputs=inputs,
-            targets={name: _select(values, index) for name, values in table.targets.items()},
-            label_mask={name: _select(values, index) for name, values in table.label_mask.items()},
-            weight=None if table.weight is None else _select(table.weight, index),
+            table.keys[rows],
+            views,
+            teaching,
+            inputs,
+            {name: values.index_select(0, index) for name, values in table.targets.items()},
+            {name: values.index_select(0, index) for name, values in table.label_mask.items()},
+            None if table.weight is None else table.weight.index_select(0, index),
         )
-
-
-def _gathered(source: Tensor | Gather, index: Tensor, rows: Array, views: Array | None) -> Tensor:
-    return _select(source, index) if isinstance(source, Tensor) else source(rows, views)
-
-
-def _select(values: Tensor, index: Tensor) -> Tensor:
-    return values.index_select(0, index if values.device.type == "cpu" else index.to(values.device))

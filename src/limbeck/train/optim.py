@@ -22,8 +22,9 @@ def optimizer_of(module: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
     The fused kernels are used where there is one: the same formula, fewer passes over memory.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
-    matrices = [p for p in parameters if p.dim() >= 2]
-    vectors = [p for p in parameters if p.dim() < 2]
+    decays = spec.weight_decay > 0  # one group where it makes no difference: one kernel call less
+    matrices = [p for p in parameters if p.dim() >= 2 or not decays]
+    vectors = [p for p in parameters if p.dim() < 2 and decays]
     groups = [{"params": matrices, "weight_decay": spec.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     rate = spec.rate()

@@ -127,6 +127,9 @@ class Learner(nn.Module):
         return self._run(batch)
 
     def _run(self, batch: Batch) -> Signals:
+        if not self._read and not self.needs.attention:
+            raw = self.student(batch.student_inputs)
+            return raw if isinstance(raw, Signals) else Signals(to_outputs(raw, self.outputs))
         captured = run(self.student, batch.student_inputs, self._read, self.needs.attention)
         if isinstance(captured.raw, Signals):
             return captured.raw

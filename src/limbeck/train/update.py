@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import nullcontext
+from math import isfinite, nan
 
 import torch
 from torch import Tensor, nn
@@ -57,36 +57,56 @@ class Updater:
         pieces = self.pieces(step)
         if self._moving:
             self._weights = [term.weight_at(step / self.steps) for term in self.terms]
-        weights = self._weights
         counts = self.counted(pieces) if len(pieces) > 1 else None
-        value = 0.0
+        value, last = 0.0, len(pieces) - 1
         for number, (batch, teacher, rows) in enumerate(pieces):
-            last = number == len(pieces) - 1
-            with nullcontext() if last or not self.ranks.several else self.model.no_sync():  # type: ignore[operator]
-                parts: Sequence[Part] = self.model(batch, teacher)
-                loss, part = self.combined(parts, weights, counts)
-                value += part
-                if not math.isfinite(part):
-                    return self.failed(step, parts, batch, teacher, rows)
-                loss.backward()  # type: ignore[no-untyped-call]
+            if not self.ranks.several:
+                parts: Sequence[Part] = self.learner.forward(batch, teacher)
+                part = self.backward(parts, counts)
+            else:
+                with nullcontext() if number == last else self.model.no_sync():  # type: ignore[operator]
+                    parts = self.model(batch, teacher)
+                    part = self.backward(parts, counts)
+            if not isfinite(part):
+                return self.failed(step, parts, batch, teacher, rows)
+            value += part
         if self.spec.clip is not None:
             norm = nn.utils.clip_grad_norm_(self.trained, self.spec.clip, foreach=True)
-            if not math.isfinite(float(norm)):
+            if not isfinite(norm.item()):
                 return self.failed(step, parts, *pieces[-1])
         rate = self.rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.forget()
         self.parts = parts
         return value
 
+    def backward(self, parts: Sequence[Part], counts: Sequence[float] | None) -> float:
+        """Differentiate the weighted mean of one micro-batch; its value over all ranks.
+
+        Weight over count enters as the gradient of each sum, so that no graph is built for the arithmetic of the
+        loss. Nothing is differentiated where the value is not finite.
+        """
+        factors, value = self.over_ranks(parts, counts) if self.ranks.several else self.here(parts, counts)
+        if isfinite(value):
+            roots = [total for total, _ in parts]
+            grads = [_scalar(factor, total) for factor, total in zip(factors, roots, strict=True)]
+            kept = [n for n, total in enumerate(roots) if total.requires_grad]
+            torch.autograd.backward([roots[n] for n in kept], [grads[n] for n in kept])
+        return value
+
+    def forget(self) -> None:
+        """Drop all gradients (as optimizer.zero_grad, without its bookkeeping)."""
+        for parameter in self.trained:
+            parameter.grad = None
+
     def failed(self, step: int, parts: Sequence[Part], batch: Batch, teacher: Signals | None, rows: Array) -> float:
         """Drop the gradients of a step and say what was wrong with it."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.forget()
         self.parts = ()
         self.fault = describe_fault(self.learner, step, parts, batch, teacher, rows)
-        return math.nan
+        return nan
 
     def pieces(self, step: int) -> list[Piece]:
         """This rank's micro-batches of a step with the teacher's answers and the table rows."""
@@ -110,36 +130,30 @@ class Updater:
         ]
         return self.ranks.sum(torch.tensor(totals, dtype=torch.float64)).tolist() if self.ranks.several else totals
 
-    def combined(
-        self, parts: Sequence[Part], weights: Sequence[float], counts: Sequence[float] | None
-    ) -> tuple[Tensor, float]:
-        """The loss to differentiate on this rank and its value over all ranks."""
-        if self.ranks.several:
-            return self.over_ranks(parts, weights, counts)
-        loss: Tensor | None = None
-        for number, ((total, count), weight) in enumerate(zip(parts, weights, strict=True)):
-            over = counts[number] if counts is not None else float(count)
-            share = total * (weight / over if over > 0 else 0.0)
-            loss = share if loss is None else loss + share
-        assert loss is not None
-        return loss, loss.item()
+    def here(self, parts: Sequence[Part], counts: Sequence[float] | None) -> tuple[list[float], float]:
+        """Weight over count of every term, and the weighted mean."""
+        factors, value = [], 0.0
+        for number, (total, count) in enumerate(parts):
+            over = counts[number] if counts is not None else count.item()
+            factor = self._weights[number] / over if over > 0 else 0.0
+            factors.append(factor)
+            value += total.item() * factor
+        return factors, value
 
-    def over_ranks(
-        self, parts: Sequence[Part], weights: Sequence[float], counts: Sequence[float] | None
-    ) -> tuple[Tensor, float]:
-        """As `combined`, with counts over all ranks; DDP averages gradients, hence the factor `size`."""
-        whole = [term.objective.batchwise for term in self.terms]  # these see the rows of all ranks already
+    def over_ranks(self, parts: Sequence[Part], counts: Sequence[float] | None) -> tuple[list[float], float]:
+        """As `here`, with sums and counts over all ranks; DDP averages gradients, hence the factor `size`."""
         size = self.ranks.size
-        mine = torch.tensor(
-            [[float(total.detach()) / (size if w else 1), float(count) / (size if w else 1)]
-             for (total, count), w in zip(parts, whole, strict=True)],
-            dtype=torch.float64, device=self.device,
-        )  # fmt: skip
-        sums = self.ranks.sum(mine).tolist()
-        loss, value = torch.zeros((), device=self.device), 0.0
-        for number, ((total, _), weight) in enumerate(zip(parts, weights, strict=True)):
-            over = counts[number] if counts is not None else sums[number][1]
-            factor = weight / over if over > 0 else 0.0
-            loss = loss + total * (factor if whole[number] else factor * size)
-            value += sums[number][0] * factor
-        return loss, value
+        whole = [size if term.objective.batchwise else 1 for term in self.terms]  # these saw all rows already
+        mine = [[total.item() / w, count.item() / w] for (total, count), w in zip(parts, whole, strict=True)]
+        sums = self.ranks.sum(torch.tensor(mine, dtype=torch.float64, device=self.device)).tolist()
+        factors, value = [], 0.0
+        for number, (total, count) in enumerate(sums):
+            over = counts[number] if counts is not None else count
+            factor = self._weights[number] / over if over > 0 else 0.0
+            factors.append(factor * size / whole[number])
+            value += total * factor
+        return factors, value
+
+
+def _scalar(value: float, like: Tensor) -> Tensor:
+    return torch.tensor(value, dtype=like.dtype, device=like.device)
