@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from limbeck.evaluate.judge import judge as judge
+    from limbeck.stages.demos import demo as demo
     from limbeck.stages.forecast import CheckReport as CheckReport
     from limbeck.stages.forecast import check_recipe as check_recipe
-    from limbeck.stages.demos import demo as demo
-    from limbeck.stages.verbs import distill as distill
     from limbeck.stages.recipes import run_recipe as run_recipe
     from limbeck.stages.result import DistillRun as DistillRun
     from limbeck.stages.result import load as load
     from limbeck.stages.several import teacher_of as teacher_of
+    from limbeck.stages.verbs import distill as distill
 
 _PLACES = {
     "CheckReport": "forecast",

@@ -83,7 +83,9 @@ def seconds_a_step(module: nn.Module, data: Data, plan: TrainSpec) -> float:
     for step in range(_WARM_UP + _TIMED_STEPS):
         if step == _WARM_UP:
             started = time.perf_counter()
-        loss = torch.stack([out.float().square().mean() for out in to_outputs(module(inputs), list(data.tasks)).values()])
+        loss = torch.stack(
+            [out.float().square().mean() for out in to_outputs(module(inputs), list(data.tasks)).values()]
+        )
         loss.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

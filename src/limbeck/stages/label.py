@@ -109,7 +109,9 @@ def refuse_ignorant(job: Job, store: Store) -> None:
             continue
         order = checks.class_order(task, y, given, "labelled rows")
         if order is not None:
-            raise ConfigError(f"expected the teacher to speak of the classes in their order: {order.measured}", order.todo)
+            raise ConfigError(
+                f"expected the teacher to speak of the classes in their order: {order.measured}", order.todo
+            )
         metric = metric_for(task, None)
         score, constant = metric(given, y, None), metric.trivial_baseline(task, y, y)
         better = score > constant if metric.higher_is_better else score < constant

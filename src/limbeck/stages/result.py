@@ -80,7 +80,9 @@ class DistillRun:
 
         seed = self._run.stage("train", {}).facts.get("best_seed")
         if seed is None:
-            raise ConfigError(f"expected a trained student in {self.folder}, it is {self.status}", "run `limbeck train`")
+            raise ConfigError(
+                f"expected a trained student in {self.folder}, it is {self.status}", "run `limbeck train`"
+            )
         folder = self.folder / "student" / f"seed-{seed}"
         like = None if self._student is None else self._student.finish(self._student.build(seed))
         return load(folder, like=like)

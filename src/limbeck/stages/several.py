@@ -45,9 +45,7 @@ class TableTeacher:
 
         data = job.data
         rows = [rows for rows in (data.train, data.unlabeled, data.validation, data.test) if rows is not None]
-        self._source = PredictionTable(
-            self.table, rows, data.tasks, id_column=self.id_column, content=self.output
-        )
+        self._source = PredictionTable(self.table, rows, data.tasks, id_column=self.id_column, content=self.output)
         return []
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
@@ -141,7 +139,9 @@ def teacher_of(what: Any, *, members: int = 1, train: TrainSpec | None = None, o
     """
     from torch import nn
 
-    if isinstance(what, GivenTeacher | TaughtEstimator | TaughtNetwork | TableTeacher | SourceTeacher | EnsembleTeacher):
+    if isinstance(
+        what, GivenTeacher | TaughtEstimator | TaughtNetwork | TableTeacher | SourceTeacher | EnsembleTeacher
+    ):
         return what
     if isinstance(what, list | tuple) and len(what) > 0:
         pairs = [entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, 1.0) for entry in what]

@@ -117,14 +117,16 @@ class GivenTeacher:
         return Prepared(live, self._prepare(job.data))
 
     def fingerprint(self) -> str:
-        from limbeck.models.fingerprint import object_hash, state_hash
         from torch import nn
+
+        from limbeck.models.fingerprint import object_hash, state_hash
 
         return state_hash(self.model) if isinstance(self.model, nn.Module) else object_hash(self.model)
 
     def cost(self, job: Job) -> dict[str, Any]:
-        from limbeck.evaluate.cost import callable_cost, module_cost
         from torch import nn
+
+        from limbeck.evaluate.cost import callable_cost, module_cost
 
         prepare, rows = self._prepare(job.data), job.data.train
         if isinstance(self.model, nn.Module):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from limbeck.core.console import Progress as Bar
@@ -301,5 +300,3 @@ def _still_improving(facts: list[dict[str, Any]]) -> list[Finding]:
             {"late": late, "seeds": len(facts)},
         )
     ]
-
-
