@@ -77,7 +77,7 @@ def shipped(request, tmp_path_factory):
     preprocess = Preprocess.fit(rows_of(case.kind, case.train))
     student = build(case.model, tuple(preprocess.shape), {h: t.size for h, t in case.tasks.items()}).eval()
     path = tmp_path_factory.mktemp("export") / f"{request.param}.onnx"
-    export_onnx(student, preprocess, case.tasks, path, metadata={"note": "für später"})
+    export_onnx(student, preprocess, case.tasks, path, example=case.test, metadata={"note": "für später"})
     return SimpleNamespace(
         name=request.param, path=path, student=student, preprocess=preprocess, tasks=case.tasks, inputs=case.test
     )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from limbeck.core.errors import ConfigError, ShapeMismatch
 from limbeck.evaluate.answers import Plain, decide, stacked
+from limbeck.evaluate.influence import linearise
 from limbeck.evaluate.quality import METRICS, metric_for, user_values
 
 CLASSES = Plain("classification", ("a", "b", "c", "d"))
@@ -57,6 +58,31 @@ def test_row_scores_average_to_the_metric(kind, name):
     z, y, w = case(kind, 3)
     metric = METRICS[kind][name]
     assert np.average(metric.rows(z, y), weights=w) == pytest.approx(metric(z, y, w))
+
+
+WITH_INFLUENCE = [(k, n) for k, v in METRICS.items() for n, m in v.items() if m.influence]
+
+
+@pytest.mark.parametrize(("kind", "name"), WITH_INFLUENCE)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_influences_are_derivatives(kind, name, weighted):
+    z, y, w = case(kind, 7, rows=40)
+    metric, w = METRICS[kind][name], w if weighted else np.ones(len(y))
+    found, step = metric.influence(z, y, w), 1e-6 * w.sum()
+    assert np.average(found, weights=w) == pytest.approx(0, abs=1e-12)
+    for row in range(len(y)):
+        more = w * (1 - 1e-6)
+        more[row] += step
+        assert (metric(z, y, more) - metric(z, y, w)) / 1e-6 == pytest.approx(found[row], rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "name"), WITH_INFLUENCE)
+def test_influences_make_the_intervals_of_the_jackknife(kind, name):
+    z, y, _ = case(kind, 9, rows=300)
+    metric = METRICS[kind][name]
+    quick, slow = (linearise(metric, z[None], y, influence=i) for i in (metric.influence, None))
+    assert quick.mean() == pytest.approx(metric(z, y))
+    assert quick.std() == pytest.approx(slow.std(), rel=0.05)
 
 
 @given(st.integers(0, 1000), st.integers(2, 30))

@@ -13,9 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import limbeck
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.data.preprocess import Preprocess
+from limbeck.data.rows import Array
 from limbeck.data.tasks import Task
 from limbeck.models.outputs import check_width, to_outputs
 
@@ -35,12 +38,14 @@ def export_onnx(
     tasks: Mapping[str, Task],
     path: str | Path,
     *,
+    example: Any = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a student as ONNX and return the path; the file is complete or not there.
 
     module      answers in training space (logits; standardised values), in eval mode
     preprocess  is built into the graph, so that the file takes raw rows
+    example     raw rows that the network is traced with; zeros without them
     metadata    anything JSON-able, kept in the file as "limbeck.user"
 
     Raises ConfigError when a part of the module is in train mode, NotSupported for what ONNX cannot hold.
@@ -51,7 +56,7 @@ def export_onnx(
     from limbeck.compress.graph import Graph, add_answers, output_names
     from limbeck.compress.inputs import add_preprocessing
 
-    network = _network(module, tuple(preprocess.shape), tasks)
+    network = _network(module, _traced(preprocess, example), tasks)
     names = output_names(tasks)
     graph = Graph()
     reserved = {name for roles in names.values() for name in roles.values()}
@@ -93,7 +98,14 @@ def refuse_training(module: nn.Module) -> None:
         )
 
 
-def _network(module: nn.Module, shape: tuple[int, ...], tasks: Mapping[str, Task]) -> Any:
+def _traced(preprocess: Preprocess, example: Any) -> Array:
+    """Encoded rows [3, ...] to trace with: the first of the example, repeated where there are fewer."""
+    if example is None or not len(example):
+        return np.zeros((3, *preprocess.shape), dtype=np.float32)
+    return np.resize(preprocess.encode(example[:3]), (3, *preprocess.shape)).astype(np.float32)
+
+
+def _network(module: nn.Module, rows: Array, tasks: Mapping[str, Task]) -> Any:
     import torch
 
     class Heads(torch.nn.Module):
@@ -109,7 +121,7 @@ def _network(module: nn.Module, shape: tuple[int, ...], tasks: Mapping[str, Task
 
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     heads = Heads().eval()
-    example = torch.zeros(3, *shape, device=device)
+    example = torch.from_numpy(rows).to(device)
     with torch.no_grad():
         for (head, task), output in zip(tasks.items(), heads(example), strict=True):
             check_width(output, task.size, head, "the student")

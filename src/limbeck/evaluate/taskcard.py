@@ -14,12 +14,13 @@ from limbeck.evaluate.answers import REGRESSION, Array
 from limbeck.evaluate.attribution import attribute
 from limbeck.evaluate.calibration import calibration
 from limbeck.evaluate.evidence import CONTROL, STUDENT, TEACHER, Evidence
+from limbeck.evaluate.influence import BLOCKS
 from limbeck.evaluate.knowledge import knowledge, stored_fit
 from limbeck.evaluate.quality import METRICS, Metric, constant_answer, usable
 from limbeck.evaluate.show import as_json
 from limbeck.evaluate.stats import Interval
 
-MIN_SEEDS = 3
+SIDE_BLOCKS = 60  # of the jackknife for metrics that the verdict is not about
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ def task_card(head: str, evidence: Evidence, *, margin: float) -> TaskCard:
         "names": list(e.task.names),
         "metric": {"name": metric.name, "unit": metric.unit, "higher_is_better": metric.higher_is_better},
         "verdict": verdict,
-        "reason": None if verdict else f"{seeds} seed{'s' if seeds != 1 else ''}: a verdict needs {MIN_SEEDS}",
+        "reason": None if verdict else f"{seeds} seed{'s' if seeds != 1 else ''}: a verdict needs {stats.MIN_SEEDS}",
         "gain": as_json(gained),
         "gain_per_seed": _per_seed_gain(metric, e),
-        "arms": {arm: {"metrics": _metrics(e, metric, arm)} for arm in e.arms},
+        "arms": {arm: {"metrics": found} for arm, found in _metrics(e, metric, scores).items()},
         "trivial": _trivial(e, metric),
         "counts": {
             "test_rows": len(evidence.y),
@@ -78,11 +79,11 @@ def task_card(head: str, evidence: Evidence, *, margin: float) -> TaskCard:
     return TaskCard(card, named)
 
 
-def row_scores(metric: Metric, answers: Array, e: Evidence) -> Array:
+def row_scores(metric: Metric, answers: Array, e: Evidence, blocks: int = BLOCKS) -> Array:
     """One number per seed and row [S, N] whose weighted mean is the metric (linearised where it is no mean)."""
     if metric.rows is not None:
         return np.stack([metric.rows(seed, e.y) for seed in answers])
-    return stats.linearise(metric, answers, e.y, e.weights)
+    return stats.linearise(metric, answers, e.y, e.weights, groups=e.groups, blocks=blocks, influence=metric.influence)
 
 
 def _gain(e: Evidence, better: Array, worse: Array) -> Interval:
@@ -100,14 +101,18 @@ def _per_seed_gain(metric: Metric, e: Evidence) -> list[float]:
     return [float(d) for d in student - control]
 
 
-def _metrics(e: Evidence, chosen: Metric, arm: str) -> dict[str, Any]:
+def _metrics(e: Evidence, chosen: Metric, scores: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
+    """Every metric of every arm with its interval; student and control lend each other their spread over seeds."""
     wanted = {chosen.name: chosen} | {n: m for n, m in METRICS[e.task.kind].items() if n != chosen.name}
-    result = {}
+    result: dict[str, dict[str, Any]] = {arm: {} for arm in e.arms}
     for name, metric in wanted.items():
-        if usable(metric, e.task, e.arms[arm]):
-            interval = stats.arm(row_scores(metric, e.arms[arm], e), e.groups, e.weights)
+        able = [arm for arm in e.arms if usable(metric, e.task, e.arms[arm])]
+        rows = scores if name == chosen.name else {a: row_scores(metric, e.arms[a], e, SIDE_BLOCKS) for a in able}
+        for arm in able:
+            sibling = rows.get({STUDENT: CONTROL}.get(arm, STUDENT)) if arm != TEACHER else None
+            interval = stats.arm(rows[arm], e.groups, e.weights, sibling=sibling)
             per_seed = _values(metric, e, arm)
-            result[name] = {
+            result[arm][name] = {
                 "value": float(per_seed.mean()),
                 "low": float(interval.low),
                 "high": float(interval.high),
@@ -147,8 +152,11 @@ def _against_teacher(
     kept = stats.retention(
         scores[STUDENT],
         scores[TEACHER],
-        baseline=float(np.average(trivial[0], weights=e.weights)) if _needs_baseline(e, metric) else None,
+        baseline=trivial[0] if _needs_baseline(e, metric) else None,
         higher_is_better=metric.higher_is_better,
+        control=scores[CONTROL],
+        groups=e.groups,
+        weights=e.weights,
     )
     sign = 1.0 if metric.higher_is_better else -1.0
     over_control = _gain(e, sign * scores[TEACHER], sign * scores[CONTROL])
