@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from limbeck.core import files
 from limbeck.core.errors import LimbeckError, StoreDamaged
 
@@ -188,7 +189,7 @@ def test_no_damaged_byte_of_a_journal_is_read_as_a_record(tmp_path):
             assert files.read_journal(path) == lines[:-1]
             assert files.torn_tail(path)
         else:
-            with pytest.raises(StoreDamaged, match="expected line . of .*j to match its checksum"):
+            with pytest.raises(StoreDamaged, match=r"expected line . of .*j to match its checksum"):
                 files.read_journal(path)
 
 

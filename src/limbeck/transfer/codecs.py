@@ -33,9 +33,14 @@ class Column:
     width: int
 
     @property
+    def item_bytes(self) -> int:
+        """Bytes of one value."""
+        return np.dtype(self.dtype).itemsize
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one row."""
-        return np.dtype(self.dtype).itemsize * self.width
+        return self.item_bytes * self.width
 
 
 class Codec(Protocol):

@@ -1,7 +1,8 @@
 """Reading columns: one vectorised gather a batch, from memory where a store is small, else from mapped files.
 
-A store of up to 64 MiB is read once into one array. A larger one is memory-mapped shard by shard, and the pages that
-reading has touched are given back from time to time, so that resident memory does not grow with the number of rows.
+A store of up to 64 MiB (as float32) is read once into one array. A larger one is memory-mapped shard by shard, and
+the pages that reading has touched are given back from time to time, so that resident memory does not grow with the
+number of rows.
 Either way a file's checksum is verified before its first use.
 """
 
@@ -24,7 +25,7 @@ from limbeck.transfer.layout import FileRecord, Shard
 if TYPE_CHECKING:
     from torch import Tensor
 
-IN_MEMORY = 64 << 20  # bytes of a store that is held in memory
+IN_MEMORY = 64 << 20  # bytes of a store that is held in memory, float16 counted as float32
 RESIDENT = 256 << 20  # bytes of mapped pages that may stay resident
 _LOOK_EVERY = 1 << 11  # rows (each may bring 64 KiB in) between two looks at the resident memory
 
@@ -63,10 +64,14 @@ class ColumnReader:
                 raise _damaged(path, shard, str(error.strerror)) from error
             if longer or count != record.size or files.checksum(part) != record.checksum:
                 raise _damaged(path, shard, "its bytes are not those that were written")
-        self._whole = torch.from_numpy(whole)
+        held = torch.from_numpy(whole)
+        self._whole = held.float() if held.dtype == torch.float16 else held  # widened once, not in every batch
 
     def gather(self, rows: Array) -> Tensor:
-        """Values [B, width] of rows int64 [B], as on disk; raises StoreDamaged before a wrong byte is used."""
+        """Values [B, width] of rows int64 [B], float16 perhaps widened.
+
+        Raises StoreDamaged before a wrong byte is used.
+        """
         import torch
 
         if self._whole is not None:
@@ -79,11 +84,10 @@ class ColumnReader:
         return torch.from_numpy(gathered)
 
     def whole(self) -> Array:
-        """The column [rows, width]: a mapped file where there is one shard, else an array in memory."""
-        if self._whole is not None:
-            array: Array = self._whole.numpy()
-            return array
+        """The column [rows, width] as on disk: a mapped file where there is one shard, else an array in memory."""
         parts = [self._array(number) for number in range(len(self.shards))]
+        if not parts:
+            return np.empty((0, self.column.width), dtype=self.column.dtype)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _gather_grouped(self, rows: Array) -> Array:

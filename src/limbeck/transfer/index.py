@@ -33,12 +33,24 @@ class KeyIndex:
     def build(cls, keys: Array) -> KeyIndex:
         """Index keys [N, 2]; of equal keys the first one counts."""
         keys = as_keys(keys)
-        order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable, so the first of equal keys stays first
+        order = _order(keys)
         ranked = keys[order]
         first = np.ones(len(keys), dtype=bool)
         first[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
-        ranked, order = ranked[first], order[first]
-        return cls(np.ascontiguousarray(ranked[:, 0]), np.ascontiguousarray(ranked[:, 1]), order.astype(np.int64))
+        if not first.all():
+            ranked, order = ranked[first], order[first]
+        return cls(np.ascontiguousarray(ranked[:, 0]), np.ascontiguousarray(ranked[:, 1]), order)
+
+    def part(self, kept: Array) -> KeyIndex:
+        """The entries under a mask [N] in sorted order, with positions anew from 0 in the order they had."""
+        place = self.place[kept]
+        taken = np.zeros(int(place.max(initial=-1)) + 1, dtype=np.int64)
+        taken[place] = 1
+        return KeyIndex(self.high[kept], self.low[kept], (taken.cumsum() - 1)[place])
+
+    def sorted_keys(self) -> Array:
+        """The keys uint64 [N, 2] in ascending order."""
+        return np.stack([self.high, self.low], axis=1)
 
     def __len__(self) -> int:
         return len(self.high)
@@ -109,6 +121,21 @@ class KeyIndex:
         n = len(buffer) // KEY_BYTES
         words = buffer.view("<u8")
         return cls(words[:n], words[n : 2 * n], words[2 * n :].view("<i8"))
+
+
+def _order(keys: Array) -> Array:
+    """Order int64 [N] by key, equal keys by position: by the high word, then inside the runs that share one."""
+    high = np.ascontiguousarray(keys[:, 0])
+    order = high.argsort()
+    ranked = high[order]
+    same = ranked[1:] == ranked[:-1]
+    if same.any():
+        run = np.zeros(len(keys), dtype=bool)
+        run[1:] |= same
+        run[:-1] |= same
+        some = order[run]
+        order[run] = some[np.lexsort((some, keys[some, 1], keys[some, 0]))]
+    return order.astype(np.int64, copy=False)
 
 
 def as_keys(keys: Array) -> Array:

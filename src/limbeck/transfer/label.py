@@ -67,7 +67,7 @@ def label(
     want = Manifest(identity, outputs_of(heads, chosen), batch_size, shard_rows or 0, provenance=versions())
     index = KeyIndex.build(as_keys(rows.keys))
     with StoreWriter(Path(path), want) as writer:
-        writer.plan(rows.keys[np.sort(index.place)], views)
+        writer.plan(index, views)
         _Labelling(source, rows, prepare, heads, view, writer, index, progress).run()
     return Store(path)
 
@@ -102,27 +102,30 @@ class _Labelling:
         done = total - sum(shard.rows for shard in shards)
         if self.progress is not None:
             self.progress(done, total)
-        segment, keys = -1, np.empty((0, 2), dtype=np.uint64)
+        segment, keys, places = -1, np.empty((0, 2), dtype=np.uint64), np.empty(0, dtype=np.int64)
         for shard in shards:
             if shard.segment != segment:
-                segment, keys = shard.segment, self.writer.keys_of(shard.segment)
-            if self._is_asked(shard, keys):
-                self.writer.commit(shard, self._answer_shard(shard, keys, done, total))
+                segment = shard.segment
+                index = self.writer.keys_of(segment)
+                keys, places = index.keys(), np.empty(len(index), dtype=np.int64)
+                places[index.place] = self.index.find(index.sorted_keys())
+            if self._is_asked(shard, keys, places):
+                self.writer.commit(shard, self._answer_shard(shard, keys, places, done, total))
                 done += shard.rows
 
-    def _is_asked(self, shard: Shard, keys: Array) -> bool:
+    def _is_asked(self, shard: Shard, keys: Array, places: Array) -> bool:
         """Whether the rows of an open shard are here; one of another call, with other rows, is left open."""
-        asked = keys[np.arange(shard.start, min(shard.start + shard.rows, shard.start + len(keys))) % len(keys)]
-        missing = self.index.find(asked) < 0
+        asked = np.arange(shard.start, shard.start + shard.rows) % len(keys)
+        missing = places[asked] < 0
         if missing.any() and not missing.all():
             raise StoreMismatch(
                 f"expected the rows of {shard} of {self.writer.folder}, which is unfinished or damaged, "
-                f"{int(missing.sum())} of them are not here, the first with key {hex_key(asked[missing][0])}",
+                f"{int(missing.sum())} of them are not here, the first with key {hex_key(keys[asked[missing][0]])}",
                 "label with all the rows of the last time, or into a new folder",
             )
         return not missing.all()
 
-    def _answer_shard(self, shard: Shard, keys: Array, done: int, total: int) -> dict[str, Array]:
+    def _answer_shard(self, shard: Shard, keys: Array, places: Array, done: int, total: int) -> dict[str, Array]:
         manifest = self.writer.manifest
         segment = manifest.segments[shard.segment]
         columns = {
@@ -132,9 +135,9 @@ class _Labelling:
         }
         for start, stop, view in batches_of(shard, segment, manifest.batch_size):
             first = start % segment.rows
-            batch_keys = keys[first : first + stop - start]
-            answers = self._answer(batch_keys, view)
-            at = slice(start - shard.start, stop - shard.start)
+            asked, at = slice(first, first + stop - start), slice(start - shard.start, stop - shard.start)
+            batch_keys = keys[asked]
+            answers = self._answer(batch_keys, places[asked], view)
             for output in manifest.outputs:
                 for name, values in output.codec.encode(answers[output.head], output.head, batch_keys).items():
                     columns[f"{output.head}.{name}"][at] = values
@@ -142,11 +145,12 @@ class _Labelling:
                 self.progress(done + stop - shard.start, total)
         return columns
 
-    def _answer(self, keys: Array, view: int) -> dict[str, Array]:
+    def _answer(self, keys: Array, places: Array, view: int) -> dict[str, Array]:
         """Checked answers float32 [B, width] of a batch, in natural units."""
-        places = self.index.find(keys)
+        from limbeck.data.rows import take_inputs
+
         views = np.full(len(keys), view, dtype=np.int64)
-        inputs = self.rows.take(places).inputs
+        inputs = take_inputs(self.rows.inputs, places)
         if self.view is not None:
             inputs = self.view(inputs, keys, views)
         batch = Batch(keys=keys, views=views, teacher_inputs=self.prepare(inputs))

@@ -44,7 +44,7 @@ class Stored:
 
     def answer(self, batch: Batch) -> Signals:
         """Look the rows of a batch up; raises StoreMismatch for a row or view that was never labelled."""
-        outputs = self.store.gather(self.store.rows_of(batch.keys, batch.views), self._names)
+        outputs = self.store.look_up(batch.keys, batch.views, self._names)
         for name, head in self._converted.items():
             outputs[name] = head.to_training(outputs[name])
         return Signals(outputs)
@@ -102,6 +102,8 @@ class Live:
         self.input_grad = input_grad
         self._probabilities: dict[str, bool] = {}
         self._module = model if isinstance(model, nn.Module) else None
+        self._parts = [] if self._module is None else list(self._module.modules())
+        self._weight = None if self._module is None else next(self._module.parameters(), None)
         self._converted = [name for name, head in heads.items() if head.kind == "regression" and units == "natural"]
         if self._module is None and (self.taps or self.attention or input_grad):
             raise MissingSignal(
@@ -133,9 +135,9 @@ class Live:
         if self._module is None:
             captured = Captured(_as_tensors(self.model(inputs)), {}, {})
         else:
-            if any(part.training for part in self._module.modules()):
+            if any(part.training for part in self._parts):
                 self._module.eval()
-            captured = run(self._module, _on_device_of(self._module, inputs), self.taps, self.attention)
+            captured = run(self._module, self._moved(inputs), self.taps, self.attention)
         outputs: dict[str, Any] = dict(to_outputs(captured.raw, tuple(self.heads)))
         for name, head in self.heads.items():
             check_width(outputs[name], head.size, name, "the teacher")
@@ -144,6 +146,15 @@ class Live:
             if name in self._converted:
                 outputs[name] = head.to_training(outputs[name])
         return Signals(outputs, captured.taps, captured.attention)
+
+    def _moved(self, inputs: Any) -> Any:
+        """Inputs on the device of the module."""
+        import torch
+
+        first = self._weight
+        if first is not None and isinstance(inputs, torch.Tensor) and inputs.device != first.device:
+            return inputs.to(first.device)
+        return inputs
 
     def _gives_probabilities(self, name: str, answers: Tensor) -> bool:
         """Whether a head answers in probabilities; with "auto" its first batch decides for all."""
@@ -166,15 +177,6 @@ def _as_tensors(raw: Any) -> Any:
     if isinstance(raw, Mapping):
         return {name: _as_tensors(value) for name, value in raw.items()}
     return raw
-
-
-def _on_device_of(module: nn.Module, inputs: Any) -> Any:
-    import torch
-
-    first = next(module.parameters(), None)
-    if first is not None and isinstance(inputs, torch.Tensor) and inputs.device != first.device:
-        return inputs.to(first.device)
-    return inputs
 
 
 @contextmanager

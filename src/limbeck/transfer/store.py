@@ -35,6 +35,7 @@ class Store:
         self.shards = shards_of(self.manifest)
         committed = read_committed(self.path, self.manifest)
         self._open = np.array([shard.name not in committed for shard in self.shards], dtype=bool)
+        self._complete = not bool(self._open.any())
         self._firsts = np.array([shard.first for shard in self.shards], dtype=np.int64)
         self.outputs: dict[str, OutputSpec] = {output.head: output for output in self.manifest.outputs}
         self._indexes = [read_keys(self.path, self.manifest, n) for n in range(len(self.manifest.segments))]
@@ -48,6 +49,10 @@ class Store:
             )
             for output in self.manifest.outputs
             for column in output.codec.columns(output.width)
+        }
+        self._columns = {
+            head: [(name, reader) for (owner, name), reader in self._readers.items() if owner == head]
+            for head in self.outputs
         }
         self._ready = False
 
@@ -63,7 +68,7 @@ class Store:
     @property
     def complete(self) -> bool:
         """Whether every planned answer is there."""
-        return not bool(self._open.any())
+        return self._complete
 
     def require_complete(self) -> None:
         """Raise StoreMismatch where planned answers are not labelled yet."""
@@ -98,7 +103,7 @@ class Store:
                 found[todo] = at
         if found is None:
             return np.full(len(keys), -1, dtype=np.int64)
-        if not self.complete:
+        if not self._complete:
             shard = self._firsts.searchsorted(np.maximum(found, 0), side="right") - 1
             found = np.where(self._open[shard], -1, found)
         return found
@@ -108,7 +113,7 @@ class Store:
     ) -> Array:
         at = index.find(keys if todo is None else keys[todo])
         if views is None and first == 0:
-            return at if base == 0 and (at >= 0).all() else np.where(at >= 0, at + base, -1)
+            return at if base == 0 else np.where(at >= 0, at + base, -1)
         view = np.zeros(len(at), dtype=np.int64) if views is None else np.asarray(views, dtype=np.int64)
         view = (view if todo is None or views is None else view[todo]) - first
         there = (at >= 0) & (view >= 0) & (view < count)
@@ -141,15 +146,19 @@ class Store:
                 f"{rows.max()}",
                 "`find` gives -1 for a row without an answer; `rows_of` says which rows these are",
             )
+        return self._take(rows, tuple(self.outputs) if heads is None else heads)
+
+    def look_up(self, keys: Array, views: Array | None, heads: tuple[str, ...]) -> dict[str, Output]:
+        """Outputs [B, ...] for keys [B, 2] under views [B]; raises what `rows_of` and `gather` raise."""
+        return self._take(self.rows_of(keys, views), heads)
+
+    def _take(self, rows: Array, heads: tuple[str, ...]) -> dict[str, Output]:
         if not self._ready:
             self._prepare()
         decoded = {}
-        for head in self.outputs if heads is None else heads:
+        for head in heads:
             output = self.output(head)
-            columns = {
-                column.name: self._readers[head, column.name].gather(rows)
-                for column in output.codec.columns(output.width)
-            }
+            columns = {name: reader.gather(rows) for name, reader in self._columns[head]}
             decoded[head] = output.codec.decode(columns, output.width)
         return decoded
 
@@ -182,8 +191,9 @@ class Store:
         return np.concatenate(keys), np.concatenate(views)
 
     def _prepare(self) -> None:
-        if len(self) * self.row_bytes <= IN_MEMORY:
-            for reader in self._readers.values():
+        readers = self._readers.values()
+        if sum(len(self) * reader.column.width * max(reader.column.item_bytes, 4) for reader in readers) <= IN_MEMORY:
+            for reader in readers:
                 reader.load()
         self._ready = True
 

@@ -14,7 +14,7 @@ from limbeck.core import files
 from limbeck.core.errors import StoreDamaged
 from limbeck.core.lock import FolderLock
 from limbeck.transfer.codecs import Array
-from limbeck.transfer.index import KeyIndex
+from limbeck.transfer.index import KEY_BYTES, KeyIndex
 from limbeck.transfer.layout import (
     JOURNAL_NAME,
     Committed,
@@ -82,16 +82,17 @@ class StoreWriter:
         self.manifest = have
         self._new = False
 
-    def plan(self, keys: Array, views: int) -> None:
-        """Plan answers to distinct keys [N, 2] under views 0 to `views - 1`; what is planned already stays.
+    def plan(self, wanted: KeyIndex, views: int) -> None:
+        """Plan answers to keys under views 0 to `views - 1`; what is planned already stays.
 
         Raises StoreDamaged where a key file is damaged and the keys given do not mend it.
         """
-        indexes = [self._mended_keys(number, keys) for number in range(len(self.manifest.segments))]
+        keys = wanted.sorted_keys()
+        indexes = [self._mended_keys(number, wanted) for number in range(len(self.manifest.segments))]
         new: list[tuple[Segment, bytes]] = []
         for first, count, missing in _missing(self.manifest.segments, indexes, keys, views):
-            data = KeyIndex.build(keys[missing]).to_bytes()
-            new.append((Segment(len(data) // 24, first, count, files.checksum(data)), data))
+            data = wanted.part(missing).to_bytes()
+            new.append((Segment(len(data) // KEY_BYTES, first, count, files.checksum(data)), data))
         if not new and not self._new:
             return
         manifest = self.manifest.with_segments([segment for segment, _ in new])
@@ -121,9 +122,9 @@ class StoreWriter:
         if known != checksums:  # a shard that was mended to the same bits has its line already
             files.append_line(self.folder / JOURNAL_NAME, journal_record(shard, checksums))
 
-    def keys_of(self, number: int) -> Array:
-        """Keys [rows, 2] of a segment in its order."""
-        return read_keys(self.folder, self.manifest, number).keys()
+    def keys_of(self, number: int) -> KeyIndex:
+        """Keys of a segment with their positions."""
+        return read_keys(self.folder, self.manifest, number)
 
     def _sound(self, shard: Shard) -> bool:
         if shard.name not in self._committed:
@@ -134,11 +135,11 @@ class StoreWriter:
                 return False
         return True
 
-    def _mended_keys(self, number: int, keys: Array) -> KeyIndex:
+    def _mended_keys(self, number: int, wanted: KeyIndex) -> KeyIndex:
         try:
             return read_keys(self.folder, self.manifest, number)
         except StoreDamaged:
-            data = KeyIndex.build(keys).to_bytes()
+            data = wanted.part(np.ones(len(wanted), dtype=bool)).to_bytes()
             if files.checksum(data) != self.manifest.segments[number].keys_checksum:
                 raise
             files.make_folder(self.folder / segment_folder(number))
