@@ -135,6 +135,24 @@ def test_a_function_named_error_is_lower_is_better():
     assert metric(z, y, w) == pytest.approx(sk.mean_absolute_error(y, z, sample_weight=w))
 
 
+def test_the_direction_of_a_function_is_seen_from_the_truth():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(50, 1))
+    one = Plain("regression", ("p",))
+    assert not metric_for(one, lambda t, p: np.median(np.abs(t - p)), y).higher_is_better
+    assert metric_for(one, lambda t, p: -np.median(np.abs(t - p)), y).higher_is_better
+    assert not metric_for(CLASSES, lambda t, p: np.mean(t != p), rng.integers(0, 4, 50)).higher_is_better
+    assert not metric_for(LABELS, sk.hamming_loss, (rng.random((50, 3)) < 0.5).astype(float)).higher_is_better
+    assert metric_for(CLASSES, lambda t, p: 1.0, rng.integers(0, 4, 50)).higher_is_better
+
+
+def test_average_precision_of_tied_scores():
+    rng = np.random.default_rng(4)
+    z, y = rng.integers(-2, 3, (80, 3)).astype(float), (rng.random((80, 3)) < 0.3).astype(float)
+    assert METRICS["multilabel"]["map"](z, y) == pytest.approx(sk.average_precision_score(y, z, average="macro"))
+    assert METRICS["multilabel"]["map"].influence(z, y, None).mean() == pytest.approx(0, abs=1e-12)
+
+
 def test_a_function_without_weights_still_respects_them():
     def share(y_true, y_pred):
         return float((y_true == y_pred).mean())

@@ -93,12 +93,20 @@ def test_a_good_teacher_whose_stored_answers_were_shuffled_is_not_credited(world
     assert not {"LB203", "LB308"} & codes(good)
 
 
-def test_a_gain_without_uptake_is_not_credited():
+def test_a_gain_without_a_way_from_the_teacher_is_not_credited():
     world = make_world(taught=False)
-    card = build({"main": evidence(world)})
+    equal = 1.6 * np.eye(5)[world["y"]] + np.random.default_rng(9).normal(size=(400, 5))
+    card = build({"main": evidence(world, arms={"teacher": equal})})
     assert card["verdict"] == "helped"
     assert not card["tasks"]["main"]["knowledge"]["credited"]
-    assert "no closer to the teacher than the control is" in card["sentence"]
+    assert "the student does not follow it in detail" in card["sentence"]
+    assert card["tasks"]["main"]["knowledge"]["uptake"]["low"] < 0
+
+
+def test_uptake_is_seen_where_a_student_was_taught(world):
+    assert build({"main": evidence(world)})["tasks"]["main"]["knowledge"]["uptake"]["low"] > 0.1
+    untaught = build({"main": evidence(make_world(taught=False))})["tasks"]["main"]["knowledge"]["uptake"]
+    assert abs(untaught["value"]) < 0.05 and untaught["low"] < 0
 
 
 def test_swapped_classes_of_the_teacher_are_found_with_their_mapping(world):

@@ -54,6 +54,38 @@ def label_f1(answers: Array, y: Array, weights: Array | None) -> Array:
     return np.asarray(((2 * guess * y - f1 * (guess + y)) / safe).mean(axis=-1))
 
 
+def mean_average_precision(answers: Array, y: Array, weights: Array | None) -> Array:
+    """Influence on the mean over labels (with positives) of average precision, [N]."""
+    share = _share(y, weights)
+    columns = [j for j in range(y.shape[1]) if (share * y[:, j]).sum() > 0]
+    if not columns:
+        return np.zeros(len(y))
+    return np.asarray(np.mean([_average_precision(answers[:, j], y[:, j], share) for j in columns], axis=0))
+
+
+def _average_precision(scores: Array, y: Array, share: Array) -> Array:
+    # AP = sum over positives i of w_i H_i / G_i / P, where H and G are the weights of positives and of all rows whose
+    # score is at least s_i; a row moves its own term, and H and G of every row at or below it
+    order = np.argsort(-scores, kind="stable")
+    s, positive, w = scores[order], y[order], share[order]
+    ends = np.append(np.flatnonzero(np.diff(s)), len(s) - 1)
+    tie = np.searchsorted(ends, np.arange(len(s)))
+    hits, seen = np.cumsum(w * positive)[ends][tie], np.cumsum(w)[ends][tie]
+    safe = np.where(seen > 0, seen, 1.0)
+    precision, total = hits / safe, (w * positive).sum()
+
+    def below(terms: Array) -> Array:
+        # sum over rows at or below each row, its ties included
+        before = np.cumsum(terms)[ends]
+        return np.asarray((before[-1] - np.concatenate([[0.0], before[:-1]]))[tie])
+
+    moved = positive * precision + positive * below(w * positive / safe) - below(w * positive * hits / safe**2)
+    value = (w * positive * precision).sum() / total
+    result = np.empty(len(s))
+    result[order] = (moved - value * positive) / total
+    return result
+
+
 def rmse(answers: Array, y: Array, weights: Array | None) -> Array:
     """Influence on the root of the mean square, mean over target columns, [N]."""
     share, squares = _share(y, weights)[:, None], (answers - y) ** 2

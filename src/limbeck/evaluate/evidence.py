@@ -47,8 +47,8 @@ class Evidence:
     metric: str | UserMetric | Metric | None = None
 
     def chosen_metric(self) -> Metric:
-        """The metric that the verdict is about."""
-        return metric_for(self.task, self.metric)
+        """The metric that the verdict is about; call it on prepared evidence."""
+        return metric_for(self.task, self.metric, self.y)
 
     def prepared(self) -> Evidence:
         """Bring all arrays into shape and keep only labelled rows; raise ShapeMismatch or ConfigError."""

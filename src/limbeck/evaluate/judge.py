@@ -10,7 +10,7 @@ import numpy as np
 from limbeck.core.errors import ConfigError, Problem
 from limbeck.evaluate.answers import CLASSIFICATION, KINDS, MULTILABEL, REGRESSION, Array, Plain
 from limbeck.evaluate.evidence import CONTROL, STUDENT, TEACHER, Evidence
-from limbeck.evaluate.quality import Metric, UserMetric, metric_for
+from limbeck.evaluate.quality import Metric, UserMetric
 from limbeck.evaluate.scorecard import MARGIN, Scorecard, build
 from limbeck.evaluate.tables import Answers, Labels, answers_of, labels_of
 
@@ -69,7 +69,7 @@ def judge(
         mask=labels.mask,
         weights=None if weights is None else np.asarray(weights, dtype=np.float64),
         groups=None if groups is None else np.asarray(groups),
-        metric=metric_for(outcome, metric),
+        metric=metric,
     )
     seeds = found[STUDENT].seeds or range(len(evidence.arms[STUDENT]))
     return Scorecard(build({"main": evidence}, name=name, seeds=[int(s) for s in seeds], margin=margin))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -181,7 +181,9 @@ METRICS: dict[str, dict[str, Metric]] = {
     MULTILABEL: {
         "macro_f1": Metric("macro_f1", MULTILABEL, _label_f1, influence=derivatives.label_f1),
         "subset_accuracy": Metric("subset_accuracy", MULTILABEL, _subset_accuracy, rows=_exact),
-        "map": Metric("map", MULTILABEL, _mean_average_precision, needs_scores=True),
+        "map": Metric(
+            "map", MULTILABEL, _mean_average_precision, influence=derivatives.mean_average_precision, needs_scores=True
+        ),
     },
     REGRESSION: {
         "r2": Metric("r2", REGRESSION, _r2, influence=derivatives.r2, unit=""),
@@ -192,10 +194,11 @@ METRICS: dict[str, dict[str, Metric]] = {
 DEFAULT = {CLASSIFICATION: "accuracy", MULTILABEL: "macro_f1", REGRESSION: "r2"}
 
 
-def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None) -> Metric:
+def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None, y: Array | None = None) -> Metric:
     """Find a metric by name, wrap a user's function (y_true, y_pred) -> number, or take the task's default.
 
-    A function whose name ends in "_error", "_loss" or "_deviance" is lower-is-better, as in scikit-learn.
+    Whether a function is higher-is-better is seen from what it gives to the truth `y` itself and to a constant answer;
+    without `y`, from its name ("_error", "_loss" and "_deviance" are lower-is-better, as in scikit-learn).
     """
     if isinstance(spec, Metric):
         return spec
@@ -212,11 +215,21 @@ def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None) -> 
             f"{hint}there are {', '.join(known)}; or give a function (y_true, y_pred) -> number",
         )
     if callable(spec):
-        return _of_user(task, spec)
+        return _directed(_of_user(task, spec), task, y)
     raise ConfigError(
         f"expected a metric name or a function (y_true, y_pred), got {type(spec).__name__}",
         f"for a {task.kind} task there are {', '.join(known)}",
     )
+
+
+def _directed(metric: Metric, task: Outcome, y: Array | None) -> Metric:
+    if y is None or not len(y):
+        return metric
+    perfect = metric(y if task.kind == REGRESSION else y.astype(np.int64), y)
+    constant = metric(constant_answer(task, y, len(y)), y)
+    if np.isfinite([perfect, constant]).all() and perfect != constant:
+        return replace(metric, higher_is_better=perfect > constant)
+    return metric
 
 
 def user_values(task: Outcome, decisions: Array) -> Array:

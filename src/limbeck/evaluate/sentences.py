@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from limbeck.evaluate.show import difference, number
+from limbeck.evaluate.show import difference, number, spoken
 
 HELPED, HURT, SAME = "helped", "hurt", "no reliable difference"
 
@@ -48,7 +48,7 @@ def _kept(card: Mapping[str, Any]) -> str:
     kept, metric = card.get("retention"), card["metric"]
     if kept is None:
         return ""
-    name = metric["name"].replace("_", " ")
+    name = spoken(metric["name"])
     ratio = kept["ratio"]
     if ratio is not None:
         value, low, high = (number(ratio[k]) for k in ("value", "low", "high"))
@@ -68,7 +68,7 @@ def _size(smaller: float | None) -> str:
 
 def _gained(card: Mapping[str, Any]) -> str:
     metric, gain = card["metric"], card["gain"]
-    name = metric["name"].replace("_", " ")
+    name = spoken(metric["name"])
     amount = _amount(gain, metric["unit"], name)
     lower = "" if metric["higher_is_better"] else " (lower is better)"
     against = "the same student without a teacher"

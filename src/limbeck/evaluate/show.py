@@ -37,6 +37,12 @@ def points(interval: Interval, unit: str = "%") -> str:
     return f"{difference(interval.value, unit)}{name} (95 % CI {ends})"
 
 
+def spoken(metric: str) -> str:
+    """A metric's name as read aloud."""
+    known = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "map": "mAP", "macro_f1": "macro-F1"}
+    return known.get(metric, metric.replace("_", " "))
+
+
 def finite(value: Any) -> Any:
     """Replace NaN and infinity by None, all the way down, because JSON has no word for them."""
     if isinstance(value, dict):

@@ -19,6 +19,7 @@ from limbeck.report.words import (
     milliseconds,
     number,
     size,
+    spoken,
 )
 
 
@@ -113,7 +114,7 @@ def _arms(card: Mapping[str, Any], costs: Mapping[str, Any]) -> Section:
     facts = f"{count(counts['labelled_rows'])} test rows, {counts['seeds']} seeds."
     if counts.get("dropped_overlaps"):
         facts += f" {count(counts['dropped_overlaps'])} test rows also stood in training and were dropped."
-    header = ("", metric_name(card), *(m.replace("_", " ") for m in others), "agrees with teacher", "parameters")
+    header = ("", metric_name(card), *(spoken(m) for m in others), "agrees with teacher", "parameters")
     lines = [f"Gain over the same student without a teacher: {interval(card['gain'], unit, signed=True)}."]
     kept = card.get("retention")
     if kept:

@@ -83,7 +83,13 @@ def duration(seconds: float | None) -> str:
 
 def metric_name(card: Mapping[str, Any]) -> str:
     """The metric's name as read aloud."""
-    return str(card["metric"]["name"]).replace("_", " ")
+    return spoken(str(card["metric"]["name"]))
+
+
+def spoken(metric: str) -> str:
+    """The name of any metric as read aloud."""
+    known = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "map": "mAP", "macro_f1": "macro-F1"}
+    return known.get(metric, metric.replace("_", " "))
 
 
 def light(scorecard: Mapping[str, Any]) -> str:
