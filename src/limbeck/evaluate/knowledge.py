@@ -3,12 +3,12 @@
 A student can beat its control although its teacher's answers were noise: soft targets regularise, and answers that were
 shuffled still smooth. So a gain is credited to the teacher only where
 
-1. the teacher knows something: it beats the trivial baseline, and it beats the control;
+1. the teacher knows something: it beats the trivial baseline;
 2. the answers that were stored for training fit the labels of the rows they belong to;
-3. the student took them up: beyond what the truth explains, its outputs follow the teacher's more than those of
-   the control do.
+3. there is a way from one to the other: the teacher beats the control, or the student took its answers up (beyond
+   what the truth explains, its outputs follow the teacher's more than those of the control do).
 
-For the third, outputs are standardised within rows of equal truth, so that being right alone counts nothing; what is
+For the uptake, outputs are standardised within rows of equal truth, so that being right alone counts nothing; what is
 left is the row by row detail ("dark knowledge"), and the mean product with the teacher's is their partial correlation.
 """
 
@@ -110,8 +110,6 @@ def knowledge(
         reason = "the teacher is no better than a constant answer"
     elif stored is not None and not stored["fits"]:
         reason = "the stored answers do not fit the labels of their rows: they belong to other rows or classes"
-    elif not teacher_gain.low > 0:
-        reason = "the teacher is not reliably better than the control"
-    elif not uptake.low > 0:
-        reason = "the student is no closer to the teacher than the control is, beyond what the truth explains"
+    elif not (teacher_gain.low > 0 or uptake.low > 0):
+        reason = "the teacher is not reliably better than the control, and the student does not follow it in detail"
     return {"credited": reason is None, "reason": reason, "uptake": uptake, "stored": stored}
