@@ -296,8 +296,11 @@ def _spell(objective: Objective) -> str:
 
 def _name(cls: type[Objective]) -> str:
     name = cls.__name__
-    entry = objectives.entries().get(name)
-    return name if entry is not None and entry.target == f"{cls.__module__}:{name}" else _import_path(cls)
+    target = f"{cls.__module__}:{name}"
+    if objectives.builtin.get(name) == target:
+        return name
+    entry = objectives.entries().get(name)  # looks through all installed packages
+    return name if entry is not None and entry.target == target else _import_path(cls)
 
 
 def _import_path(value: Any) -> str:
