@@ -14,6 +14,7 @@ from limbeck.evaluate import scorecard
 from limbeck.evaluate.evidence import TEACHER, Evidence, Validation
 from limbeck.stages import answers
 from limbeck.stages.job import Job
+from limbeck.stages.label import TRANSFER, stored_answers
 from limbeck.transfer.store import Store
 
 SCORECARD = "scorecard.json"
@@ -50,7 +51,7 @@ def _scorecard(job: Job) -> dict[str, Any]:
         findings=_kept(job, [*job.findings, *(Finding.from_json(f) for f in facts.get("findings", []))]),
         overlaps=job.data.overlaps,
         margin=job.settings.margin,
-        provenance=_provenance(job),
+        provenance=_provenance(job, facts),
     )
 
 
@@ -86,21 +87,21 @@ def _evidence(
 
 def _stored(job: Job, head: str, labelled: Rows) -> tuple[Any, Any]:
     """The answers that training used on labelled rows, beside their labels."""
-    store = Store(job.run.path("transfer"))
-    values = store.gather(store.find(labelled.keys), head)
-    return np.asarray(values), answers.truth(labelled, head, job.data.tasks[head])
+    store = Store(job.run.path(TRANSFER))
+    values = stored_answers(job, store, labelled)[head]
+    return values, answers.truth(labelled, head, job.data.tasks[head])
 
 
 def _kept(job: Job, findings: list[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.code not in job.settings.ignore]
 
 
-def _provenance(job: Job) -> dict[str, Any]:
+def _provenance(job: Job, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "objective": job.resolved_objective,
-        "auto": job.reasons,
+        "objective": facts["objective"],
+        "auto": facts["auto"],
         "data": job.data.describe(),
         "teacher": job.teacher.describe(),
         "student": job.student.describe(),
-        "steps": job.train.steps,
+        "steps": facts["steps"],
     }
