@@ -120,8 +120,9 @@ def _fit_array(inputs: Array) -> dict[str, Any]:
     for column in np.flatnonzero(missing.any(axis=0) & ~missing.all(axis=0)):
         fill[column] = np.median(values[~missing[:, column], column])
     values = np.where(missing, fill, values)
-    keep = np.flatnonzero((values != values[:1]).any(axis=0))
-    if not len(keep):
+    # constant columns stay: a network of the user's own is as wide as the rows
+    keep = np.arange(values.shape[1])
+    if not (values != values[:1]).any():
         raise ConfigError(
             f"expected features that vary, all {values.shape[1]} columns are constant", "check how the inputs were read"
         )

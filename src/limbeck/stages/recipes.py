@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from limbeck.core.console import Console
 from limbeck.stages.result import DistillRun
@@ -98,26 +97,33 @@ def read_data(recipe: Recipe) -> Data:
     if spec.builtin is not None:
         return _builtin(spec, recipe)
     where = {split: str(recipe.locate(path)) for split, path in spec.files.items()}
-    options = _options(spec, recipe)
+    target = spec.columns.target
     return Data(
-        train=where["train"],
-        unlabeled=where.get("unlabeled"),
-        validation=where.get("validation"),
-        test=where.get("test"),
-        columns=spec.columns,
-        **options,
+        **where,
+        columns=spec.columns if target is not None or spec.columns.inputs else None,
+        task=spec.task,
+        classes=spec.classes,
+        labels=spec.labels,
+        validation_fraction=spec.validation_fraction,
+        test_fraction=None if "test" in where else spec.test_fraction,
+        view=spec.view,
+        views=spec.views or None,
+        metric=recipe.metric,
     )
 
 
 def _builtin(spec: DataSpec, recipe: Recipe) -> Data:
     from limbeck.data.builtin import load
+    from limbeck.data.data import Data
 
-    x, y = load(str(spec.builtin))
-    return None  # type: ignore[return-value]
-
-
-def _options(spec: DataSpec, recipe: Recipe) -> dict[str, Any]:
-    return {}
-
-
-__all__ = ["replace"]
+    return Data(
+        train=load(str(spec.builtin)),
+        task=spec.task,
+        classes=spec.classes,
+        labels=spec.labels,
+        validation_fraction=spec.validation_fraction,
+        test_fraction=spec.test_fraction,
+        view=spec.view,
+        views=spec.views or None,
+        metric=recipe.metric,
+    )

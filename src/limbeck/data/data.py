@@ -1,0 +1,264 @@
+"""The data of a run: every split read, keyed, labelled, checked and described.
+
+    data = Data(train=(X, y), unlabeled=X_more, test=(X_test, y_test))
+
+What is wrong is refused with all its problems; what was done about the rest (missing values, duplicates across
+splits, imbalance) is said in `findings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from limbeck.core.errors import ConfigError, LimbeckError, Problem
+from limbeck.core.findings import Finding
+from limbeck.core.specs import fingerprint
+from limbeck.data import doctor
+from limbeck.data.infer import build_task, infer_task
+from limbeck.data.keys import row_keys
+from limbeck.data.preprocess import Preprocess
+from limbeck.data.rows import Array, Rows, row_shape
+from limbeck.data.sources import Columns, Raw, read
+from limbeck.data.split import keep_labels, split_off
+from limbeck.data.tasks import Task
+from limbeck.data.views import View, view_of
+
+SPLITS = ("train", "unlabeled", "validation", "test")
+
+
+class Data:
+    """Train, unlabeled, validation and test rows of one or several tasks.
+
+    train, unlabeled, validation, test   arrays (X, y) or (X, y, ids), frames, data sets, or paths; see `sources`
+    task                 "auto", "classification", "multilabel" or "regression"; a mapping for several tasks
+    columns              which columns of a table mean what
+    classes              all classes (or labels) in their order, where the training rows may not show them
+    weights, groups, ids one entry for each training row; rows of a group stay in one split
+    labels               keep the labels of so many training rows; the others become unlabelled rows
+    validation_fraction  split off the training rows where there is no validation (0 to 1)
+    test_fraction        split off the training rows where there is no test; None: no test rows
+    view, views          augmentation (a text, a View or a callable), and how many views of a row the teacher answers
+    metric               a metric's name, or a function (y_true, y_pred) -> number, for the first task
+    image_size           (height, width) to which a folder of images is resized
+
+    Raises ConfigError with every problem that was found.
+    """
+
+    def __init__(
+        self,
+        *,
+        train: Any,
+        unlabeled: Any = None,
+        validation: Any = None,
+        test: Any = None,
+        task: str | Mapping[str, str] = "auto",
+        columns: Columns | None = None,
+        classes: Sequence[Any] | int | None = None,
+        weights: Any = None,
+        groups: Any = None,
+        ids: Any = None,
+        labels: int | None = None,
+        validation_fraction: float = 0.2,
+        test_fraction: float | None = None,
+        view: Any = None,
+        views: int | None = None,
+        metric: str | Callable[..., float] | None = None,
+        seed: int = 0,
+        image_size: tuple[int, int] | None = None,
+    ) -> None:
+        given = {"train": train, "unlabeled": unlabeled, "validation": validation, "test": test}
+        raws = _read_all(given, columns, image_size)
+        raws["train"] = _beside(raws["train"], weights, groups, ids)
+        _refuse_shapes(raws)
+        findings: list[Finding] = []
+        self.metric = metric
+        self.seed = seed
+        self.tasks: dict[str, Task] = _tasks(raws["train"], task, classes, findings)
+        rows = _encode_all(raws, self.tasks)
+        if "test" not in rows and test_fraction is not None:
+            rows["train"], rows["test"] = split_off(rows["train"], test_fraction, self.tasks, seed, "test")
+        overlap = doctor.Overlap()
+        if "test" in rows:
+            rows["test"], overlap = doctor.without_overlap(rows)
+        if labels is not None:
+            rows["train"], more = keep_labels(rows["train"], labels, self.tasks, seed)
+            rows["unlabeled"] = Rows.concat([rows["unlabeled"], more]) if "unlabeled" in rows else more
+        if "validation" not in rows:
+            rows["train"], rows["validation"] = split_off(
+                rows["train"], validation_fraction, self.tasks, seed, "validation"
+            )
+        self.train, self.validation = rows["train"], rows["validation"]
+        self.unlabeled: Rows | None = rows.get("unlabeled")
+        self.test: Rows | None = rows.get("test")
+        self.overlaps = overlap.rows
+        fitted = [self.train] if self.unlabeled is None else [self.train, self.unlabeled]
+        self.preprocess = Preprocess.fit(*fitted)
+        self.view: View | None = view_of(view, self.train.kind, seed, self.train)
+        self.views = 0 if self.view is None else int(views if views is not None else 8)
+        notes = [note for raw in raws.values() for note in raw.notes]
+        findings += doctor.look(rows, self.tasks, overlap, notes)
+        self.findings: tuple[Finding, ...] = tuple(findings)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of keys, labels, masks, weights, groups and tasks of every split."""
+        parts: dict[str, Any] = {"tasks": {head: task.to_spec() for head, task in self.tasks.items()}}
+        for name in SPLITS:
+            rows: Rows | None = getattr(self, name)
+            if rows is not None:
+                parts[name] = _digest(rows)
+        parts["view"] = None if self.view is None else [self.view.fingerprint, self.views]
+        return fingerprint(parts)
+
+    def describe(self) -> dict[str, Any]:
+        """Counts, tasks and preprocessing in plain data."""
+        counts = {name: 0 if (rows := getattr(self, name)) is None else len(rows) for name in SPLITS}
+        return {
+            "kind": self.train.kind,
+            "rows": counts,
+            "tasks": {head: task.to_spec() for head, task in self.tasks.items()},
+            "input_shape": list(self.preprocess.shape),
+            "overlaps_dropped": self.overlaps,
+            "view": None if self.view is None else self.view.describe(),
+            "views": self.views,
+        }
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n} {len(r)}" for n in SPLITS if (r := getattr(self, n)) is not None)
+        return f"Data({self.train.kind}; {counts}; tasks: {', '.join(self.tasks)})"
+
+
+def _read_all(given: Mapping[str, Any], columns: Columns | None, size: tuple[int, int] | None) -> dict[str, Raw]:
+    found, problems = {}, []
+    for split, value in given.items():
+        if value is None:
+            continue
+        try:
+            found[split] = read(value, columns, split, size=size)
+            if not len(found[split].inputs):
+                problems.append(Problem(split, "expected rows, got none", "leave the split out or give it rows"))
+        except LimbeckError as err:
+            problems.append(Problem(split, err.what, err.todo))
+    if problems:
+        raise _together(problems)
+    if not found["train"].labels:
+        raise ConfigError("expected labels for the training rows, got none", "give train=(X, y), or name the target column")
+    return found
+
+
+def _together(problems: list[Problem]) -> ConfigError:
+    if len(problems) == 1:
+        return ConfigError(problems[0].what, problems[0].todo, problems)
+    return ConfigError.of(problems, "the data")
+
+
+def _beside(raw: Raw, weights: Any, groups: Any, ids: Any) -> Raw:
+    count, problems = len(raw.inputs), []
+    for name, values in (("weights", weights), ("groups", groups), ("ids", ids)):
+        if values is not None and len(values) != count:
+            problems.append(Problem(name, f"expected one entry for each of {count} training rows, got {len(values)}"))
+    weight = raw.weight if weights is None else np.asarray(weights)
+    if weight is not None:
+        weight = np.asarray(weight, dtype=np.float32)
+        if not (np.isfinite(weight) & (weight >= 0)).all() or not weight.sum() > 0:
+            problems.append(Problem("weights", "expected finite weights >= 0 that are not all 0", "check the column"))
+    if problems:
+        raise _together(problems)
+    return replace(
+        raw, weight=weight, groups=raw.groups if groups is None else np.asarray(groups),
+        ids=raw.ids if ids is None else np.asarray(ids),
+    )  # fmt: skip
+
+
+def _refuse_shapes(raws: Mapping[str, Raw]) -> None:
+    first = raws["train"]
+    for split, raw in raws.items():
+        if raw.kind == first.kind == "table":
+            missing = [n for n in row_shape(first.inputs) if n not in row_shape(raw.inputs)]
+            extra = [n for n in row_shape(raw.inputs) if n not in row_shape(first.inputs)]
+            if missing or extra:
+                raise ConfigError(
+                    f"expected the same input columns in {split} as in train"
+                    + (f", missing: {', '.join(missing)}" if missing else "")
+                    + (f", not in train: {', '.join(extra)}" if extra else ""),
+                    "name the input columns with columns.inputs",
+                )
+        elif raw.kind != first.kind or row_shape(raw.inputs) != row_shape(first.inputs):
+            raise ConfigError(
+                f"expected rows of {split} as in train ({first.kind} {row_shape(first.inputs)}), "
+                f"got {raw.kind} {row_shape(raw.inputs)}",
+                "give every split in the same form",
+            )
+
+
+def _tasks(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: list[Finding]) -> dict[str, Task]:
+    wanted = {head: "auto" for head in raw.labels}
+    if isinstance(task, Mapping):
+        unknown = [head for head in task if head not in raw.labels]
+        if unknown:
+            raise ConfigError(
+                f"expected tasks among {', '.join(raw.labels)}, got {', '.join(unknown)}", "name tasks as the labels are"
+            )
+        wanted |= dict(task)
+    else:
+        wanted = dict.fromkeys(raw.labels, task)
+    tasks: dict[str, Task] = {}
+    for head, kind in wanted.items():
+        if kind == "auto":
+            kind, note = infer_task(raw.labels[head], head)
+            findings.append(note)
+        names = classes.get(head) if isinstance(classes, Mapping) else classes
+        tasks[head] = build_task(kind, raw.labels[head], names, raw.label_columns.get(head, ()))
+    return tasks
+
+
+def _encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str, Rows]:
+    rows, problems = {}, []
+    order = list(row_shape(raws["train"].inputs)) if raws["train"].kind == "table" else None
+    for split, raw in raws.items():
+        inputs = raw.inputs if order is None else raw.inputs[order]
+        targets: dict[str, Array] = {}
+        masks: dict[str, Array] = {}
+        for head, task in tasks.items():
+            if head not in raw.labels:
+                if split in ("validation", "test"):
+                    problems.append(Problem(split, f"expected labels of '{head}', got none", "give (X, y)"))
+                continue
+            if split == "unlabeled":
+                continue
+            try:
+                targets[head], masks[head] = task.encode(raw.labels[head])
+            except LimbeckError as err:
+                problems.append(Problem(f"{split}.{head}", err.what, err.todo))
+        if not problems:
+            rows[split] = Rows(
+                raw.kind, inputs, row_keys(raw.kind, inputs), targets, masks, _floats(raw.weight), raw.groups, raw.ids
+            )
+    if problems:
+        raise _together(problems)
+    return rows
+
+
+def _floats(weight: Array | None) -> Array | None:
+    return None if weight is None else np.asarray(weight, dtype=np.float32)
+
+
+def _digest(rows: Rows) -> str:
+    import xxhash
+
+    hasher = xxhash.xxh3_128(np.ascontiguousarray(rows.keys).tobytes())
+    for head in sorted(rows.targets):
+        hasher.update(head.encode() + np.ascontiguousarray(rows.targets[head]).tobytes())
+        hasher.update(np.ascontiguousarray(rows.label_mask[head]).tobytes())
+    if rows.weight is not None:
+        hasher.update(rows.weight.tobytes())
+    if rows.groups is not None:
+        hasher.update("\0".join(str(g) for g in rows.groups).encode())
+    return hasher.hexdigest()
+
+

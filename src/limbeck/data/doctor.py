@@ -1,0 +1,164 @@
+"""What is odd about the data, each said once: overlaps, conflicts, gaps, imbalance, constant and missing values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from limbeck.core.findings import Finding
+from limbeck.data.frames import is_numeric
+from limbeck.data.rows import Array, Rows
+from limbeck.data.tasks import Task
+
+_ISSUE_SHARE = 0.01  # of the test rows
+_IMBALANCE = 10.0
+_RARE = 5
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Test rows that also stand in a training split: dropped from the score."""
+
+    rows: int = 0
+    of: int = 0
+    by_split: Mapping[str, int] = field(default_factory=dict)
+
+
+def without_overlap(rows: Mapping[str, Rows]) -> tuple[Rows, Overlap]:
+    """The test rows that stand nowhere else, and what was dropped; where nothing would be left all stay."""
+    test = rows["test"]
+    seen = np.zeros(len(test), dtype=bool)
+    counts = {}
+    for split in ("train", "unlabeled", "validation"):
+        if split in rows:
+            here = _member(test.keys, rows[split].keys)
+            counts[split] = int(here.sum())
+            seen |= here
+    overlap = Overlap(int(seen.sum()), len(test), {split: count for split, count in counts.items() if count})
+    if not seen.any() or seen.all():
+        return test, overlap
+    return test.take(~seen), overlap
+
+
+def _member(keys: Array, others: Array) -> Array:
+    pair = np.dtype([("high", np.uint64), ("low", np.uint64)])
+    left = np.ascontiguousarray(keys).view(pair).reshape(-1)
+    right = np.ascontiguousarray(others).view(pair).reshape(-1)
+    return np.isin(left, np.unique(right))
+
+
+def look(
+    rows: Mapping[str, Rows], tasks: Mapping[str, Task], overlap: Overlap, notes: Sequence[str]
+) -> Iterator[Finding]:
+    """Every finding about the splits."""
+    if overlap.rows:
+        yield _overlap(overlap)
+    train = rows["train"]
+    for head, task in tasks.items():
+        yield from _conflicts(train, head, task)
+        if task.kind == "classification":
+            yield from _classes(rows, head, task)
+    yield from _inputs(train)
+    for note in dict.fromkeys(notes):
+        yield _note("LB111", "columns were read with a change", note, "a model sees what was read, not what was meant")
+
+
+def _overlap(overlap: Overlap) -> Finding:
+    share = overlap.rows / max(overlap.of, 1)
+    where = ", ".join(f"{count} in {split}" for split, count in overlap.by_split.items())
+    return Finding(
+        "LB101",
+        "issue" if share > _ISSUE_SHARE else "tip",
+        "test rows also stand in training",
+        f"{overlap.rows} of {overlap.of} test rows ({100 * share:.2g} %): {where}",
+        "a score on rows that were trained on says nothing about new ones; they were left out of it",
+        "remove them from one of the splits, or split by group",
+        {"rows": overlap.rows, "of": overlap.of, **overlap.by_split},
+    )
+
+
+def _conflicts(train: Rows, head: str, task: Task) -> Iterator[Finding]:
+    if task.kind == "regression" or head not in train.targets:
+        return
+    mask = train.label_mask[head]
+    keys, place = np.unique(train.keys[mask], axis=0, return_inverse=True)
+    place, values = place.reshape(-1), train.targets[head][mask].reshape(int(mask.sum()), -1)
+    first = np.zeros((len(keys), values.shape[1]), dtype=values.dtype)
+    first[place[::-1]] = values[::-1]
+    bad = np.unique(place[(values != first[place]).any(axis=1)])
+    if len(bad):
+        yield Finding(
+            "LB102", "tip", "equal inputs with different labels",
+            f"{len(bad)} inputs of '{head}' carry more than one label",
+            "no model can fit them; they bound the score from above",
+            "correct the labels, or add the feature that tells them apart",
+            {"inputs": len(bad), "task": head},
+        )  # fmt: skip
+
+
+def _classes(rows: Mapping[str, Rows], head: str, task: Task) -> Iterator[Finding]:
+    names = np.asarray(task.names)
+    for split in ("train", "test"):
+        if split not in rows or head not in rows[split].targets:
+            continue
+        part = rows[split]
+        counts = np.bincount(part.targets[head][part.label_mask[head]], minlength=task.size)
+        empty, rare = names[counts == 0], names[(counts > 0) & (counts < _RARE)]
+        if len(empty):
+            shown = ", ".join(empty[:8])
+            yield Finding(
+                "LB103", "issue" if split == "train" else "tip", f"classes without rows in {split}",
+                f"{len(empty)} of {task.size} classes of '{head}' have none: {shown}",
+                "a class without training rows is learned from the teacher alone, one without test rows is not judged",
+                "add rows of these classes, or leave them out of `classes`",
+                {"split": split, "classes": empty.tolist()},
+            )  # fmt: skip
+        elif len(rare) and split == "train":
+            yield _note(
+                "LB103", f"classes with fewer than {_RARE} rows in {split}",
+                f"{len(rare)} classes of '{head}': {', '.join(rare[:8])}", "few rows teach little",
+            )  # fmt: skip
+        present = counts[counts > 0]
+        if split == "train" and len(present) > 1 and present.max() / present.min() >= _IMBALANCE:
+            yield _note(
+                "LB112", "imbalanced classes",
+                f"the largest class of '{head}' has {present.max() / present.min():.0f} times the rows of the smallest",
+                "accuracy rewards the large class; look at balanced accuracy and macro F1 beside it",
+            )  # fmt: skip
+
+
+def _inputs(train: Rows) -> Iterator[Finding]:
+    missing, constant, mixed = [], [], []
+    if isinstance(train.inputs, pd.DataFrame):
+        for name in train.inputs.columns:
+            column = train.inputs[name]
+            if column.isna().any():
+                missing.append(f"{name} ({int(column.isna().sum())})")
+            if column.nunique(dropna=False) <= 1:
+                constant.append(str(name))
+            if not is_numeric(column):
+                mixed.append(str(name))
+    elif train.kind == "array" and train.inputs.ndim == 2:
+        holes = np.isnan(train.inputs.astype(np.float64)).sum(axis=0)
+        missing = [f"column {i} ({holes[i]})" for i in np.flatnonzero(holes)]
+        same = (train.inputs == train.inputs[:1]).all(axis=0)
+        constant = [f"column {i}" for i in np.flatnonzero(same)]
+    if missing:
+        yield _note(
+            "LB113", "missing values were filled", _listed(missing), "numbers take the median, categories a value of their own"
+        )
+    if constant:
+        yield _note("LB114", "constant inputs", _listed(constant), "they carry nothing")
+    if mixed:
+        yield _note("LB115", "text columns are read as categories", _listed(mixed), "rare values count as unknown")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def _note(code: str, title: str, measured: str, why: str) -> Finding:
+    return Finding(code, "note", title, measured, why, "nothing, unless it surprises you")
