@@ -101,7 +101,8 @@ class GivenTeacher:
         return {"kind": "given", "model": type(self.model).__name__, "fingerprint": self.fingerprint()}
 
     def teach(self, job: Job, folder: Path) -> list[Finding]:
-        from limbeck.models.adapters import adapt, probe
+        from limbeck.models.adapters import adapt
+        from limbeck.models.probing import probe
 
         self._answering = adapt(self.model, job.data.tasks, output=self.output)
         rows = job.data.train.inputs[:64]
@@ -113,7 +114,7 @@ class GivenTeacher:
         if needs.taps or needs.attention or needs.teacher_input_grad or needs.on_policy:
             live = Live(self.model, job.data.tasks, taps=needs.taps, attention=needs.attention, output=self.output)
         else:
-            live = Live(self._answering, job.data.tasks, output="logits")
+            live = Live(self._tensors, job.data.tasks, output="logits")
         return Prepared(live, self._prepare(job.data))
 
     def fingerprint(self) -> str:
