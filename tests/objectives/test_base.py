@@ -30,7 +30,7 @@ from limbeck.objectives import (
     term,
 )  # fmt: skip
 from limbeck.objectives.base import Objective, Shapes, as_sum, mean_of
-from limbeck.objectives.card import FIELDS
+from limbeck.objectives.cards import FIELDS
 from limbeck.objectives.heads import Projector, with_kept_heads
 from limbeck.objectives.weighing import total_weight, weigh
 from limbeck.signals import Batch, Needs, Sampled, Signals, TopK

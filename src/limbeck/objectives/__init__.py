@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from limbeck.objectives.base import as_sum as as_sum
     from limbeck.objectives.base import ramp as ramp
     from limbeck.objectives.base import term as term
-    from limbeck.objectives.card import card as card
+    from limbeck.objectives.cards import card as card
     from limbeck.objectives.feature.hint import Hint as Hint
     from limbeck.objectives.feature.simkd import SimKD as SimKD
     from limbeck.objectives.relation.rkd import RKD as RKD
@@ -102,7 +102,7 @@ _PUBLIC = {
     **dict.fromkeys(("Objective", "Ramp", "Sum", "Term", "as_sum", "ramp", "term"), f"{_HERE}.base"),
     **dict.fromkeys(("auto_temperature", "resolve_auto"), f"{_HERE}.response.temperature"),
     **dict.fromkeys(("dump", "parse"), f"{_HERE}.spelling"),
-    "card": f"{_HERE}.card",
+    "card": f"{_HERE}.cards",
 }
 
 __all__ = sorted(["CATALOG", "Entry", "objectives", *_PUBLIC])

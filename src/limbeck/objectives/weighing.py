@@ -79,8 +79,7 @@ def positions(output: Output, mask: Tensor | None) -> Tensor | None:
     if len(shape) != 3:
         return None
     if mask is None:
-        device = output.device if isinstance(output, Tensor) else None
-        return torch.ones(shape[:2], dtype=torch.bool, device=device)
+        return torch.ones(shape[:2], dtype=torch.bool, device=_device_of(output))
     if tuple(mask.shape) != shape[:2]:
         raise ShapeMismatch(
             f"expected a mask of shape {shape[:2]} for an output of shape {shape}, got {tuple(mask.shape)}",
@@ -132,6 +131,12 @@ def label_mask(batch: Batch, on: str, width: int = 0) -> Tensor | None:
     if mask is None and target.dim() - width == 2:
         return torch.ones(target.shape[:2], dtype=torch.bool, device=target.device)
     return mask
+
+
+def _device_of(output: Output) -> torch.device:
+    if isinstance(output, Projected):
+        return output.hidden.device
+    return output.device if isinstance(output, Tensor) else output.ids.device
 
 
 def _target(batch: Batch, on: str) -> Tensor:

@@ -1,0 +1,39 @@
+"""A loss computes where its signals are: nothing is moved, nothing is made on another device."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from limbeck.objectives import CATALOG, objectives
+from limbeck.testing import make_sample
+
+FIELDS = {"Hint": {"pair": ("h", "layer3")}, "SimKD": {"pair": ("h", "pool")}}
+AWAY = "meta"  # a device that refuses to be mixed with tensors on the CPU
+
+
+def away(values):
+    return {name: value.to(AWAY) for name, value in values.items()}
+
+
+def moved(signals):
+    mask = None if signals.mask is None else signals.mask.to(AWAY)
+    return dataclasses.replace(signals, outputs=away(signals.outputs), taps=away(signals.taps), mask=mask)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("positions", [0, 4])
+@pytest.mark.parametrize("name", CATALOG)
+def test_losses_stay_on_the_device_of_their_signals(name, positions, weighted):
+    objective = objectives.load(name)(**FIELDS.get(name, {}))
+    sample = make_sample(objective, positions=positions, weighted=weighted)
+    batch = dataclasses.replace(
+        sample.batch,
+        targets=away(sample.batch.targets),
+        label_mask=away(sample.batch.label_mask),
+        weight=None if sample.batch.weight is None else sample.batch.weight.to(AWAY),
+    )
+    head = None if sample.head is None else sample.head.to(AWAY)
+    total, count = objective.loss(moved(sample.student), moved(sample.teacher), batch, head)
+    assert total.device.type == AWAY and total.shape == ()
+    assert objective.count(moved(sample.teacher), batch).shape == count.shape == ()
