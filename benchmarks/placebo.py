@@ -1,4 +1,4 @@
-"""Placebo: python benchmarks/placebo.py [--runs 40] [--json]
+"""Placebo: python benchmarks/placebo.py [--runs 40] [--json].
 
 Digit runs in which both arms are the same: five students against five others, both trained on hard labels only, on a
 new split each time. A verdict other than "no reliable difference" is a false one; the nominal rate is 5 %.
@@ -93,9 +93,8 @@ def main() -> None:
     if args.json:
         print(json.dumps({"runs": args.runs, "false": false, "verdicts": verdicts, "permuted": shuffled}))
         return
-    print(
-        f"placebo: {false} of {args.runs} verdicts other than 'no reliable difference' ({100 * false / args.runs:.1f} %)"
-    )
+    share = 100 * false / args.runs
+    print(f"placebo: {false} of {args.runs} verdicts other than 'no reliable difference' ({share:.1f} %)")
     for line in shuffled:
         print(f"permuted answers: {line}")
 

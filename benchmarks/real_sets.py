@@ -1,4 +1,4 @@
-"""Real sets, whole runs: python benchmarks/real_sets.py --data DIR [--only adult] [--out runs] [--json]
+"""Real sets, whole runs: python benchmarks/real_sets.py --data DIR [--only adult] [--out runs] [--json].
 
 DIR holds one folder for each set: fashion_mnist, adult, california_housing. Prints the verdicts and intervals of the
 recipes of the same names; a run that was killed goes on where it stopped.

@@ -90,7 +90,7 @@ def test_the_documented_arithmetic_is_what_happens():
     x[:, 3] = 3
     prep = Preprocess.fit(rows(x))
     spec = prep.spec
-    assert spec["keep"] == [0, 1, 2]
+    assert spec["keep"] == [0, 1, 2, 3]
     v = x.astype(np.float32)[:, spec["keep"]]
     v = np.where(np.isnan(v), np.float32(spec["fill"]), v)
     np.testing.assert_array_equal(prep.encode(x), (v - np.float32(spec["mean"])) / np.float32(spec["scale"]))

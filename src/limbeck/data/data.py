@@ -147,7 +147,9 @@ def _read_all(given: Mapping[str, Any], columns: Columns | None, size: tuple[int
     if problems:
         raise _together(problems)
     if not found["train"].labels:
-        raise ConfigError("expected labels for the training rows, got none", "give train=(X, y), or name the target column")
+        raise ConfigError(
+            "expected labels for the training rows, got none", "give train=(X, y), or name the target column"
+        )
     return found
 
 
@@ -197,12 +199,13 @@ def _refuse_shapes(raws: Mapping[str, Raw]) -> None:
 
 
 def _tasks(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: list[Finding]) -> dict[str, Task]:
-    wanted = {head: "auto" for head in raw.labels}
+    wanted = dict.fromkeys(raw.labels, "auto")
     if isinstance(task, Mapping):
         unknown = [head for head in task if head not in raw.labels]
         if unknown:
             raise ConfigError(
-                f"expected tasks among {', '.join(raw.labels)}, got {', '.join(unknown)}", "name tasks as the labels are"
+                f"expected tasks among {', '.join(raw.labels)}, got {', '.join(unknown)}",
+                "name tasks as the labels are",
             )
         wanted |= dict(task)
     else:
@@ -260,5 +263,3 @@ def _digest(rows: Rows) -> str:
     if rows.groups is not None:
         hasher.update("\0".join(str(g) for g in rows.groups).encode())
     return hasher.hexdigest()
-
-

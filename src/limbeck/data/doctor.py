@@ -148,7 +148,10 @@ def _inputs(train: Rows) -> Iterator[Finding]:
         constant = [f"column {i}" for i in np.flatnonzero(same)]
     if missing:
         yield _note(
-            "LB113", "missing values were filled", _listed(missing), "numbers take the median, categories a value of their own"
+            "LB113",
+            "missing values were filled",
+            _listed(missing),
+            "numbers take the median, categories a value of their own",
         )
     if constant:
         yield _note("LB114", "constant inputs", _listed(constant), "they carry nothing")

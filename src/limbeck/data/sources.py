@@ -25,20 +25,12 @@ _LABELS = ("label", "labels", "target", "y", "class", "species")
 _IMAGE_FIELDS = ("image", "img", "pixel_values", "x")
 
 
-class Columns(Protocol):
-    """Which columns mean what; `limbeck.recipe.Columns` is one."""
-
-    inputs: tuple[str, ...]
-    target: Any
-    id: str | None
-    group: str | None
-    weight: str | None
-    drop: tuple[str, ...]
-
-
 @dataclass(frozen=True)
 class NamedColumns:
-    """Which columns of a table mean what, for `lb.Data(columns=...)`."""
+    """Which columns of a table mean what, for `lb.Data(columns=...)`; without `inputs` all others are inputs.
+
+    `target` is one column, several, or a mapping of task to columns.
+    """
 
     inputs: tuple[str, ...] = ()
     target: Any = None
@@ -46,6 +38,40 @@ class NamedColumns:
     group: str | None = None
     weight: str | None = None
     drop: tuple[str, ...] = ()
+
+
+class Columns(Protocol):
+    """What says which columns mean what: `NamedColumns`, or the columns of a recipe."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Input columns."""
+        ...
+
+    @property
+    def target(self) -> Any:
+        """Label columns."""
+        ...
+
+    @property
+    def id(self) -> str | None:
+        """The column of row ids."""
+        ...
+
+    @property
+    def group(self) -> str | None:
+        """The column of groups."""
+        ...
+
+    @property
+    def weight(self) -> str | None:
+        """The column of weights."""
+        ...
+
+    @property
+    def drop(self) -> tuple[str, ...]:
+        """Columns that are left out."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +94,10 @@ class Raw:
         def part(values: Any) -> Any:
             return None if values is None else values[index]
 
-        labels = {head: np.asarray(values, dtype=getattr(values, "dtype", None))[index] for head, values in self.labels.items()}
+        labels = {
+            head: np.asarray(values, dtype=getattr(values, "dtype", None))[index]
+            for head, values in self.labels.items()
+        }
         return Raw(
             self.kind, take_inputs(self.inputs, index), labels, self.label_columns, part(self.ids), part(self.groups),
             part(self.weight), self.notes,
@@ -99,9 +128,11 @@ def _of_tuple(given: tuple[Any, ...], columns: Columns | None, split: str) -> Ra
         )
     ids = np.asarray(given[2]) if len(given) == 3 and given[2] is not None else None
     notes: tuple[str, ...] = ()
+    inputs: Inputs
     if isinstance(given[0], pd.DataFrame):
-        frame, said = tidy(given[0])
-        kind, inputs, notes = "table", frame, tuple(said)
+        kind = "table"
+        inputs, said = tidy(given[0])
+        notes = tuple(said)
     else:
         kind, inputs = _inputs(given[0], split)
     labels, names = _named_labels(given[1]) if len(given) > 1 and given[1] is not None else ({}, {})
@@ -145,7 +176,8 @@ def _inputs(given: Any, split: str) -> tuple[str, Inputs]:
         )
     if array.ndim < 2:
         raise ConfigError(
-            f"expected inputs of {split} with one row per example, got shape {array.shape}", "for one feature: X[:, None]"
+            f"expected inputs of {split} with one row per example, got shape {array.shape}",
+            "for one feature: X[:, None]",
         )
     image = array.ndim in (3, 4) and (array.dtype == np.uint8 or (array.ndim == 4 and array.shape[-1] in (1, 3, 4)))
     if array.dtype.kind == "f" and np.isinf(array).any():
@@ -159,7 +191,7 @@ def _inputs(given: Any, split: str) -> tuple[str, Inputs]:
 
 def of_frame(frame: pd.DataFrame, columns: Columns | None, split: str) -> Raw:
     """Split a table into inputs, labels and the rest; raises ConfigError for columns that are not there."""
-    columns = columns or NamedColumns(target=guess_target(frame))
+    columns = columns if columns is not None else NamedColumns(target=guess_target(frame))
     known = [str(name) for name in frame.columns]
     frame = frame.set_axis(known, axis=1)
     targets = targets_of(columns)
@@ -213,7 +245,9 @@ def guess_columns(frame: pd.DataFrame) -> tuple[NamedColumns, list[str]]:
     """Columns of a table with the reason for each guess, for a first recipe."""
     target = guess_target(frame)
     names = [str(name) for name in frame.columns]
-    ids = [n for n in names if n.lower() in ("id", "uuid", "key", "index", "row_id") and frame[n].is_unique and n != target]
+    ids = [
+        n for n in names if n.lower() in ("id", "uuid", "key", "index", "row_id") and frame[n].is_unique and n != target
+    ]
     reasons = [f"target: {target} ({'by its name' if str(target).lower() in _LABELS else 'the last column'})"]
     if ids:
         reasons.append(f"id: {ids[0]} (by its name, every value once)")
@@ -317,7 +351,9 @@ def _of_hub(given: Any, columns: Columns | None, split: str) -> Raw:
     rest = given.remove_columns([name])
     frame = _with_class_names(rest.to_pandas(), given)
     frame.insert(0, name, pd.Series(list(arrays), dtype=object))
-    chosen = columns or NamedColumns(inputs=(name,), target=guess_target(frame.drop(columns=[name])) if len(frame.columns) > 1 else None)
+    chosen = columns or NamedColumns(
+        inputs=(name,), target=guess_target(frame.drop(columns=[name])) if len(frame.columns) > 1 else None
+    )
     if columns is None and len(frame.columns) == 2:
         chosen = NamedColumns(inputs=(name,), target=str(frame.columns[1]))
     return of_frame(frame, chosen, split)

@@ -48,7 +48,8 @@ def keep_labels(rows: Rows, count: int, tasks: Mapping[str, Task], seed: int) ->
 
 
 def _labelled(rows: Rows) -> Array:
-    return np.logical_or.reduce([np.asarray(mask) for mask in rows.label_mask.values()])
+    found: Array = np.logical_or.reduce([np.asarray(mask) for mask in rows.label_mask.values()])
+    return found
 
 
 def _units(rows: Rows) -> Array:

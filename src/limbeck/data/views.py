@@ -91,14 +91,14 @@ class Views:
         changed = np.flatnonzero(views > 0)
         if not len(changed):
             return inputs
-        part = take_inputs(inputs, changed)
+        part: Any = take_inputs(inputs, changed)
         for channel, step in enumerate(self.steps):
             words = row_words(self.seed, keys[changed], views[changed], channel)
             part = _STEPS[step.name](self, part, words, step.strength)
         if isinstance(inputs, pd.DataFrame):
-            whole = inputs.reset_index(drop=True).astype({n: part[n].dtype for n in inputs.columns})
-            whole.iloc[changed] = part
-            return whole
+            frame: pd.DataFrame = inputs.reset_index(drop=True).astype({n: part[n].dtype for n in inputs.columns})
+            frame.iloc[changed] = part
+            return frame
         whole = np.array(inputs, dtype=part.dtype if inputs.dtype != np.uint8 else inputs.dtype)
         whole[changed] = part
         return whole
@@ -123,7 +123,10 @@ def _shift(_: Views, images: Array, words: Array, most: float) -> Array:
     height, width = images.shape[1:3]
     for i, (down, right) in enumerate(moves):
         rows, cols = slice(max(down, 0), height + min(down, 0)), slice(max(right, 0), width + min(right, 0))
-        from_rows, from_cols = slice(max(-down, 0), height + min(-down, 0)), slice(max(-right, 0), width + min(-right, 0))
+        from_rows, from_cols = (
+            slice(max(-down, 0), height + min(-down, 0)),
+            slice(max(-right, 0), width + min(-right, 0)),
+        )
         out[i, rows, cols] = images[i, from_rows, from_cols]
     return out
 
@@ -227,11 +230,19 @@ def _code_of(function: Any) -> list[str]:
     if code is None:
         return [repr(sorted(vars(function).items())) if hasattr(function, "__dict__") else repr(type(function))]
     cells = [repr(cell.cell_contents) for cell in function.__closure__ or ()]
-    return [code.co_code.hex(), repr([c for c in code.co_consts if not hasattr(c, "co_code")]), repr(code.co_names), *cells]
+    return [
+        code.co_code.hex(),
+        repr([c for c in code.co_consts if not hasattr(c, "co_code")]),
+        repr(code.co_names),
+        *cells,
+    ]
 
 
 def view_of(given: Any, kind: str, seed: int, train: Rows) -> View | None:
-    """A view from a text, a callable or a View; raises ConfigError for unknown names and for callables that do not repeat."""
+    """A view from a text, a callable or a View.
+
+    Raises ConfigError for unknown names and for callables that do not repeat.
+    """
     if given is None:
         return None
     if isinstance(given, str):
@@ -281,7 +292,7 @@ def verify_replay(view: View, rows: Rows) -> None:
         same = first.iloc[i].equals(second.iloc[j]) if isinstance(first, pd.DataFrame) else _equal(first[i], second[j])
         if not same:
             raise ConfigError(
-                f"expected the view {view.describe()} to give the same row again from the same generator, row {i} differs",
+                f"expected the view {view.describe()} to give the same row from the same generator, row {i} differs",
                 "draw from the generator that it is given only, and keep no state between calls",
             )
 

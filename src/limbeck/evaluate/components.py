@@ -27,8 +27,7 @@ from scipy import special, stats
 Array: TypeAlias = np.ndarray[Any, Any]
 
 POINTS = 200  # quadrature points over the unknown seed variance
-TRUST = 2.0  # a log ratio of spreads counts as a difference beyond this many times its sampling variance
-CAP = 0.95  # the borrowed spread counts at most as this quantile of F times the own one
+AGREE = 0.95  # two spreads agree up to this quantile of F
 
 
 @dataclass(frozen=True)
@@ -111,17 +110,19 @@ def spread(
 def pool(own: Array, other: Array, df: int, *, ordered: bool) -> tuple[Array, Array]:
     """Pool two mean squares of `df` degrees of freedom each; return the mean square and its degrees of freedom.
 
-    The other one counts fully while the two agree; their squared log ratio beyond TRUST times its sampling
-    variance is taken as a true difference, and an estimate that is off by d in the log is worth 2 / d² degrees.
+    The other one counts fully while the two agree. What their squared log ratio has beyond that is taken as a true
+    difference d², and a spread that is off by d in the log is worth 2 / d² degrees; it counts at most as the largest
+    one that would still agree.
     """
+    agree = float(stats.f.ppf(AGREE, df, df))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log(other) - np.log(own)
     ratio = np.where(np.isnan(ratio), 0.0, ratio)
     if ordered:
         ratio = np.maximum(ratio, 0.0)
-    beyond = np.maximum(ratio**2 - TRUST * 2 * special.polygamma(1, df / 2), 0.0)
+    beyond = np.maximum(ratio**2 - np.log(agree) ** 2, 0.0)
     borrowed = 1 / (1 / df + beyond / 2)
-    capped = np.minimum(other, stats.f.ppf(CAP, df, df) * own)
+    capped = np.minimum(other, agree * own)
     return (df * own + borrowed * capped) / (df + borrowed), df + borrowed
 
 

@@ -1,26 +1,21 @@
-"""Any trained thing as a function from teacher inputs to named answers.
+"""Any trained thing behind one interface: given inputs, it answers every head in the form that is kept on disk.
 
-    answering = adapt(model, tasks)
-    answering(inputs)      # {head: float32 [B, C]}: logits, and natural units for regression
-
-A torch module runs in evaluation mode without gradients. A scikit-learn estimator gives the logarithm of its
-probabilities, in the order of the task's classes whatever the order of its own. A callable returns an array, a tensor
-or a mapping of task to these.
+Classes and labels are answered in logits (of an estimator: the logarithm of its probabilities), regression in natural
+units. `adapt` chooses: a torch module, a scikit-learn estimator, a callable, or a mapping of heads to these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.errors import ConfigError
-from limbeck.core.findings import Finding
-from limbeck.core.kinds import suggest
+from limbeck.core.errors import ConfigError, MissingSignal
+from limbeck.core.runtime import device_of
+from limbeck.models.estimators import class_columns, label_columns, refuse_unfitted
 from limbeck.models.fingerprint import object_hash, state_hash
 from limbeck.models.outputs import (
     AUTO,
@@ -33,18 +28,16 @@ from limbeck.models.outputs import (
     to_outputs,
 )
 from limbeck.models.predict import answering
-from limbeck.models.taps import run
 
-_SAME = 1e-4  # two passes that differ by more are not deterministic
-_SURE, _UNSURE = 0.002, 0.98  # mean entropy as a share of log C
+Answers: TypeAlias = "dict[str, np.ndarray[Any, Any]]"  # float32 [N, width] by head
 
 
-class Outcome(Protocol):
-    """What an adapter must know of a task."""
+class TaskLike(Protocol):
+    """What an adapter knows of a task."""
 
     @property
     def kind(self) -> str:
-        """One of "classification", "multilabel" and "regression"."""
+        """One of classification, multilabel and regression."""
         ...
 
     @property
@@ -58,225 +51,256 @@ class Outcome(Protocol):
         ...
 
 
-Answering: TypeAlias = Callable[[Any], Mapping[str, Tensor]]
+class Answering(Protocol):
+    """A teacher as limbeck sees it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what decides its answers."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, for resolved.yaml."""
+        ...
+
+    def __call__(self, inputs: Any) -> Mapping[str, Any]:
+        """Answers [N, width] of every head: logits, and natural units for regression."""
+        ...
 
 
-def adapt(model: Any, tasks: Mapping[str, Outcome], *, output: str = AUTO) -> Answering:
-    """Make a function of a trained module, an estimator or a callable.
+@runtime_checkable
+class Estimator(Protocol):
+    """What scikit-learn calls an estimator that predicts."""
 
-    `output` says whether modules and callables give logits or probabilities; auto looks at each answer as a whole.
-    Raises ConfigError for what cannot answer, or answers other classes.
+    def fit(self, X: Any, y: Any) -> Any: ...
+
+    def predict(self, X: Any) -> Any: ...
+
+    def get_params(self) -> Any: ...
+
+
+@runtime_checkable
+class _Probabilities(Protocol):
+    def predict_proba(self, X: Any) -> Any: ...
+
+
+@runtime_checkable
+class _Margins(Protocol):
+    def decision_function(self, X: Any) -> Any: ...
+
+
+def adapt(
+    teacher: Any,
+    tasks: Mapping[str, TaskLike],
+    *,
+    output: str = AUTO,
+    device: str | None = None,
+    classes: Sequence[Any] | None = None,
+) -> Answering:
+    """Put a teacher behind the interface.
+
+    `output` says whether a module or callable gives logits or probabilities; auto looks at its first answers.
+    `classes` names the classes of an estimator in the order of its columns, where its own names mean something else.
+    Raises ConfigError for what cannot answer, is not fitted, or has other classes.
     """
     check_output_kind(output)
-    if isinstance(model, nn.Module):
-        return ModuleAnswers(model, tasks, output)
-    if callable(getattr(model, "predict", None)):
-        return EstimatorAnswers(model, tasks)
-    if callable(model):
-        return FunctionAnswers(model, tasks, output)
+    if isinstance(teacher, Mapping):
+        return PerHead(teacher, tasks, output=output, device=device)
+    if isinstance(teacher, type):
+        raise ConfigError(
+            f"expected a trained teacher, got the class {teacher.__name__}", "make an object of it and train it first"
+        )
+    if isinstance(teacher, nn.Module):
+        return TorchModel(teacher, tasks, output=output, device=device)
+    if isinstance(teacher, Estimator):
+        return SklearnEstimator(teacher, tasks, classes=classes)
+    if callable(teacher):
+        return Function(teacher, tasks, output=output)
     raise ConfigError(
-        f"expected a teacher that answers, got {type(model).__name__}",
-        "give a torch module, a fitted estimator, or a function from rows to answers",
+        f"expected a teacher that answers: a torch module, a scikit-learn estimator or a callable, got "
+        f"{type(teacher).__name__}",
+        "wrap it in a function that takes inputs and returns logits or probabilities [N, C]",
     )
 
 
-@dataclass(frozen=True)
-class ModuleAnswers:
-    """A torch module."""
+class _Bridge:
+    """Names the outputs of a model and turns probabilities into logits; `auto` is decided by the first answers."""
 
-    module: nn.Module
-    tasks: Mapping[str, Outcome]
-    output: str = AUTO
+    def __init__(self, tasks: Mapping[str, TaskLike], output: str, who: str) -> None:
+        self.tasks, self.output, self.who = tasks, output, who
+        self.found: dict[str, str] = {}
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash of weights and buffers."""
-        return state_hash(self.module)
+    def __call__(self, raw: Any) -> Answers:
+        outputs = to_outputs(raw, list(self.tasks))
+        answers = {}
+        for head, task in self.tasks.items():
+            values = outputs[head].detach().float()
+            check_width(values, task.size, head, self.who)
+            if self.kind_of(head, values) == PROBABILITIES:
+                values = to_logits(values, task.kind)
+            answers[head] = values.cpu().numpy()
+        return answers
 
-    def __call__(self, inputs: Any) -> dict[str, Tensor]:
-        """Answer a batch in evaluation mode."""
+    def kind_of(self, head: str, values: Tensor) -> str:
+        if self.output != AUTO:
+            return self.output
+        if head not in self.found:
+            probable = looks_like_probabilities(values, self.tasks[head].kind)
+            self.found[head] = PROBABILITIES if probable else LOGITS
+        return self.found[head]
+
+    def describe(self) -> dict[str, Any]:
+        found = {head: f"{kind} (auto)" for head, kind in self.found.items()}
+        return {"output": self.output if self.output != AUTO or not found else found}
+
+
+class TorchModel:
+    """A torch module, in eval mode and without gradients whenever it answers, and left as it was found."""
+
+    def __init__(
+        self, module: nn.Module, tasks: Mapping[str, TaskLike], *, output: str = AUTO, device: str | None = None
+    ) -> None:
+        self.module = module if device is None else module.to(device)
+        self.fingerprint = state_hash(module)
+        self._bridge = _Bridge(tasks, output, "the teacher")
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "kind": "torch module",
+            "class": f"{type(self.module).__module__}.{type(self.module).__qualname__}",
+            "parameters": sum(p.numel() for p in self.module.parameters()),
+            **self._bridge.describe(),
+        }
+
+    def __call__(self, inputs: Any) -> Answers:
+        if isinstance(inputs, np.ndarray):
+            inputs = torch.from_numpy(np.ascontiguousarray(inputs))
+            inputs = inputs.float() if inputs.dtype == torch.float64 else inputs
+        if isinstance(inputs, Tensor):
+            inputs = inputs.to(device_of(self.module))
         with answering(self.module):
-            raw = run(self.module, inputs, (), ()).raw
-        return _logits(to_outputs(raw, list(self.tasks)), self.tasks, self.output, "the teacher")
+            return self._bridge(self.module(inputs))
 
 
-@dataclass(frozen=True)
-class FunctionAnswers:
-    """A callable on teacher inputs."""
+class Function:
+    """A callable that gives arrays or tensors: one for one task, a mapping of them for several."""
 
-    function: Callable[[Any], Any]
-    tasks: Mapping[str, Outcome]
-    output: str = AUTO
+    def __init__(self, function: Any, tasks: Mapping[str, TaskLike], *, output: str = AUTO) -> None:
+        self.function = function
+        self.fingerprint = object_hash(function)
+        self._bridge = _Bridge(tasks, output, "the teacher")
 
-    @property
-    def fingerprint(self) -> str:
-        """A hash of the function and what it holds."""
-        return object_hash(self.function)
+    def describe(self) -> dict[str, Any]:
+        name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
+        return {"kind": "callable", "name": str(name), **self._bridge.describe()}
 
-    def __call__(self, inputs: Any) -> dict[str, Tensor]:
-        """Call it and name its answers."""
-        raw = self.function(inputs)
-        if isinstance(raw, Mapping):
-            raw = {name: _tensor(value) for name, value in raw.items()}
-        elif isinstance(raw, tuple):
-            raw = tuple(_tensor(value) for value in raw)
-        else:
-            raw = _tensor(raw)
-        return _logits(to_outputs(raw, list(self.tasks)), self.tasks, self.output, "the teacher")
+    def __call__(self, inputs: Any) -> Answers:
+        with torch.no_grad():
+            return self._bridge(_tensors(self.function(inputs)))
 
 
-@dataclass(frozen=True)
-class EstimatorAnswers:
-    """A fitted scikit-learn estimator for one task."""
+class SklearnEstimator:
+    """A fitted estimator: probabilities, else margins, for classes and labels; predictions for regression.
 
-    estimator: Any
-    tasks: Mapping[str, Outcome]
+    Its columns are put in the order of the task's classes. Raises ConfigError where it is not fitted, has other
+    classes, or gives decisions only.
+    """
 
-    def __post_init__(self) -> None:
-        if len(self.tasks) != 1:
+    def __init__(self, estimator: Any, tasks: Mapping[str, TaskLike], *, classes: Sequence[Any] | None = None) -> None:
+        if len(tasks) != 1:
             raise ConfigError(
-                f"expected one task for an estimator, got {', '.join(self.tasks)}",
-                "give a callable that returns {task: answers}",
+                f"expected one estimator for each of the {len(tasks)} tasks ({', '.join(tasks)}), got one in all",
+                f"give a mapping: {{{', '.join(repr(head) + ': ...' for head in tasks)}}}",
             )
-        _refuse_unfitted(self.estimator)
+        refuse_unfitted(estimator)
+        self.estimator = estimator
+        self.head, self.task = next(iter(tasks.items()))
+        self.fingerprint = object_hash(estimator)
+        self.gives = self._what_it_gives()
+        self.columns = None
         if self.task.kind == "classification":
-            self._order()
+            self.columns = class_columns(estimator, self.task.names, classes)
 
-    @property
-    def head(self) -> str:
-        """The name of the task."""
-        return next(iter(self.tasks))
+    def _what_it_gives(self) -> str:
+        if self.task.kind == "regression":
+            return "predictions"
+        if isinstance(self.estimator, _Probabilities):
+            return "probabilities"
+        if isinstance(self.estimator, _Margins):
+            return "margins"
+        raise MissingSignal(
+            f"expected probabilities or margins from {type(self.estimator).__name__}, it gives decisions only",
+            "use an estimator with predict_proba, or wrap this one in sklearn.calibration.CalibratedClassifierCV",
+        )
 
-    @property
-    def task(self) -> Outcome:
-        """The task."""
-        return self.tasks[self.head]
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "scikit-learn estimator", "class": type(self.estimator).__name__, "output": self.gives}
+
+    def __call__(self, inputs: Any) -> Answers:
+        if isinstance(inputs, Tensor):
+            inputs = inputs.cpu().numpy()
+        values = getattr(self, f"_{self.gives}")(inputs)
+        check_width(values, self.task.size, self.head, f"the estimator {type(self.estimator).__name__}")
+        return {self.head: values.float().numpy()}
+
+    def _predictions(self, inputs: Any) -> Tensor:
+        values = torch.as_tensor(np.asarray(self.estimator.predict(inputs), dtype=np.float64))
+        return values[:, None] if values.dim() == 1 else values
+
+    def _probabilities(self, inputs: Any) -> Tensor:
+        raw = self.estimator.predict_proba(inputs)
+        if self.task.kind == "multilabel":
+            raw = label_columns(raw, self.estimator)
+        elif self.columns is not None:
+            raw = np.asarray(raw)[:, self.columns]
+        return to_logits(torch.as_tensor(np.asarray(raw, dtype=np.float64)), self.task.kind)
+
+    def _margins(self, inputs: Any) -> Tensor:
+        margins = torch.as_tensor(np.asarray(self.estimator.decision_function(inputs), dtype=np.float64))
+        if self.task.kind == "multilabel":
+            return margins[:, None] if margins.dim() == 1 else margins
+        if margins.dim() == 1:  # two classes: the margin of the second over the first
+            margins = torch.stack([-margins / 2, margins / 2], dim=1)
+        return margins if self.columns is None else margins[:, self.columns]
+
+
+class PerHead:
+    """A teacher of its own for every task."""
+
+    def __init__(
+        self, teachers: Mapping[str, Any], tasks: Mapping[str, TaskLike], *, output: str, device: str | None
+    ) -> None:
+        missing = [head for head in tasks if head not in teachers]
+        if missing:
+            raise ConfigError(
+                f"expected a teacher for every task ({', '.join(tasks)}), there is none for {', '.join(missing)}",
+                "add them to the mapping of teachers",
+            )
+        self.parts = {
+            head: adapt(teachers[head], {head: task}, output=output, device=device) for head, task in tasks.items()
+        }
 
     @property
     def fingerprint(self) -> str:
-        """A hash of settings and fitted arrays."""
-        return object_hash(self.estimator)
+        """A hash of all parts."""
+        return object_hash({head: part.fingerprint for head, part in self.parts.items()})
 
-    def __call__(self, inputs: Any) -> dict[str, Tensor]:
-        """Probabilities as logits, or values, in the task's order."""
-        kind = self.task.kind
-        if kind == "regression":
-            values = _tensor(self.estimator.predict(inputs))
-            return {self.head: values[:, None] if values.dim() == 1 else values}
-        if kind == "multilabel":
-            return {self.head: to_logits(self._label_probabilities(inputs), kind)}
-        order = self._order()
-        if callable(getattr(self.estimator, "predict_proba", None)):
-            given = _tensor(self.estimator.predict_proba(inputs))
-            whole = torch.zeros(len(given), self.task.size)
-            whole[:, order] = given
-            return {self.head: to_logits(whole, kind)}
-        scores = _tensor(self.estimator.decision_function(inputs))
-        scores = torch.stack([-scores / 2, scores / 2], dim=1) if scores.dim() == 1 else scores
-        return {self.head: scores[:, np.argsort(order)]}
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "one teacher for each task", "teachers": {h: part.describe() for h, part in self.parts.items()}}
 
-    def _label_probabilities(self, inputs: Any) -> Tensor:
-        given = self.estimator.predict_proba(inputs)
-        if isinstance(given, list):  # one array [B, 2] for each label
-            return torch.stack([_tensor(part)[:, -1] for part in given], dim=1)
-        return _tensor(given)
-
-    def _order(self) -> list[int]:
-        """The place of each of its classes in the task; raises ConfigError for other classes."""
-        if not any(callable(getattr(self.estimator, name, None)) for name in ("predict_proba", "decision_function")):
-            raise ConfigError(
-                f"expected an estimator with predict_proba or decision_function, {type(self.estimator).__name__} has "
-                "neither",
-                "hard decisions carry little; fit it with probability=True, or wrap it with CalibratedClassifierCV",
-            )
-        names = [str(name) for name in self.task.names]
-        own = [_text(name) for name in self.estimator.classes_]
-        by_id = not set(own) & set(names) and all(n.isdigit() and int(n) < len(names) for n in own)
-        if by_id:  # it was fitted on class ids
-            return [int(name) for name in own]
-        strange = [name for name in own if name not in names]
-        if strange:
-            raise ConfigError(
-                f"expected a teacher for the classes {', '.join(names[:8])}, it knows '{strange[0]}'"
-                + (f" and {len(strange) - 1} more that are not among them" if len(strange) > 1 else ""),
-                suggest(strange[0], names) or "fit it on the same labels",
-            )
-        if not callable(getattr(self.estimator, "predict_proba", None)) and len(own) < len(names):
-            raise ConfigError(
-                f"expected scores for {len(names)} classes, the teacher knows {len(own)} and gives no probabilities",
-                "fit it on all classes, or use an estimator with predict_proba",
-            )
-        return [names.index(name) for name in own]
+    def __call__(self, inputs: Any) -> Answers:
+        return {head: np.asarray(part(inputs)[head]) for head, part in self.parts.items()}
 
 
-def _text(value: Any) -> str:
-    plain = value.item() if isinstance(value, np.generic) else value
-    return str(int(plain)) if isinstance(plain, float) and plain.is_integer() else str(plain)
-
-
-def _tensor(values: Any) -> Tensor:
-    if isinstance(values, Tensor):
-        return values.detach().float().cpu()
+def _tensors(raw: Any) -> Any:
+    """Arrays and lists as float tensors, whatever they are nested in."""
+    if isinstance(raw, Mapping):
+        return {name: _tensors(value) for name, value in raw.items()}
+    if isinstance(raw, Tensor) or raw is None:
+        return raw
+    if isinstance(raw, tuple):
+        return tuple(_tensors(value) for value in raw)
     try:
-        return torch.from_numpy(np.array(values, dtype=np.float32))
-    except (TypeError, ValueError) as e:
-        raise ConfigError(
-            f"expected the teacher to return numbers, got {type(values).__name__}",
-            "return logits or probabilities [B, C], values [B, K], or a mapping of task to these",
-        ) from e
-
-
-def _refuse_unfitted(estimator: Any) -> None:
-    from sklearn.exceptions import NotFittedError
-    from sklearn.utils.validation import check_is_fitted
-
-    try:
-        check_is_fitted(estimator)
-    except NotFittedError as e:
-        raise ConfigError(
-            f"expected a trained teacher, {type(estimator).__name__} is not fitted", "fit it first, or use lb.teach"
-        ) from e
-    except TypeError:  # no scikit-learn estimator, but it predicts
-        return
-
-
-def _logits(outputs: Mapping[str, Any], tasks: Mapping[str, Outcome], output: str, who: str) -> dict[str, Tensor]:
-    found = {}
-    for head, task in tasks.items():
-        values = outputs[head].float()
-        check_width(values, task.size, head, who)
-        probable = output == PROBABILITIES or (output != LOGITS and looks_like_probabilities(values, task.kind))
-        found[head] = to_logits(values, task.kind) if probable else values
-    return found
-
-
-def probe(answers: Answering, inputs: Any, tasks: Mapping[str, Outcome]) -> Iterator[Finding]:
-    """Look at a teacher on a few rows: whether it repeats itself, and whether its answers carry anything."""
-    first, second = answers(inputs), answers(inputs)
-    for head, task in tasks.items():
-        spread = float((first[head] - second[head]).abs().max()) if len(first[head]) else 0.0
-        if spread > _SAME:
-            yield Finding(
-                "LB204", "issue", "the teacher does not repeat itself",
-                f"two passes over the same {len(first[head])} rows differ by up to {spread:.3g}",
-                "dropout or batch statistics are live, or it draws at random: its stored answers are one draw of many",
-                "put it in evaluation mode (model.eval()), or average several draws in a callable",
-                {"spread": spread, "task": head},
-            )  # fmt: skip
-        if task.kind == "classification" and task.size > 1:
-            yield from _sureness(first[head], task.size)
-
-
-def _sureness(logits: Tensor, size: int) -> Iterator[Finding]:
-    p = logits.softmax(-1)
-    share = float(-(p * p.clamp_min(1e-12).log()).sum(-1).mean()) / float(np.log(size))
-    if share < _SURE or share > _UNSURE:
-        what = "almost one-hot" if share < _SURE else "almost uniform"
-        yield Finding(
-            "LB207", "tip", f"the teacher's answers are {what}",
-            f"their mean entropy is {100 * share:.2g} % of the largest possible one",
-            "such answers say hardly more than a label" if share < _SURE else "such answers say hardly anything",
-            "use temperature=auto, or a teacher that was trained less long or calibrated"
-            if share < _SURE else "look at the teacher's training, inputs and output kind",
-            {"entropy_share": share},
-        )  # fmt: skip
+        return torch.as_tensor(np.asarray(raw, dtype=np.float32))
+    except (TypeError, ValueError):
+        return raw

@@ -1,4 +1,4 @@
-"""`limbeck check`: everything that can be known before work: data, objective, teacher, time, memory, what the test set can show."""
+"""What `limbeck check` can know before work: data, objective, teacher, time, memory, what the test set can show."""
 
 from __future__ import annotations
 

@@ -99,7 +99,10 @@ def read_data(recipe: Recipe) -> Data:
     where = {split: str(recipe.locate(path)) for split, path in spec.files.items()}
     target = spec.columns.target
     return Data(
-        **where,
+        train=where["train"],
+        unlabeled=where.get("unlabeled"),
+        validation=where.get("validation"),
+        test=where.get("test"),
         columns=spec.columns if target is not None or spec.columns.inputs else None,
         task=spec.task,
         classes=spec.classes,

@@ -48,7 +48,7 @@ class DistillRun:
 
     @property
     def verdict(self) -> str | None:
-        """ "helped", "no reliable difference", "hurt"; None under three seeds or before evaluation."""
+        """One of helped, no reliable difference and hurt; None under three seeds or before evaluation."""
         return self.scorecard.get("verdict")
 
     @property

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from limbeck.core.console import Progress as Bar
 from limbeck.core.files import read_json, write_json
 from limbeck.core.findings import Finding
+from limbeck.data.regression import Regression
 from limbeck.data.rows import Rows
 from limbeck.evaluate.cost import module_cost, training_cost
 from limbeck.evaluate.quality import metric_for
@@ -218,7 +219,7 @@ def validator(job: Job) -> Callable[[nn.Module], float]:
         scores = []
         for head, task, metric, mask, y, weight in judged:
             value = metric(np.asarray(task.to_natural(found[head]))[mask], y, weight)
-            if task.kind == "regression" and not metric.higher_is_better:
+            if isinstance(task, Regression) and not metric.higher_is_better:
                 value = -value / float(np.mean(np.asarray(task.scale)))  # tasks of different units count alike
             scores.append(value if metric.higher_is_better or task.kind == "regression" else -value)
         return float(np.mean(scores))

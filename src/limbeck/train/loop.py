@@ -211,7 +211,8 @@ class _Run:
             score = score if math.isfinite(score) else None
             better = score is not None and (state.best_score is None or score > state.best_score)
             state.waited = 0 if better else state.waited + 1
-            if better:
+            # of equal scores the later one: small validation sets tie often, and the rate has come down since
+            if better or (score is not None and score == state.best_score):
                 state.best_score, state.best_step = score, state.step
                 self.best = copied(self.learner)
             if self.spec.patience is not None and state.waited >= self.spec.patience:

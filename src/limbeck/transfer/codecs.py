@@ -111,7 +111,7 @@ class Dense:
     def encode(self, values: Array, head: str, keys: Array) -> dict[str, Array]:
         if self.dtype == "float32":
             return {"values": values.astype("<f4", copy=False)}
-        largest = float(np.abs(values).max(initial=0.0))
+        largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
         if largest > HALF_LARGEST:
             raise ConfigError(
                 f"expected the answers of head '{head}' to fit float16 (at most {HALF_LARGEST:.0f}), got {largest:g}",

@@ -32,14 +32,17 @@ class KeyIndex:
     @classmethod
     def build(cls, keys: Array) -> KeyIndex:
         """Index keys [N, 2]; of equal keys the first one counts."""
-        keys = as_keys(keys)
-        order = _order(keys)
-        ranked = keys[order]
-        first = np.ones(len(keys), dtype=bool)
-        first[1:] = (ranked[1:] != ranked[:-1]).any(axis=1)
-        if not first.all():
-            ranked, order = ranked[first], order[first]
-        return cls(np.ascontiguousarray(ranked[:, 0]), np.ascontiguousarray(ranked[:, 1]), order)
+        high, low = as_keys(keys).T.copy()  # contiguous words
+        order = high.argsort()
+        ranked = high[order]
+        same = ranked[1:] == ranked[:-1]
+        if same.any():  # equal keys, or different ones that share their high word
+            order = _settled(order, same, low)
+            lows = low[order]
+            first = np.ones(len(order), dtype=bool)
+            first[1:] = ~same | (lows[1:] != lows[:-1])
+            order, ranked = order[first], ranked[first]
+        return cls(ranked, low[order], order.astype(np.int64, copy=False))
 
     def part(self, kept: Array) -> KeyIndex:
         """The entries under a mask [N] in sorted order, with positions anew from 0 in the order they had."""
@@ -47,6 +50,13 @@ class KeyIndex:
         taken = np.zeros(int(place.max(initial=-1)) + 1, dtype=np.int64)
         taken[place] = 1
         return KeyIndex(self.high[kept], self.low[kept], (taken.cumsum() - 1)[place])
+
+    def positions_in(self, other: KeyIndex) -> Array:
+        """For each of these keys, by its own position, its position in another index (-1: not there)."""
+        same = len(self) == len(other) and np.array_equal(self.high, other.high) and np.array_equal(self.low, other.low)
+        found = np.empty(len(self), dtype=np.int64)
+        found[self.place] = other.place if same else other.find(self.sorted_keys())
+        return found
 
     def sorted_keys(self) -> Array:
         """The keys uint64 [N, 2] in ascending order."""
@@ -123,19 +133,17 @@ class KeyIndex:
         return cls(words[:n], words[n : 2 * n], words[2 * n :].view("<i8"))
 
 
-def _order(keys: Array) -> Array:
-    """Order int64 [N] by key, equal keys by position: by the high word, then inside the runs that share one."""
-    high = np.ascontiguousarray(keys[:, 0])
-    order = high.argsort()
-    ranked = high[order]
-    same = ranked[1:] == ranked[:-1]
-    if same.any():
-        run = np.zeros(len(keys), dtype=bool)
-        run[1:] |= same
-        run[:-1] |= same
-        some = order[run]
-        order[run] = some[np.lexsort((some, keys[some, 1], keys[some, 0]))]
-    return order.astype(np.int64, copy=False)
+def _settled(order: Array, same: Array, low: Array) -> Array:
+    """An order by high word, with the runs that share one (`same` [N - 1]) put in order of low word, then position."""
+    run = np.zeros(len(order), dtype=bool)
+    run[1:] |= same
+    run[:-1] |= same
+    number = np.zeros(len(order), dtype=np.int64)
+    number[1:] = np.cumsum(~same)
+    some = order[run]
+    order = order.copy()
+    order[run] = some[np.lexsort((some, low[some], number[run]))]
+    return order
 
 
 def as_keys(keys: Array) -> Array:

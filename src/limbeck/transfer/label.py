@@ -107,8 +107,7 @@ class _Labelling:
             if shard.segment != segment:
                 segment = shard.segment
                 index = self.writer.keys_of(segment)
-                keys, places = index.keys(), np.empty(len(index), dtype=np.int64)
-                places[index.place] = self.index.find(index.sorted_keys())
+                keys, places = index.keys(), index.positions_in(self.index)
             if self._is_asked(shard, keys, places):
                 self.writer.commit(shard, self._answer_shard(shard, keys, places, done, total))
                 done += shard.rows

@@ -1,0 +1,92 @@
+"""Ask a teacher twice and look: whether it answers the same, and whether its answers say more than labels would."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, log_softmax
+
+from limbeck.core.errors import LimbeckError
+from limbeck.core.findings import Finding
+from limbeck.models.adapters import Answering, TaskLike, TorchModel
+from limbeck.models.fingerprint import state_hash
+
+_SAME = 1e-4  # of the largest answer
+_SHARP, _FLAT = 0.01, 0.99  # of the highest entropy
+
+
+def probe(teacher: Answering, inputs: Any, tasks: Mapping[str, TaskLike], *, temperature: float = 4.0) -> list[Finding]:
+    """Findings about a teacher from a few prepared rows: LB204 (answers differ), LB207 (almost one-hot or uniform).
+
+    Raises LimbeckError where answering changes the weights or buffers of a module, or answers are not finite.
+    """
+    first, second = teacher(inputs), teacher(inputs)
+    if isinstance(teacher, TorchModel) and state_hash(teacher.module) != teacher.fingerprint:
+        raise LimbeckError(
+            "expected the teacher to be the same after it answered, its weights or buffers have changed",
+            "its forward pass must not train or count anything in eval mode",
+        )
+    findings = []
+    for head, task in tasks.items():
+        one, two = np.asarray(first[head], np.float64), np.asarray(second[head], np.float64)
+        if not np.isfinite(one).all():
+            rows = np.flatnonzero(~np.isfinite(one).reshape(len(one), -1).all(1))[:5].tolist()
+            raise LimbeckError(
+                f"expected finite answers from the teacher for '{head}', got NaN or infinity for probe rows {rows}",
+                "check how its inputs are prepared (missing values, scaling)",
+            )
+        if (found := _changing(head, one, two)) is not None:
+            findings.append(found)
+        if task.kind != "regression" and (found := _says_little(head, one, task.kind, temperature)) is not None:
+            findings.append(found)
+    return findings
+
+
+def _changing(head: str, one: np.ndarray, two: np.ndarray) -> Finding | None:
+    largest = float(np.abs(one - two).max(initial=0.0))
+    if largest <= _SAME * max(float(np.abs(one).max(initial=0.0)), 1.0):
+        return None
+    decisions = float((one.argmax(-1) != two.argmax(-1)).mean())
+    return Finding(
+        "LB204",
+        "tip",
+        "the teacher does not give the same answer twice",
+        f"two passes over {len(one)} rows differ by up to {largest:.3g} for '{head}' ({decisions:.0%} of decisions)",
+        "dropout or sampling at work: the stored answers are one draw of many",
+        "put the teacher in eval mode, or average several answers",
+        {"head": head, "difference": largest, "decisions": decisions},
+    )
+
+
+def entropy_share(answers: np.ndarray, kind: str, temperature: float) -> float:
+    """Mean entropy of answers [N, C] at a temperature, as a share of the highest one (0: certain, 1: uniform)."""
+    scaled = np.asarray(answers, np.float64) / temperature
+    if kind == "multilabel":
+        p = np.clip(expit(scaled), 1e-12, 1 - 1e-12)
+        return float(-(p * np.log(p) + (1 - p) * np.log(1 - p)).mean() / math.log(2))
+    logp = log_softmax(scaled, axis=-1)
+    return float(-(np.exp(logp) * logp).sum(-1).mean() / math.log(answers.shape[-1]))
+
+
+def _says_little(head: str, answers: np.ndarray, kind: str, temperature: float) -> Finding | None:
+    soft, plain = entropy_share(answers, kind, temperature), entropy_share(answers, kind, 1.0)
+    if soft < _SHARP:
+        how, figure = f"almost one-hot at temperature {temperature:g}", soft
+        why = "answers that are almost one-hot say no more than hard labels"
+    elif plain > _FLAT:
+        how, figure = "almost uniform", plain
+        why = "answers that are almost uniform say nothing"
+    else:
+        return None
+    return Finding(
+        "LB207",
+        "tip",
+        "the soft labels carry almost nothing",
+        f"the teacher's answers for '{head}' are {how}: {figure:.1%} of the highest entropy",
+        why,
+        "choose another temperature (auto looks at the answers), or check that the teacher is trained",
+        {"head": head, "entropy": soft, "entropy_at_1": plain, "temperature": temperature},
+    )
