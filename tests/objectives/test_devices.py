@@ -3,7 +3,6 @@
 import dataclasses
 
 import pytest
-import torch
 
 from limbeck.objectives import CATALOG, objectives
 from limbeck.testing import make_sample
