@@ -45,7 +45,8 @@ class Preprocess:
     def fit(cls, *splits: Rows, max_values: int = MAX_VALUES) -> Preprocess:
         """Learn fills, means, scales and categories from splits (training and unlabelled rows).
 
-        Constant columns of a table are dropped, those of an array stay (as zeros); of a category's values at most `max_values` that occur twice or more are kept.
+        Constant columns of a table are dropped, those of an array stay (as zeros). Of a category's values at most
+        `max_values` that occur twice or more are kept.
         Raises ConfigError when nothing is left.
         """
         rows = Rows.concat([split.without_labels() for split in splits])
