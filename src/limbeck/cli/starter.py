@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,21 @@ def starter(
         teacher = teacher.replace("Classifier", "Regressor")
     if guessed == "multilabel" and kind == "table":
         teacher = "mlp(hidden=[128, 64])"
-    where: dict[str, Any] = {"train": os.path.relpath(data, folder), "task": guessed}
-    if test is not None:
-        where["test"] = os.path.relpath(test, folder)
+    files = {"train": data} if test is None else {"train": data, "test": test}
+    where: dict[str, Any] = {split: str(path.resolve()) for split, path in files.items()} | {"task": guessed}
     if columns:
         where["columns"] = columns
     values = {"name": name, "data": where, "teacher": {"model": teacher}, "student": student}
     recipe = Recipe.from_dict(values, base=folder)
+    near = {split: _relative(path, folder) for split, path in files.items()}
+    recipe = replace(recipe, data=replace(recipe.data, **near))  # the folder need not be there yet
     said = "".join(f"# guessed {reason}\n" for reason in reasons)
     return recipe, f"{said}{recipe.to_yaml(defaults=False)}"
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """A path as it is seen from the folder of the recipe, also where one of them is behind a link."""
+    return Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
 
 
 def _look(data: Path, target: str | None, task: str) -> tuple[str, dict[str, Any], list[str], str]:

@@ -281,7 +281,7 @@ def _note(job: Job, stage: Any) -> None:
         seconds = sum(entry["seconds"] for entry in facts[arm.name])
         steps = max(entry["steps"] for entry in facts[arm.name])
         own = cost if arm.name in (STUDENT, CONTROL) else {}
-        costs[arm.name] = own | {"training": training_cost(seconds, steps, len(job.seeds))}
+        costs[arm.name] = own | training_cost(seconds, steps, len(job.seeds))
     findings = _still_improving(facts[STUDENT])
     stage.note(best_seed=job.seeds[best], costs=costs, findings=[finding.to_json() for finding in findings])
 
