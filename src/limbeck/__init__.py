@@ -14,9 +14,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from limbeck.core.errors import LimbeckError as LimbeckError
     from limbeck.data.data import Data as Data
+    from limbeck.data.sources import NamedColumns as Columns  # noqa: F401
     from limbeck.evaluate.judge import judge as judge
+    from limbeck.objectives import BCE as BCE
+    from limbeck.objectives import CE as CE
+    from limbeck.objectives import DIST as DIST
+    from limbeck.objectives import DKD as DKD
+    from limbeck.objectives import KD as KD
+    from limbeck.objectives import L2KD as L2KD
+    from limbeck.objectives import LSKD as LSKD
+    from limbeck.objectives import MSE as MSE
+    from limbeck.objectives import NKD as NKD
+    from limbeck.objectives import RKD as RKD
+    from limbeck.objectives import BernoulliKD as BernoulliKD
+    from limbeck.objectives import BoundedKD as BoundedKD
+    from limbeck.objectives import Hint as Hint
+    from limbeck.objectives import HuberKD as HuberKD
+    from limbeck.objectives import LogitMSE as LogitMSE
+    from limbeck.objectives import OnPolicyKL as OnPolicyKL
+    from limbeck.objectives import SimKD as SimKD
+    from limbeck.objectives.base import ramp as ramp
+    from limbeck.objectives.base import term as term
     from limbeck.recipe import Recipe as Recipe
     from limbeck.stages import distill as distill
+    from limbeck.stages import load as load
+    from limbeck.stages.alone import export as export
+    from limbeck.stages.alone import label as label
+    from limbeck.stages.alone import teach as teach
+    from limbeck.stages.teachers import GivenTeacher as Teacher  # noqa: F401
+    from limbeck.train.plan import TrainSpec as TrainSpec
     from limbeck.transfer.dataset import TransferSet as TransferSet
 
 __version__ = "0.1.0"
@@ -29,6 +55,7 @@ _PUBLIC = {
     "CE": "limbeck.objectives:CE",
     "DIST": "limbeck.objectives:DIST",
     "DKD": "limbeck.objectives:DKD",
+    "Columns": "limbeck.data.sources:NamedColumns",
     "Data": "limbeck.data.data:Data",
     "Hint": "limbeck.objectives:Hint",
     "HuberKD": "limbeck.objectives:HuberKD",
@@ -39,12 +66,20 @@ _PUBLIC = {
     "LogitMSE": "limbeck.objectives:LogitMSE",
     "MSE": "limbeck.objectives:MSE",
     "NKD": "limbeck.objectives:NKD",
+    "OnPolicyKL": "limbeck.objectives:OnPolicyKL",
     "RKD": "limbeck.objectives:RKD",
     "Recipe": "limbeck.recipe:Recipe",
+    "SimKD": "limbeck.objectives:SimKD",
+    "Teacher": "limbeck.stages.teachers:GivenTeacher",
     "TrainSpec": "limbeck.train.plan:TrainSpec",
     "TransferSet": "limbeck.transfer.dataset:TransferSet",
     "distill": "limbeck.stages:distill",
+    "export": "limbeck.stages.alone:export",
     "judge": "limbeck.evaluate.judge:judge",
+    "label": "limbeck.stages.alone:label",
+    "load": "limbeck.stages:load",
+    "ramp": "limbeck.objectives.base:ramp",
+    "teach": "limbeck.stages.alone:teach",
     "term": "limbeck.objectives.base:term",
 }
 

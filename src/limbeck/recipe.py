@@ -37,7 +37,8 @@ COMMENTS = {  # above the keys of a written recipe
     "name": "the name of the run and of its folder below runs/",
     "data": "paths are relative to this file; a test set is read once, at the end; fractions are 0 to 1",
     "teacher": 'built in: mlp(hidden=[128, 64]), cnn(width=16), linear; or "sklearn:NAME(...)", a table of\n'
-    'predictions, or an import path "package.module:make"; members: 5 trains an ensemble of five',
+    'predictions, "answers:DIR" (a run that was labelled before), or an import path "package.module:make";\n'
+    "members: 5 trains an ensemble of five",
     "student": 'a built-in network or an import path "package.module:make"',
     "objective": "a weighted sum of losses; the control keeps those without a teacher",
     "train": "for student and control alike; steps or epochs, learning_rate per step",
@@ -67,7 +68,8 @@ class DataSpec:
     `unlabeled` rows carry no labels; the teacher answers them too. `labels` keeps the labels of that many training
     rows and makes unlabelled rows of the others. `validation_fraction` is split off the training rows where there is
     no validation file, `test_fraction` where there is no test file. `view` says how rows are augmented,
-    `views` how many augmented views of a row the teacher answers (1 without a view: the row itself).
+    `views` how many views of a row the teacher answers (the row itself is the first; 8 where there is a view).
+    `image_size` is the (height, width) to which a folder of images is resized.
     """
 
     shorthand: ClassVar[str] = "builtin"
@@ -83,8 +85,9 @@ class DataSpec:
     labels: int | None = None
     validation_fraction: float = 0.2
     test_fraction: float = 0.2
-    views: int = 1
     view: str | None = None
+    views: int | None = None
+    image_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
@@ -100,7 +103,7 @@ class DataSpec:
         if self.builtin is not None and self.builtin not in BUILTIN:
             known = suggest(self.builtin, BUILTIN) or f"known: {', '.join(BUILTIN)}; a file goes under train:"
             problems.append(Problem("builtin", f"there is no built-in set '{self.builtin}'", known))
-        if self.views > 1 and self.view is None:
+        if self.views is not None and self.views > 1 and self.view is None:
             problems.append(Problem("views", f"expected a view that makes {self.views} views, got none", "set view:"))
         for head, task in [("", self.task)] if isinstance(self.task, str) else self.task.items():
             if task not in TASKS:
@@ -144,7 +147,11 @@ class TeacherSpec:
 
     @property
     def kind(self) -> str:
-        """What `model` is: "predictions" (a table), "sklearn", "import" (a path to code) or "zoo" (built in)."""
+        """What `model` is: "predictions" (a table), "answers" (labelled before), "sklearn", "import" (a path to code)
+        or "zoo" (built in).
+        """
+        if self.model.startswith("answers:"):
+            return "answers"
         if self.model.lower().endswith(TABLE_ENDINGS):
             return "predictions"
         if self.model.startswith("sklearn:"):
@@ -335,8 +342,8 @@ class Recipe:
         for split, path in self.data.files.items():
             yield from self._missing(f"data.{split}", path)
         for number, teacher in enumerate(self.teacher):
-            if teacher.kind == "predictions":
-                yield from self._missing(f"teacher.{number}.model", teacher.model)
+            if teacher.kind in ("predictions", "answers"):
+                yield from self._missing(f"teacher.{number}.model", teacher.model.removeprefix("answers:"))
         if self.objective != "auto":
             yield from _objective_problems(self.objective)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from limbeck.core.console import Console
 from limbeck.stages.result import DistillRun
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from limbeck.data.data import Data
     from limbeck.models.student import Student
     from limbeck.objectives.base import Sum
-    from limbeck.recipe import DataSpec, Recipe, TeacherSpec
+    from limbeck.recipe import Recipe, TeacherSpec
     from limbeck.stages.job import Settings
     from limbeck.stages.teachers import Teacher
 
@@ -82,51 +82,44 @@ def make_teacher(recipe: Recipe) -> Teacher:
 
 
 def _teacher(recipe: Recipe, spec: TeacherSpec) -> Teacher:
-    from limbeck.stages.several import TableTeacher, teacher_of
+    from limbeck.stages.answered import AnsweredTeacher
+    from limbeck.stages.several import ANSWERS, TableTeacher, teacher_of
 
     if spec.kind == "predictions":
         return TableTeacher(recipe.locate(spec.model), spec.output)
+    if spec.kind == "answers":
+        return AnsweredTeacher.of(recipe.locate(spec.model.removeprefix(ANSWERS)))
     return teacher_of(spec.model, members=spec.members, train=spec.train, output=spec.output)
 
 
 def read_data(recipe: Recipe) -> Data:
     """The data of a recipe; raises ConfigError with all problems."""
+    from limbeck.data.builtin import load
     from limbeck.data.data import Data
 
     spec = recipe.data
-    if spec.builtin is not None:
-        return _builtin(spec, recipe)
     where = {split: str(recipe.locate(path)) for split, path in spec.files.items()}
-    target = spec.columns.target
+    columns = spec.columns if spec.columns != type(spec.columns)() else None
     return Data(
-        train=where["train"],
+        train=where["train"] if spec.builtin is None else load(spec.builtin),
         unlabeled=where.get("unlabeled"),
         validation=where.get("validation"),
         test=where.get("test"),
-        columns=spec.columns if target is not None or spec.columns.inputs else None,
+        columns=columns,
         task=spec.task,
         classes=spec.classes,
         labels=spec.labels,
         validation_fraction=spec.validation_fraction,
         test_fraction=None if "test" in where else spec.test_fraction,
         view=spec.view,
-        views=spec.views or None,
-        metric=recipe.metric,
+        views=spec.views,
+        metric=metric_of(recipe.metric),
+        image_size=spec.image_size,
     )
 
 
-def _builtin(spec: DataSpec, recipe: Recipe) -> Data:
-    from limbeck.data.builtin import load
-    from limbeck.data.data import Data
+def metric_of(name: str | None) -> Any:
+    """A metric's name, or the function behind an import path "package.module:metric"."""
+    from limbeck.core.catalog import load_path
 
-    return Data(
-        train=load(str(spec.builtin)),
-        task=spec.task,
-        classes=spec.classes,
-        labels=spec.labels,
-        validation_fraction=spec.validation_fraction,
-        test_fraction=spec.test_fraction,
-        view=spec.view,
-        views=spec.views or None,
-        metric=recipe.metric,
-    )
+    return load_path(name) if name is not None and ":" in name else name

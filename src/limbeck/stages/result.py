@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,24 @@ from limbeck.core.findings import Finding
 from limbeck.core.run import Run, find_run
 from limbeck.evaluate.scorecard import Range, Scorecard
 from limbeck.report.terminal import summary
+from limbeck.stages.order import check_stage
 
 
 class DistillRun:
     """A run folder as a value. `print(run)` is the summary of the terminal."""
 
-    def __init__(self, folder: str | Path, findings: tuple[Finding, ...] = (), student: Any = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        findings: tuple[Finding, ...] = (),
+        student: Any = None,
+        go_on: Callable[[str], DistillRun] | None = None,
+    ) -> None:
         self.folder = Path(folder)
         self._run = Run.read(self.folder)
         self._findings = findings
         self._student = student
+        self._go_on = go_on
 
     def __repr__(self) -> str:
         return f"DistillRun({str(self.folder)!r}, {self.status}, verdict={self.verdict!r})"
@@ -87,6 +96,11 @@ class DistillRun:
         like = None if self._student is None else self._student.finish(self._student.build(seed))
         return load(folder, like=like)
 
+    @property
+    def exported(self) -> Path:
+        """Where the exported student lies, once it does."""
+        return self.folder / "export" / "student.onnx"
+
     def predict(self, inputs: Any, head: str | None = None) -> Any:
         """Classes, labels or values for raw rows, by the exported student."""
         return self._exported().predict(inputs, head)
@@ -95,13 +109,25 @@ class DistillRun:
         """Probabilities [N, C] for raw rows, by the exported student."""
         return self._exported().predict_proba(inputs, head)
 
+    def until(self, stage: str) -> DistillRun:
+        """Go on up to and including a stage; what is done is skipped.
+
+        Raises ConfigError for a run that was made from Python by another process: only that script has its models.
+        """
+        check_stage(stage)
+        if self._go_on is not None:
+            return self._go_on(stage)
+        from limbeck.recipe import Recipe
+        from limbeck.stages.recipes import run_recipe
+
+        return run_recipe(Recipe.from_run(self.folder), out=self.folder, until=stage)
+
     def _exported(self) -> Any:
         from limbeck.compress.onnx_model import OnnxStudent
 
-        path = self.folder / "export" / "student.onnx"
-        if not path.is_file():
+        if not self.exported.is_file():
             raise ConfigError(f"expected an exported student in {self.folder}, there is none", "run `limbeck export`")
-        return OnnxStudent(path)
+        return OnnxStudent(self.exported)
 
     def report(self, path: str | Path | None = None) -> tuple[Path, ...]:
         """Write the report to a path ending in .html or .md; without one into the run folder."""
@@ -111,10 +137,9 @@ class DistillRun:
 
     def export(self, path: str | Path) -> Path:
         """Copy the exported student, whose parity was proven when it was written."""
-        source = self.folder / "export" / "student.onnx"
         self._exported()
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copyfile(source, path))
+        return Path(shutil.copyfile(self.exported, path))
 
 
 def load(where: str | Path | None = None) -> DistillRun:

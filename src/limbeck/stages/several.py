@@ -11,14 +11,17 @@ from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.findings import Finding
 from limbeck.core.kinds import suggest
 from limbeck.signals import Needs, TeacherSource
+from limbeck.stages.answered import AnsweredTeacher
 from limbeck.stages.taught import TaughtEstimator, TaughtNetwork, added
 from limbeck.stages.teachers import GivenTeacher, Teacher
 from limbeck.train.plan import TrainSpec
+from limbeck.transfer.dataset import TransferSet
 
 if TYPE_CHECKING:
     from limbeck.stages.job import Job
 
 TABLE_ENDINGS = (".csv", ".parquet", ".jsonl", ".npz")
+ANSWERS = "answers:"
 _NO_COST = dict.fromkeys(("parameters", "flops", "state_bytes", "onnx_bytes", "inference_bytes", "threads"))
 
 
@@ -131,18 +134,23 @@ def refuse_inner(needs: Needs, who: str) -> None:
         )
 
 
+_READY = (
+    AnsweredTeacher, EnsembleTeacher, GivenTeacher, SourceTeacher, TableTeacher, TaughtEstimator, TaughtNetwork,
+)  # fmt: skip
+
+
 def teacher_of(what: Any, *, members: int = 1, train: TrainSpec | None = None, output: str = "auto") -> Teacher:
     """Take a teacher in any of its forms; raises ConfigError for what is none.
 
-    A text is a built-in network ("mlp(hidden=[128, 64])"), "sklearn:NAME(...)", a file of predictions or an import
-    path; a list is an ensemble, of teachers or of pairs (teacher, weight).
+    A text is a built-in network ("mlp(hidden=[128, 64])"), "sklearn:NAME(...)", a file of predictions, "answers:DIR"
+    (what was labelled before) or an import path; a list is an ensemble, of teachers or of pairs (teacher, weight).
     """
     from torch import nn
 
-    if isinstance(
-        what, GivenTeacher | TaughtEstimator | TaughtNetwork | TableTeacher | SourceTeacher | EnsembleTeacher
-    ):
+    if isinstance(what, _READY):
         return what
+    if isinstance(what, TransferSet):
+        return AnsweredTeacher(what.store.path)
     if isinstance(what, list | tuple) and len(what) > 0:
         pairs = [entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, 1.0) for entry in what]
         return EnsembleTeacher([(teacher_of(one, train=train, output=output), float(weight)) for one, weight in pairs])
@@ -171,6 +179,8 @@ def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> T
 
     if text.lower().endswith(TABLE_ENDINGS):
         return TableTeacher(Path(text), output)
+    if text.startswith(ANSWERS):
+        return AnsweredTeacher.of(text.removeprefix(ANSWERS))
     if text.startswith("sklearn:"):
         return TaughtEstimator(estimator_of(text.removeprefix("sklearn:")))
     if ":" not in text or zoo.is_zoo_name(text):

@@ -1,10 +1,9 @@
-"""The verbs in Python: the whole way from a teacher, a student and data to a verdict, and its stages alone."""
+"""The whole way in Python, from a teacher, a student and data to a verdict; its stages alone are in `alone`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from limbeck.objectives.base import Objective, Sum
     from limbeck.stages.job import Job, Settings
     from limbeck.stages.teachers import Teacher
-    from limbeck.transfer.dataset import TransferSet
 
 
 def distill(
@@ -79,82 +77,6 @@ def distill(
     )  # fmt: skip
 
 
-def teach(
-    model: Any,
-    data: Data,
-    *,
-    train: TrainSpec | int | None = None,
-    members: int = 1,
-    seed: int = 0,
-    out: str | Path = "runs/teacher",
-    overwrite: bool = False,
-    console: Console | None = None,
-) -> Teacher:
-    """Train a network (by name, factory, or a module, of which a copy is trained) or fit an estimator as a teacher.
-
-    The result goes into `distill` and `label`; what was trained lies in the folder `out`, and the same call again
-    reads it from there.
-    """
-    from torch import nn
-
-    from limbeck.stages.several import teacher_of
-    from limbeck.stages.taught import TaughtEstimator, TaughtNetwork
-
-    plan = as_plan(train) or TrainSpec()
-    fresh = isinstance(model, nn.Module) or (callable(model) and not hasattr(model, "fit"))
-    teacher = TaughtNetwork(model, members, plan) if fresh else teacher_of(model, members=members, train=plan)
-    if not isinstance(teacher, TaughtNetwork | TaughtEstimator):
-        raise ConfigError(
-            f"expected something to train, got {type(model).__name__} that answers already", "hand it to lb.distill"
-        )
-    with _alone(data, teacher, plan, seed, Path(out), overwrite, console) as job:
-        _stages()["teach"](job)
-    return teacher
-
-
-def label(
-    teacher: Any,
-    data: Data,
-    *,
-    out: str | Path,
-    seed: int = 0,
-    overwrite: bool = False,
-    console: Console | None = None,
-) -> TransferSet:
-    """Let a teacher answer the training and unlabelled rows once; the transfer set lies in `out`/transfer."""
-    from limbeck.stages.label import TRANSFER
-    from limbeck.stages.several import teacher_of
-    from limbeck.transfer.dataset import TransferSet
-
-    with _alone(data, teacher_of(teacher), TrainSpec(), seed, Path(out), overwrite, console) as job:
-        for stage in ("teach", "label"):
-            _stages()[stage](job)
-    return TransferSet(Path(out) / TRANSFER)
-
-
-@contextmanager
-def _alone(
-    data: Data, teacher: Teacher, plan: TrainSpec, seed: int, folder: Path, overwrite: bool, console: Console | None
-) -> Iterator[Job]:
-    """A job without a student: only its first stages can run."""
-    from limbeck.models.student import Student
-    from limbeck.objectives.base import Sum
-    from limbeck.stages.job import Job, Settings
-
-    check_data(data)
-    settings = Settings(name=folder.name, seed=seed, seeds=1)
-    sizes = {head: task.size for head, task in data.tasks.items()}
-    student = Student.of("linear", data.preprocess.shape, sizes)
-    resolved = {"teacher": teacher.describe(), "data": data.fingerprint, "train": asdict(plan), "seed": seed}
-    with Run.open(folder, resolved, seeds=(seed,), overwrite=overwrite) as run:
-        job = Job(
-            settings=settings, data=data, teacher=teacher, student=student, objective=Sum(()), train=plan, run=run,
-            console=console or Console(level=QUIET),
-        )  # fmt: skip
-        job.add(list(data.findings))
-        yield job
-
-
 def as_plan(train: TrainSpec | int | None) -> TrainSpec | None:
     """A number of steps as a plan with that number."""
     return TrainSpec(steps=train) if isinstance(train, int) else train
@@ -202,14 +124,22 @@ def run_job(
         run.fingerprints(data=data.fingerprint, student=student.fingerprint)
         job.add(list(data.findings))
         for stage in STAGES[: STAGES.index(until) + 1]:
-            _stages()[stage](job)
+            stage_functions()[stage](job)
         if until != STAGES[-1]:
             run.ends_as("partial")
         findings = tuple(job.findings)
-    return DistillRun(folder, findings, student)
+
+    def on(to: str) -> DistillRun:
+        return run_job(
+            settings, data, teacher, student, objective, train, folder, overwrite=False, until=to, console=console,
+            asked=asked,
+        )  # fmt: skip
+
+    return DistillRun(folder, findings, student, on)
 
 
-def _stages() -> dict[str, Callable[[Job], Any]]:
+def stage_functions() -> dict[str, Callable[[Job], Any]]:
+    """What each stage does to a job."""
     from limbeck.stages import evaluate, export, label, report, teach, train
     from limbeck.transfer.store import Store
 
