@@ -58,3 +58,12 @@ def test_labels_are_calibrated_each_for_itself():
 def test_no_probabilities_no_calibration():
     assert cal.calibration(TWO, np.array([[0, 1]]), np.array([0, 1])) is None
     assert cal.calibration(Plain("regression", ("p",)), np.zeros((1, 2, 1)), np.zeros((2, 1))) is None
+
+
+def test_a_model_without_a_mistake_on_validation_keeps_a_temperature():
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 2, 200)
+    logits = np.stack([-3.0 * (2 * y - 1), 3.0 * (2 * y - 1)], axis=1) / 2  # right everywhere, 95 % sure
+    assert 0.4 < cal.fit_temperature(TWO, logits, y) < 1
+    few = cal.calibration(TWO, logits[None], y, validation=(logits[None, :50], y[:50]))
+    assert few["after"] is None and few["temperature"] is None

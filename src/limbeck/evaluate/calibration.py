@@ -1,6 +1,7 @@
 """Whether probabilities mean what they say: ECE, Brier and NLL, before and after temperature scaling.
 
-The temperature is fitted on validation answers, never on test rows (Guo et al., 1706.04599). ECE looks at the most
+The temperature is fitted on validation answers, never on test rows (Guo et al., 1706.04599); not on fewer than 100
+rows, which often hold no mistake at all. ECE looks at the most
 probable class (multilabel: at every label) and is given for 15 bins of equal mass and of equal width; equal mass is
 the steadier one (Nixon et al., 1904.01685). Brier is the sum over classes of squared errors, mean over rows
 (multilabel: mean over labels). NLL is in nats.
@@ -25,6 +26,7 @@ from limbeck.evaluate.answers import (
 )
 
 BINS = 15
+MIN_ROWS = 100  # of validation, to fit a temperature on
 
 
 def ece(confidence: Array, correct: Array, weights: Array | None = None, bins: int = BINS, mass: bool = True) -> float:
@@ -81,14 +83,28 @@ def brier(task: Outcome, logits: Array, y: Array, weights: Array | None = None) 
 
 
 def fit_temperature(task: Outcome, logits: Array, y: Array, weights: Array | None = None) -> float:
-    """The temperature in [0.05, 20] that minimises the NLL of validation answers (logits are divided by it)."""
+    """The temperature in [0.05, 20] that minimises the NLL of validation answers (logits are divided by it).
+
+    One row more, answered by a uniform guess, stands in for the mistakes that N rows without any did not show (as in
+    Platt's scaling): without it the temperature of a model that is right on all of them would be 0.
+    """
     from scipy.optimize import minimize_scalar
 
-    limit = np.log(20.0)
-    found = minimize_scalar(
-        lambda t: nll(task, logits / np.exp(t), y, weights), bounds=(-limit, limit), method="bounded"
-    )
+    limit, share = np.log(20.0), 1 / (len(y) + 1)
+
+    def loss(t: float) -> float:
+        scaled = logits / np.exp(t)
+        return (1 - share) * nll(task, scaled, y, weights) + share * _uniform_nll(task, scaled)
+
+    found = minimize_scalar(loss, bounds=(-limit, limit), method="bounded")
     return float(np.exp(found.x))
+
+
+def _uniform_nll(task: Outcome, logits: Array) -> float:
+    """Cross-entropy of a uniform truth, in nats."""
+    if task.kind == CLASSIFICATION:
+        return float(-log_softmax(logits).mean())
+    return float(-(log_sigmoid(logits) + log_sigmoid(-logits)).mean() / 2)
 
 
 def _confidence(task: Outcome, logits: Array, y: Array, weights: Array | None) -> tuple[Array, Array, Array | None]:
@@ -118,7 +134,8 @@ def calibration(
 ) -> dict[str, Any] | None:
     """Calibration of one arm [S, N, C], means over seeds; None for regression and bare decisions.
 
-    `validation` = (answers [S, V, C], truth [V]) allows the numbers after temperature scaling, one temperature a seed.
+    `validation` = (answers [S, V, C], truth [V]) allows the numbers after temperature scaling, one temperature a seed,
+    where there are rows enough to fit it.
     The reliability table pools all seeds.
     """
     if task.kind == REGRESSION or not has_scores(task, answers):
@@ -134,7 +151,7 @@ def calibration(
         "temperature": None,
         "reliability": reliability(confidence, correct, pooled_weights),
     }
-    if validation is not None and len(validation[1]) and len(validation[0]) == len(answers):
+    if validation is not None and len(validation[1]) >= MIN_ROWS and len(validation[0]) == len(answers):
         fitted = [fit_temperature(task, seed, validation[1]) for seed in validation[0]]
         scaled = [_numbers(task, seed / t, y, weights) for seed, t in zip(answers, fitted, strict=True)]
         result |= {"after": _average(scaled), "temperature": fitted}

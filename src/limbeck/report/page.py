@@ -70,7 +70,7 @@ def page_of(scorecard: Mapping[str, Any], state: Mapping[str, Any] | None = None
                     Section(prefix + section.title, section.text, section.tables, section.bars, section.reliability)
                 )
     if costs:
-        sections.append(_costs(costs))
+        sections.append(_costs(costs, _onnx_bytes(state or {})))
     return Page(
         title=scorecard.get("name") or "scorecard",
         verdict=scorecard["verdict"] or "no verdict",
@@ -200,15 +200,27 @@ def _calibration(card: Mapping[str, Any]) -> Section | None:
                 numbers += (f"{values['brier']:.3f}", f"{values['nll']:.3f}")
                 rows.append((f"{ARMS[arm]}, {when} scaling" if when == "after" else ARMS[arm], *numbers))
     header: tuple[str, ...] = ("", "ECE % (15 bins, equal mass)", "ECE % (equal width)", "Brier", "NLL (nats)")
-    caption = "The temperature is fitted on validation rows."
+    scaled = any(found[arm]["after"] for arm in ORDER if found.get(arm))
+    caption = (
+        "The temperature is fitted on validation rows." if scaled else "Too few validation rows for a temperature."
+    )
     curves = {ARMS[a]: found[a]["reliability"] for a in ("teacher", "student") if found.get(a)}
     return Section("Calibration", (), (Table(header, tuple(rows), caption),), (), curves)
 
 
-def _costs(costs: Mapping[str, Any]) -> Section:
+def _onnx_bytes(state: Mapping[str, Any]) -> float | None:
+    """Bytes of the exported student, which is written after the scorecard."""
+    exported: float | None = state.get("stages", {}).get("export", {}).get("facts", {}).get("onnx_bytes")
+    return exported
+
+
+def _costs(costs: Mapping[str, Any], exported: float | None) -> Section:
     rows = []
     for arm in [a for a in ORDER if costs.get(a)]:
-        c = costs[arm]
+        c = dict(costs[arm])
+        if arm == "student" and c.get("onnx_bytes") is None:
+            c["onnx_bytes"] = exported
+        memory = None if c.get("inference_bytes") is None else c["inference_bytes"] + (c.get("state_bytes") or 0)
         rows.append(
             (
                 ARMS[arm],
@@ -218,7 +230,7 @@ def _costs(costs: Mapping[str, Any]) -> Section:
                 size(c.get("onnx_bytes")),
                 f"{milliseconds(c)} / {milliseconds(c, at='p95_ms')}",
                 f"{milliseconds(c, 64)} / {milliseconds(c, 64, 'p95_ms')}",
-                size(c.get("inference_bytes")),
+                size(memory),
                 duration(c.get("training_seconds")),
                 count(c.get("training_steps")),
             )
@@ -233,7 +245,9 @@ def _costs(costs: Mapping[str, Any]) -> Section:
         "p50 / p95, 64 rows",
     )
     header += ("memory, 1 row", "training", "steps")
-    caption = "Latency with one thread after a warm-up; training over all seeds of an arm."
+    caption = (
+        "Latency with one thread after a warm-up; memory is weights and tensors; training over all seeds of an arm."
+    )
     return Section("Costs", (), (Table(header, tuple(rows), caption),))
 
 
