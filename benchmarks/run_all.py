@@ -1,0 +1,46 @@
+"""The quick form of every benchmark, one after the other: python benchmarks/run_all.py [--data DIR] [--only NAME].
+
+Quick forms show that a benchmark runs and roughly where it stands; the figures in README.md come from the full forms.
+The real sets are run only where --data names the folder that holds them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+QUICK = {
+    "loop": ["--quick"],
+    "end_to_end": ["--quick"],
+    "transfer": ["--quick"],
+    "intervals": ["--quick"],
+    "placebo": ["--runs", "5"],
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="a folder with fashion_mnist, adult and california_housing")
+    parser.add_argument("--only", choices=(*QUICK, "real_sets"), action="append", help="leave the others out")
+    options = parser.parse_args()
+    chosen = {name: flags for name, flags in QUICK.items() if options.only is None or name in options.only}
+    if options.data is not None and (options.only is None or "real_sets" in options.only):
+        chosen["real_sets"] = ["--data", options.data]
+    failed = []
+    for name, flags in chosen.items():
+        print(f"== {name} {' '.join(flags)}", flush=True)
+        started = time.monotonic()
+        if subprocess.run([sys.executable, str(HERE / f"{name}.py"), *flags], check=False).returncode:
+            failed.append(name)
+        print(f"== {name} took {time.monotonic() - started:.0f} s\n", flush=True)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
