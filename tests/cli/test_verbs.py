@@ -109,7 +109,7 @@ def test_check_tells_findings_and_estimates(command, stages, recipe):
     done = command("check", recipe)
     assert done.stderr.startswith("⚠ LB106  small test set: 200 rows\n")
     assert [" ".join(line.split()) for line in done.stdout.splitlines()] == [
-        "train about 42 s", "memory about 3 MB", "smallest gain 0.01235",
+        "train about 42 s", "memory about 3 MB", "smallest gain 1.2 points",
     ]  # fmt: skip
     plain = json.loads(command("check", recipe, "--json").stdout)
     assert plain["estimate"]["train_seconds"] == 42

@@ -47,10 +47,14 @@ def flat(estimate: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
         name = f"{above} {key}".strip().replace("_", " ")
         if isinstance(value, Mapping):
             lines += flat(value, name)
-        elif name.endswith(" seconds") and isinstance(value, int | float):
-            lines.append((name.removesuffix(" seconds"), f"about {seconds(value)}"))
+        elif name.endswith("seconds") and isinstance(value, int | float):
+            lines.append((name.removesuffix("seconds").strip() or "the whole run", f"about {seconds(value)}"))
         elif name.endswith(" bytes") and isinstance(value, int | float):
             lines.append((name.removesuffix(" bytes"), f"about {size(value)}"))
+        elif name == "smallest gain":
+            lines.append((name, f"{100 * value:.1f} points" if value is not None else "not known for this metric"))
+        elif isinstance(value, list):
+            lines.append((name, ", ".join(map(str, value))))
         else:
             lines.append((name, f"{value:.4g}" if isinstance(value, float) else str(value)))
     return lines

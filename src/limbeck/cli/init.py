@@ -17,7 +17,9 @@ def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the run; a folder of this name is made.")],
     data: Annotated[str, typer.Option("--data", metavar="FILE", help="Training rows: a table or a folder of images.")],
     test: Annotated[str | None, typer.Option("--test", metavar="FILE", help="Test rows; split off without.")] = None,
-    target: Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="The column to predict.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", metavar="COLUMN", help="What to predict; repeat for several labels.")
+    ] = None,
     task: Annotated[str, typer.Option("--task", help="classification, multilabel, regression or auto.")] = "auto",
     out: Out = None,
     overwrite: Overwrite = False,
@@ -39,7 +41,7 @@ def init(
     existing({"--data": data} | ({"--test": test} if test is not None else {}))
     if path.exists() and not overwrite:
         raise StoreMismatch(f"expected no recipe at {path}, there is one", "name another, or add --overwrite")
-    recipe, text = starter(name, folder, Path(data), Path(test) if test is not None else None, target, task)
+    recipe, text = starter(name, folder, Path(data), Path(test) if test is not None else None, target or (), task)
     write_text(path, text)
     console.say(f"next: limbeck check {path}, then limbeck distill {path}")
     console.result(str(path))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json as json_text
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,16 +34,15 @@ def ls(
 
 
 def _line(folder: Path) -> dict[str, Any]:
+    from limbeck.core.files import read_json
     from limbeck.core.run import Run
 
     try:
         run = Run.read(folder)
+        card = read_json(run.require("scorecard.json")) if run.path("scorecard.json").is_file() else {}
     except LimbeckError as err:
         return {"folder": str(folder), "status": "damaged", "started": "", "verdict": None, "sentence": err.what}
     started = datetime.datetime.fromtimestamp(run.state["started"]).strftime("%Y-%m-%d %H:%M")
-    card: dict[str, Any] = {}
-    if run.path("scorecard.json").is_file():
-        card = json_text.loads(run.path("scorecard.json").read_bytes())
     return {
         "folder": str(folder), "status": run.status, "started": started,
         "verdict": card.get("verdict"), "sentence": card.get("sentence"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from limbeck import __version__
 from limbeck.cli import transfer
@@ -23,6 +27,37 @@ from limbeck.cli.predict import predict
 from limbeck.cli.report import report
 from limbeck.cli.teach import teach
 from limbeck.cli.train import train
+from limbeck.core.console import Console
+
+USAGE = 2  # exit code
+
+
+class Verbs(TyperGroup):
+    """All verbs; an error of usage is said as JSON too where --json was given."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> Any:
+        self._as_json = "--json" in (sys.argv[1:] if args is None else args)
+        return super().main(args, *rest, **more)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with self._said():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        with self._said():
+            return super().invoke(ctx)
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as err:
+            message = getattr(err, "format_message", None)  # what the parser of the command line raises
+            if message is not None and self._as_json:
+                plain = {"type": "UsageError", "what": message(), "todo": "see --help", "exit_code": USAGE}
+                Console(as_json=True).emit({"error": plain})
+            raise
+
 
 EPILOG = (
     "Exit codes: 0 ok, 1 internal error, 2 usage or configuration, 3 checks failed, 4 gate not met, "
@@ -31,6 +66,7 @@ EPILOG = (
 
 app = typer.Typer(
     name="limbeck",
+    cls=Verbs,
     help="Knowledge distillation with a control: a small model nearly as good as the big one, and the proof.",
     epilog=EPILOG,
     no_args_is_help=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,11 +10,14 @@ import typer
 from limbeck.cli.options import Json, Out, Quiet, Verbose
 from limbeck.cli.session import begin, verb
 
+STUDENT = "export/student.onnx"
+
 
 @verb()
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder or its name.")],
-    data: Annotated[str, typer.Argument(metavar="FILE", help="Inputs as the teacher takes them.")],
+    data: Annotated[str, typer.Argument(metavar="FILE", help="Inputs: a table, an NPZ file or a folder of images.")],
+    proba: Annotated[bool, typer.Option("--proba", help="Probabilities, one column per class or label.")] = False,
     out: Out = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -21,17 +25,18 @@ def predict(
 ) -> None:
     """Let the student of a run answer a file.
 
-    A table on stdout, or in DIR (or the file that is named).
+    A table on stdout, or in DIR (or the file that is named); ids are kept where the recipe names them.
     """
     console = begin(json=json, quiet=quiet, verbose=verbose)
     from limbeck.cli.tables import answers_table, existing, read_inputs, write_table
-    from limbeck.core.run import find_run
+    from limbeck.core.run import Run, find_run
 
     folder = find_run(run)
     existing({"FILE": data})
-    from limbeck import stages
+    from limbeck.compress.onnx_model import OnnxStudent
 
-    frame = answers_table(stages.load(folder).predict(read_inputs(data)))
+    student = OnnxStudent(Run.read(folder).require(STUDENT))
+    frame = answers_table(student, *read_inputs(Path(data), folder), proba=proba)
     if out is not None:
         target = out if out.suffix in (".csv", ".jsonl", ".parquet") else out / "predictions.csv"
         write_table(frame, target)

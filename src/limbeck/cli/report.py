@@ -19,11 +19,12 @@ def report(
     Into its folder, or to DIR.
     """
     console = begin(json=json, quiet=quiet, verbose=verbose)
-    from limbeck.core.run import find_run
+    from limbeck.core.run import Run, find_run
 
     folder = find_run(run)
     from limbeck.report.write import write_report
 
+    Run.read(folder).require("scorecard.json")
     if out is None:
         written = list(write_report(folder))
     elif out.suffix in (".html", ".md"):

@@ -52,8 +52,11 @@ def working_in(folder: Path) -> None:
 
 
 def end_with(findings: Iterable[Finding]) -> None:
-    """End with exit code 3 where a finding is an issue."""
+    """End with exit code 3 where a finding is an issue, and say which."""
+    findings = list(findings)
     if worst(findings) == "issue":
+        codes = ", ".join(dict.fromkeys(finding.code for finding in findings if finding.grade == "issue"))
+        _session.console.warn(f"exit code {ChecksFailed.exit_code}: an issue was found (limbeck checks {codes})")
         raise typer.Exit(ChecksFailed.exit_code)
 
 
@@ -74,6 +77,8 @@ def verb(*, resumes: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]
             except BrokenPipeError:  # the reader of our stdout has gone: `limbeck ls | head`
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(0) from None
+            except OSError as err:
+                of_the_disk(err, resumes)
             except Exception as err:
                 unexpected(err)
 
@@ -94,6 +99,16 @@ def refuse(err: LimbeckError, resumes: bool) -> NoReturn:
         plain["problems"] = [{"where": p.where, "what": p.what, "todo": p.todo, "line": p.line} for p in err.problems]
     console.emit({"error": plain})
     raise typer.Exit(err.exit_code) from None
+
+
+def of_the_disk(err: OSError, resumes: bool) -> NoReturn:
+    """Say what the system refused (a full disk, missing rights) as a deliberate error; anything else is unexpected."""
+    from limbeck.core.files import in_words
+
+    known = in_words(err, err.filename or _session.folder or "a file")
+    if known is None:
+        unexpected(err)
+    refuse(known, resumes)
 
 
 def interrupted(resumes: bool) -> NoReturn:

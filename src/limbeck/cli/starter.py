@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +16,47 @@ _NETWORKS = {  # teacher and student by the kind of rows
     "array": ("mlp(hidden=[128, 64])", "mlp(hidden=[16])"),
     "image": ("cnn(width=32, depth=2)", "cnn(width=8, depth=2)"),
 }
+_SEVERAL = ("|", ";")  # between labels in one cell
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a file holds: kind of rows, columns by meaning, the task, and the reason of each guess."""
+
+    kind: str
+    columns: dict[str, Any]
+    task: str
+    reasons: list[str]
 
 
 def starter(
-    name: str, folder: Path, data: Path, test: Path | None, target: str | None, task: str
+    name: str, folder: Path, data: Path, test: Path | None, target: Sequence[str], task: str
 ) -> tuple[Recipe, str]:
     """The recipe and its text for a file of rows; raises ConfigError where the file cannot be read."""
-    kind, columns, reasons, guessed = _look(data, target, task)
-    teacher, student = _NETWORKS[kind]
-    if guessed == "regression":
+    found = _look(data, target, task)
+    teacher, student = _NETWORKS[found.kind]
+    if found.task == "regression":
         teacher = teacher.replace("Classifier", "Regressor")
-    if guessed == "multilabel" and kind == "table":
-        teacher = "mlp(hidden=[128, 64])"
-    files = {"train": data} if test is None else {"train": data, "test": test}
-    where: dict[str, Any] = {split: str(path.resolve()) for split, path in files.items()} | {"task": guessed}
-    if columns:
-        where["columns"] = columns
+    if found.task == "multilabel" and found.kind == "table":
+        teacher = _NETWORKS["array"][0]
+    where: dict[str, Any] = {"train": str(data.resolve()), "task": found.task}
+    if test is not None:
+        where["test"] = str(test.resolve())
+    if found.columns:
+        where["columns"] = found.columns
     values = {"name": name, "data": where, "teacher": {"model": teacher}, "student": student}
     recipe = Recipe.from_dict(values, base=folder)
-    near = {split: _relative(path, folder) for split, path in files.items()}
-    recipe = replace(recipe, data=replace(recipe.data, **near))  # the folder need not be there yet
-    said = "".join(f"# guessed {reason}\n" for reason in reasons)
-    return recipe, f"{said}{recipe.to_yaml(defaults=False)}"
+    near = replace(recipe.data, train=_relative(data, folder), test=_relative(test, folder) if test else None)
+    recipe = replace(recipe, data=near)  # the folder need not be there yet
+    reasons = [
+        *found.reasons,
+        f"teacher and student: {teacher} and {student} (usual for {_KINDS[found.kind]})",
+        *([] if test is not None else ["test rows: a fifth of the rows is split off (name a file under data: test)"]),
+    ]
+    return recipe, "".join(f"# guessed {reason}\n" for reason in reasons) + recipe.to_yaml(defaults=False)
+
+
+_KINDS = {"table": "tables", "array": "arrays", "image": "images"}
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -44,29 +64,63 @@ def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path.parent.resolve() / path.name, folder.resolve())).as_posix()
 
 
-def _look(data: Path, target: str | None, task: str) -> tuple[str, dict[str, Any], list[str], str]:
-    """Kind of rows, columns, reasons and task."""
-    from limbeck.data.infer import infer_task
+def _look(data: Path, target: Sequence[str], task: str) -> _Look:
+    from limbeck.data.sources import read
+
+    if not data.is_dir() and data.suffix.lower() != ".npz":
+        return _look_at_table(data, target, task)
+    if target and data.is_dir():
+        raise ConfigError(
+            f"expected no --target for a folder of images, got {', '.join(target)}", "the folders are the classes"
+        )
+    columns = {"target": list(target) if len(target) > 1 else target[0]} if target else {}
+    raw = read(data, _named(target) if target else None, "train")
+    if not raw.labels:
+        todo = "put images into one folder for each class" if data.is_dir() else "name the labels with --target"
+        raise ConfigError(f"expected labels in {data}, found none", todo)
+    inputs = f"inputs: {raw.kind} rows of shape {tuple(raw.inputs.shape[1:])}"
+    labels = "labels: the names of the folders" if data.is_dir() else "labels: by their name"
+    return _with_task(raw, columns, [inputs, f"target: {', '.join(target)} (as asked)" if target else labels], task)
+
+
+def _look_at_table(data: Path, target: Sequence[str], task: str) -> _Look:
     from limbeck.data.sources import guess_columns, read, read_table
 
-    if data.is_dir() or data.suffix == ".npz":
-        raw = read(data, None, "train")
-        reasons = [f"inputs: {raw.kind} rows"]
-        if not raw.labels:
-            raise ConfigError(f"expected labels in {data}, found none", "put images into one folder for each class")
-        columns: dict[str, Any] = {}
-    else:
-        frame = read_table(data)
-        guess, reasons = guess_columns(frame)
-        chosen = target or guess.target
-        if target is not None:
-            reasons = [f"target: {target} (as asked)", *reasons[1:]]
-        columns = {"target": chosen} | ({"id": guess.id} if guess.id else {})
-        from limbeck.data.sources import NamedColumns
+    frame = read_table(data)
+    guess, reasons = guess_columns(frame)
+    chosen = tuple(target) or ((guess.target,) if guess.target else ())
+    if not chosen:
+        raise ConfigError(f"expected a column of labels in {data}, it has one column", "add a column of labels")
+    if target:
+        reasons = [f"target: {', '.join(target)} (as asked)", *reasons[1:]]
+    name = guess.id if guess.id not in chosen else None
+    columns: dict[str, Any] = {"target": chosen[0] if len(chosen) == 1 else list(chosen)}
+    if name:
+        columns["id"] = name
+    raw = read(frame, _named(chosen, name), "train")
+    found = _with_task(raw, columns, reasons, task)
+    cells = frame[chosen[0]].dropna().astype(str)
+    if (
+        task == "auto"
+        and found.task == "classification"
+        and cells.str.contains("|".join("\\" + s for s in _SEVERAL)).any()
+    ):
+        found.reasons.append("one label a row, though some hold | or ; (for several labels a row: task: multilabel)")
+    return found
 
-        raw = read(frame, NamedColumns(target=chosen, id=guess.id), "train")
-    guessed = task
+
+def _named(target: Sequence[str], name: str | None = None) -> Any:
+    from limbeck.data.sources import NamedColumns
+
+    return NamedColumns(target=target[0] if len(target) == 1 else tuple(target), id=name)
+
+
+def _with_task(raw: Any, columns: dict[str, Any], reasons: list[str], task: str) -> _Look:
+    from limbeck.data.infer import infer_task
+
     if task == "auto":
-        guessed, note = infer_task(next(iter(raw.labels.values())))
-        reasons.append(f"task: {guessed} ({note.measured})")
-    return raw.kind, columns, reasons, guessed
+        task, note = infer_task(next(iter(raw.labels.values())))
+        reasons = [*reasons, f"task: {task} ({note.measured})"]
+    else:
+        reasons = [*reasons, f"task: {task} (as asked)"]
+    return _Look(raw.kind, columns, task, reasons)

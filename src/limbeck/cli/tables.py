@@ -39,32 +39,47 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         raise ConfigError(f"expected a table ending in .csv, .jsonl or .parquet, got {path.name}")
 
 
-def answers_table(answers: Any) -> pd.DataFrame:
-    """What `predict` gave, as a table: one column per task, or one per label or value of it."""
+def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
+    """Inputs from a file for the student of a run, and the row ids that stand beside them ({} without).
+
+    What the recipe says of its own files (columns of inputs and ids, size of images) holds for this one too.
+    """
+    from limbeck.core.run import ASKED_NAME
+    from limbeck.core.yamltext import read_yaml
+    from limbeck.data.sources import NamedColumns, read, read_table
+
+    asked = read_yaml(run / ASKED_NAME).value if (run / ASKED_NAME).is_file() else None
+    data = _below(asked, "data")
+    columns = _below(data, "columns")
+    if path.is_dir() or path.suffix.lower() == ".npz":
+        inputs, size = columns.get("inputs") or (), data.get("image_size")
+        inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        raw = read(path, NamedColumns(inputs=inputs), "unlabeled", size=tuple(size) if size else None)
+        return raw.inputs, {} if raw.ids is None else {"id": raw.ids}
+    frame, name = read_table(path), columns.get("id")
+    return frame, {str(name): frame[name].to_numpy()} if name in frame.columns else {}
+
+
+def _below(values: Any, key: str) -> Mapping[str, Any]:
+    """A section of a recipe as it was written; {} where it is none or written short."""
+    found = values.get(key) if isinstance(values, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def answers_table(student: Any, inputs: Any, beside: Mapping[str, Any], *, proba: bool = False) -> pd.DataFrame:
+    """What a student answers, as a table: ids, then one column per task, or one per label, value or class of it."""
     import numpy as np
     import pandas as pd
 
-    columns = {}
-    for head, values in answers.items() if isinstance(answers, Mapping) else [("prediction", answers)]:
-        found = np.asarray(values)
+    columns = dict(beside)
+    for head, facts in student.heads.items():
+        several = proba and facts["kind"] != "regression"
+        found = np.asarray(student.predict_proba(inputs, head) if several else student.predict(inputs, head))
+        only = len(student.heads) == 1
         if found.ndim == 1:
-            columns[head] = found
-        else:
-            columns |= {f"{head}.{n}": found[:, n] for n in range(found.shape[1])}
+            columns["prediction" if only else head] = found
+            continue
+        for place, name in enumerate(facts["names"]):
+            taken = not only or name in columns
+            columns[f"{head}.{name}" if taken else name] = found[:, place]
     return pd.DataFrame(columns)
-
-
-def read_inputs(text: str) -> Any:
-    """Inputs from a file: a table as a DataFrame, an NPZ file or a folder of images as an array [N, ...]."""
-    import numpy as np
-    import pandas as pd
-
-    path = Path(text)
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays[arrays.files[0]]
-    if path.suffix == ".csv":
-        return pd.read_csv(path)
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    return pd.read_json(path, lines=True)

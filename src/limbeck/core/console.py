@@ -241,6 +241,9 @@ def finite(data: Any) -> Any:
         return data if data == data and abs(data) != float("inf") else None
     if isinstance(data, Mapping):
         return {str(key): finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
+    if isinstance(data, list | tuple | set | frozenset):
         return [finite(value) for value in data]
-    return data
+    if data is None or isinstance(data, str | int):
+        return data
+    plain = getattr(data, "tolist", None)  # arrays and single numbers of NumPy and torch
+    return finite(plain()) if plain is not None else str(data)

@@ -58,7 +58,8 @@ class ConfigError(LimbeckError):
 
     @classmethod
     def of(cls, problems: Sequence[Problem], source: str = "the configuration") -> ConfigError:
-        """Build one error that lists every problem."""
+        """Build one error that lists every problem once."""
+        problems = list(dict.fromkeys(problems))
         count = len(problems)
         head = f"{source} has {count} problem{'s' if count != 1 else ''}"
         return cls(head, "\n".join(f"  {p}" for p in problems), problems)

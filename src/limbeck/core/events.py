@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from limbeck.core.files import explained
+
 EVENTS_NAME = "events.jsonl"
 _INTERVAL = 1.0  # seconds between writes
 _MOST = 64 * 1024  # characters held back
@@ -49,13 +51,14 @@ class EventLog:
         self._written = time.monotonic()
         if not self._lines:
             return
-        if self._fd is None:
-            _cut_torn_line(self.path)
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         data = ("\n".join(self._lines) + "\n").encode()
         self._lines, self._size = [], 0
-        while data:
-            data = data[os.write(self._fd, data) :]
+        with explained(self.path):
+            if self._fd is None:
+                _cut_torn_line(self.path)
+                self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            while data:
+                data = data[os.write(self._fd, data) :]
 
     def close(self) -> None:
         """Write what is held back and close the file."""

@@ -33,6 +33,8 @@ _REASONS = {
     errno.EROFS: ("the file system is read-only", "write to another folder"),
     errno.EACCES: ("permission is denied", "write to another folder, or change the permissions of this one"),
     errno.EPERM: ("permission is denied", "write to another folder, or change the permissions of this one"),
+    errno.EEXIST: ("a file stands where a folder belongs", "name another folder"),
+    errno.ENOTDIR: ("a file stands where a folder belongs", "name another folder"),
     errno.EIO: (
         "the disk reported an input/output error",
         "check the disk; what was not acknowledged is written again",
@@ -49,7 +51,7 @@ def commit(path: Path, write: Callable[[BinaryIO], object], *, append: bool = Fa
     """
     path = Path(path)
     make_folder(path.parent)
-    with _explained(path):
+    with explained(path):
         if append:
             _append(path, write)
         else:
@@ -149,7 +151,7 @@ def make_folder(path: Path) -> None:
     if path.is_dir():
         return
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    with _explained(path):
+    with explained(path):
         path.mkdir(parents=True, exist_ok=True)
         for folder in missing:
             sync_dir(folder.parent)
@@ -231,10 +233,20 @@ def _end_of_last_line(file: Any) -> int:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
     """Turn an OSError into a LimbeckError in plain words."""
     try:
         yield
     except OSError as error:
-        reason, todo = _REASONS.get(error.errno or 0, (error.strerror or str(error), "write to another folder"))
-        raise LimbeckError(f"expected to write {path}, but {reason}", todo) from error
+        known = in_words(error, path)
+        if known is None:
+            known = LimbeckError(f"expected to write {path}, but {error.strerror or error}", "write to another folder")
+        raise known from error
+
+
+def in_words(error: OSError, path: str | Path) -> LimbeckError | None:
+    """What the system says about a path in plain words; None for what is no fault of the disk or its rights."""
+    if error.errno not in _REASONS:
+        return None
+    reason, todo = _REASONS[error.errno]
+    return LimbeckError(f"expected to write {path}, but {reason}", todo)

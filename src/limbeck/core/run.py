@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from limbeck.core.errors import BudgetReached, ChecksFailed, ConfigError, StoreMismatch
+from limbeck.core.errors import BudgetReached, ChecksFailed, ConfigError, StoreDamaged, StoreMismatch
 from limbeck.core.events import EVENTS_NAME, EventLog, read_events
 from limbeck.core.files import make_folder, remove_leftovers, write_json, write_text
 from limbeck.core.hardware import hardware, versions
@@ -162,6 +162,17 @@ class Run:
         """What is damaged or missing, one sentence a file; empty where every recorded byte is in its place."""
         return [problem for name, entry in self._recorded().items() for problem in damaged(self.folder, name, entry)]
 
+    def require(self, name: str) -> Path:
+        """The path of a file that is still as it was written; raises StoreDamaged where it is not."""
+        entry = self._recorded().get(name)
+        problems = damaged(self.folder, name, entry) if entry is not None and self.path(name).exists() else []
+        if problems:
+            raise StoreDamaged(
+                f"expected {self.path(name)} as it was written, {problems[0]}",
+                f"`limbeck distill {self.folder}` makes it again",
+            )
+        return self.path(name)
+
     def _recorded(self) -> dict[str, dict[str, Any]]:
         staged = {name: entry for stage in self.state["stages"].values() for name, entry in stage["files"].items()}
         return {**self.state["files"], **staged}
@@ -172,9 +183,14 @@ class Run:
         """Append to events.jsonl; costs microseconds and is on disk within a second or at the end of a stage."""
         self._events.add(stage, name, value, **extra)
 
-    def stage(self, name: str, inputs: Mapping[str, Any], outputs: Sequence[str] = ()) -> Stage:
-        """The record of a stage: what it reads (fingerprints, plain) and the files or folders it writes."""
-        return Stage(self, name, to_plain(dict(inputs)), tuple(outputs))
+    def stage(
+        self, name: str, inputs: Mapping[str, Any], outputs: Sequence[str] = (), mends: Sequence[str] = ()
+    ) -> Stage:
+        """The record of a stage: what it reads (fingerprints, plain) and the files or folders it writes.
+
+        `mends` are outputs whose writer finds and mends damage itself; damaged files of the others are removed.
+        """
+        return Stage(self, name, to_plain(dict(inputs)), tuple(outputs), tuple(mends))
 
     def note(self, **facts: Any) -> None:
         """Keep facts about the whole run in run.json, at once."""
@@ -232,14 +248,16 @@ class Stage:
     """One stage of a run: whether it is done, and the bookkeeping around doing it.
 
     As a context manager it removes outputs that an earlier attempt made from other inputs, keeps those of the same
-    inputs (a killed stage goes on where it stopped), and records checksums when it ends well.
+    inputs (a killed stage goes on where it stopped) but for files that were damaged since, and records checksums
+    when it ends well.
     """
 
-    def __init__(self, run: Run, name: str, inputs: Any, outputs: tuple[str, ...]) -> None:
+    def __init__(self, run: Run, name: str, inputs: Any, outputs: tuple[str, ...], mends: tuple[str, ...] = ()) -> None:
         self.run = run
         self.name = name
         self.inputs = inputs
         self.outputs = outputs
+        self.mends = mends
         self._facts: dict[str, Any] = {}
         self._begun = 0.0
 
@@ -285,11 +303,19 @@ class Stage:
         if stale:
             for output in {*self._record["outputs"], *self.outputs}:
                 remove(self.run.path(output))
+        else:
+            self._remove_damaged()
         self.run.state["stages"][self.name] = entry | {"seconds": 0.0 if stale else spent}
         self.run.save()
         self.run.event(self.name, "start")
         self._begun = time.monotonic()
         return self
+
+    def _remove_damaged(self) -> None:
+        """Remove what is no longer as it was written, so that it is made again and never taken for sound."""
+        for name, entry in self._record.get("files", {}).items():
+            if not inside(name, self.mends) and damaged(self.run.folder, name, entry):
+                remove(self.run.path(name))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

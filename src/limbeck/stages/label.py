@@ -42,7 +42,7 @@ def label(job: Job) -> Store:
         "views": job.data.views,
         "data": job.data.fingerprint,
     }
-    stage = job.run.stage("label", inputs, outputs=outputs)
+    stage = job.run.stage("label", inputs, outputs=outputs, mends=(TRANSFER,))
     if not stage.done:
         with stage:
             store = _label_pool(job, source, ident)

@@ -127,7 +127,7 @@ class DistillRun:
 
         if not self.exported.is_file():
             raise ConfigError(f"expected an exported student in {self.folder}, there is none", "run `limbeck export`")
-        return OnnxStudent(self.exported)
+        return OnnxStudent(self._run.require("export/student.onnx"))
 
     def report(self, path: str | Path | None = None) -> tuple[Path, ...]:
         """Write the report to a path ending in .html or .md; without one into the run folder."""

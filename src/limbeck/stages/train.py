@@ -19,7 +19,7 @@ from limbeck.evaluate.cost import module_cost, training_cost
 from limbeck.evaluate.quality import metric_for
 from limbeck.models.outputs import AsLogits
 from limbeck.models.predict import predict
-from limbeck.models.student import CONFIG, Student, load, save
+from limbeck.models.student import CONFIG, WEIGHTS, Student, load, save
 from limbeck.objectives.base import Sum
 from limbeck.signals import TeacherSource
 from limbeck.stages import answers
@@ -192,7 +192,7 @@ def keep(job: Job, module: nn.Module, student: Student, fitted: Fitted, folder: 
 def done(job: Job, arm: str, seed: int, folder: Path) -> bool:
     """Whether an arm was trained and has answered."""
     files = [job.run.path(answers.file_name(split, arm, seed)) for split in (answers.VALIDATION, answers.TEST)]
-    return all(path.is_file() for path in (folder / CONFIG, folder / FACTS, *files))
+    return all(path.is_file() for path in (folder / CONFIG, folder / WEIGHTS, folder / FACTS, *files))
 
 
 def predictions(job: Job, module: nn.Module, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
@@ -230,7 +230,7 @@ def validator(job: Job) -> Callable[[nn.Module], float]:
 def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Path) -> nn.Module:
     """Train a network on the labelled rows as a teacher, or read the one that stands there."""
     student = Student.of(what, job.data.preprocess.shape, job.out_sizes, kinds=_kinds(job), output="auto")
-    if (folder / CONFIG).is_file():
+    if (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file():
         return rebuilt(student, member, folder)
     rows, labelled = labelled_first(job.data.train)
     table = table_of(job.data, rows.take(np.arange(labelled)), views=job.data.view is not None and job.data.views > 0)
