@@ -49,14 +49,14 @@ def test_killed_at_every_commit(tmp_path, reference, points):
     is_whole(tmp_path / "run", reference)
 
 
-@pytest.mark.parametrize(
-    ("inside", "count"),
-    [("step teacher", 10), ("answer", POINTS), ("step s", POINTS), ("evaluate", POINTS), ("export", 5)],
-    ids=["teach", "label", "train", "evaluate", "export"],
-)
-def test_killed_inside(tmp_path, reference, points, inside, count):
-    """"step s" is the training of students and of the arm soft."""
-    wanted = spread([name for name in points if name.startswith(inside)], count)
+def test_killed_inside_every_stage(tmp_path, reference, points):
+    """At steps and answers, and at function calls within evaluation and export; "step s" is a step of a student."""
+    stages = {"step teacher": 10, "answer": POINTS, "step s": POINTS, "evaluate": POINTS, "export": 5}
+    wanted = [
+        name
+        for inside, count in stages.items()
+        for name in spread([point for point in points if point.startswith(inside)], count)
+    ]
     lineage(small_run, tmp_path / "run", wanted)
     is_whole(tmp_path / "run", reference)
 
