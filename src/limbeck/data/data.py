@@ -19,14 +19,17 @@ from limbeck.core.errors import ConfigError, LimbeckError, Problem
 from limbeck.core.findings import Finding
 from limbeck.core.specs import fingerprint
 from limbeck.data import doctor
+from limbeck.data.agree import like, refuse_shapes
 from limbeck.data.infer import build_task, infer_task
 from limbeck.data.keys import row_keys
 from limbeck.data.preprocess import Preprocess
+from limbeck.data.raw import group_names
 from limbeck.data.rows import Array, Rows, row_shape
 from limbeck.data.sources import Columns, Raw, read
 from limbeck.data.split import keep_labels, split_off
 from limbeck.data.tasks import Task
 from limbeck.data.views import View, view_of
+from limbeck.signals import MAIN
 
 SPLITS = ("train", "unlabeled", "validation", "test")
 
@@ -44,7 +47,11 @@ class Data:
     test_fraction        split off the training rows where there is no test; None: no test rows
     view, views          augmentation (a text, a View or a callable), and how many views of a row the teacher answers
     metric               a metric's name, or a function (y_true, y_pred) -> number, for the first task
-    image_size           (height, width) to which a folder of images is resized
+    image_size           (height, width) to which images of a folder or data set are resized
+
+    Where `columns` is None, the columns of a table are guessed
+    from its training rows. Test rows that also stand in train, unlabeled or validation leave the score; the unlabelled
+    rows count, because the student, and not the control, is trained on the teacher's answers to them.
 
     Raises ConfigError with every problem that was found.
     """
@@ -71,10 +78,19 @@ class Data:
         seed: int = 0,
         image_size: tuple[int, int] | None = None,
     ) -> None:
+        if train is None:
+            raise ConfigError("expected training rows, got none", "give lb.Data(train=(X, y)) or train='train.csv'")
+        if view is None and views is not None and views > 1:
+            raise ConfigError(
+                f"expected a view that makes {views} views, got none", "give view='shift(2)', or no views"
+            )
+        if views is not None and views < 1:
+            raise ConfigError(f"expected views of at least 1, got {views}", "the row itself is the first of them")
         given = {"train": train, "unlabeled": unlabeled, "validation": validation, "test": test}
         raws = _read_all(given, columns, image_size)
         raws["train"] = _beside(raws["train"], weights, groups, ids)
-        _refuse_shapes(raws)
+        refuse_shapes(raws)
+        raws = {split: like(raws["train"], raw, split) for split, raw in raws.items()}
         findings: list[Finding] = []
         self.metric = metric
         self.seed = seed
@@ -95,13 +111,13 @@ class Data:
         self.train, self.validation = rows["train"], rows["validation"]
         self.unlabeled: Rows | None = rows.get("unlabeled")
         self.test: Rows | None = rows.get("test")
-        self.overlaps = overlap.rows
+        self.overlaps = overlap.dropped
         fitted = [self.train] if self.unlabeled is None else [self.train, self.unlabeled]
         self.preprocess = Preprocess.fit(*fitted)
         self.view: View | None = view_of(view, self.train.kind, seed, self.train)
         self.views = 0 if self.view is None else int(views if views is not None else 8)
         notes = [note for raw in raws.values() for note in raw.notes]
-        findings += doctor.look(rows, self.tasks, overlap, notes)
+        findings += doctor.look(rows, self.tasks, overlap, notes, self.preprocess.spec.get("columns"))
         self.findings: tuple[Finding, ...] = tuple(findings)
 
     @cached_property
@@ -134,12 +150,15 @@ class Data:
 
 
 def _read_all(given: Mapping[str, Any], columns: Columns | None, size: tuple[int, int] | None) -> dict[str, Raw]:
-    found, problems = {}, []
+    found: dict[str, Raw] = {}
+    problems: list[Problem] = []
     for split, value in given.items():
         if value is None:
             continue
         try:
-            found[split] = read(value, columns, split, size=size)
+            # what was guessed about the columns of the training rows holds for every split
+            chosen = columns if columns is not None or "train" not in found else found["train"].columns
+            found[split] = read(value, chosen, split, size=size)
             if not len(found[split].inputs):
                 problems.append(Problem(split, "expected rows, got none", "leave the split out or give it rows"))
         except LimbeckError as err:
@@ -155,7 +174,8 @@ def _read_all(given: Mapping[str, Any], columns: Columns | None, size: tuple[int
 
 def _together(problems: list[Problem]) -> ConfigError:
     if len(problems) == 1:
-        return ConfigError(problems[0].what, problems[0].todo, problems)
+        what, where = problems[0].what, problems[0].where.removesuffix(f".{MAIN}")
+        return ConfigError(what if where in what else f"{where}: {what}", problems[0].todo, problems)
     return ConfigError.of(problems, "the data")
 
 
@@ -164,38 +184,13 @@ def _beside(raw: Raw, weights: Any, groups: Any, ids: Any) -> Raw:
     for name, values in (("weights", weights), ("groups", groups), ("ids", ids)):
         if values is not None and len(values) != count:
             problems.append(Problem(name, f"expected one entry for each of {count} training rows, got {len(values)}"))
-    weight = raw.weight if weights is None else np.asarray(weights)
-    if weight is not None:
-        weight = np.asarray(weight, dtype=np.float32)
-        if not (np.isfinite(weight) & (weight >= 0)).all() or not weight.sum() > 0:
-            problems.append(Problem("weights", "expected finite weights >= 0 that are not all 0", "check the column"))
     if problems:
         raise _together(problems)
     return replace(
-        raw, weight=weight, groups=raw.groups if groups is None else np.asarray(groups),
+        raw, weight=raw.weight if weights is None else np.asarray(weights),
+        groups=raw.groups if groups is None else np.asarray(groups),
         ids=raw.ids if ids is None else np.asarray(ids),
     )  # fmt: skip
-
-
-def _refuse_shapes(raws: Mapping[str, Raw]) -> None:
-    first = raws["train"]
-    for split, raw in raws.items():
-        if raw.kind == first.kind == "table":
-            missing = [n for n in row_shape(first.inputs) if n not in row_shape(raw.inputs)]
-            extra = [n for n in row_shape(raw.inputs) if n not in row_shape(first.inputs)]
-            if missing or extra:
-                raise ConfigError(
-                    f"expected the same input columns in {split} as in train"
-                    + (f", missing: {', '.join(missing)}" if missing else "")
-                    + (f", not in train: {', '.join(extra)}" if extra else ""),
-                    "name the input columns with columns.inputs",
-                )
-        elif raw.kind != first.kind or row_shape(raw.inputs) != row_shape(first.inputs):
-            raise ConfigError(
-                f"expected rows of {split} as in train ({first.kind} {row_shape(first.inputs)}), "
-                f"got {raw.kind} {row_shape(raw.inputs)}",
-                "give every split in the same form",
-            )
 
 
 def _tasks(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: list[Finding]) -> dict[str, Task]:
@@ -216,6 +211,8 @@ def _tasks(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: list
             kind, note = infer_task(raw.labels[head], head)
             findings.append(note)
         names = classes.get(head) if isinstance(classes, Mapping) else classes
+        if names is None and kind == "classification":
+            names = raw.classes.get(head)
         tasks[head] = build_task(kind, raw.labels[head], names, raw.label_columns.get(head, ()))
     return tasks
 
@@ -238,17 +235,34 @@ def _encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str,
                 targets[head], masks[head] = task.encode(raw.labels[head])
             except LimbeckError as err:
                 problems.append(Problem(f"{split}.{head}", err.what, err.todo))
+                continue
+            if not masks[head].any():
+                problems.append(
+                    Problem(split, f"expected labels of '{head}', all {len(masks[head])} are missing", "give labels")
+                )
+        weight = _weights(raw.weight, split, problems)
         if not problems:
             rows[split] = Rows(
-                raw.kind, inputs, row_keys(raw.kind, inputs), targets, masks, _floats(raw.weight), raw.groups, raw.ids
+                raw.kind, inputs, row_keys(raw.kind, inputs), targets, masks, weight, group_names(raw.groups), raw.ids
             )
     if problems:
         raise _together(problems)
     return rows
 
 
-def _floats(weight: Array | None) -> Array | None:
-    return None if weight is None else np.asarray(weight, dtype=np.float32)
+def _weights(given: Array | None, split: str, problems: list[Problem]) -> Array | None:
+    """Weights as float32 [N]; what is wrong with them is added to the problems."""
+    if given is None or split == "unlabeled":
+        return None
+    try:
+        weight = np.asarray(given, dtype=np.float64).astype(np.float32)
+    except (TypeError, ValueError):
+        weight = np.full(1, np.nan, dtype=np.float32)
+    if weight.ndim != 1 or not (np.isfinite(weight) & (weight >= 0)).all() or not weight.sum() > 0:
+        problems.append(
+            Problem(split, "expected finite weights >= 0 that are not all 0", "check the weights or their column")
+        )
+    return weight
 
 
 def _digest(rows: Rows) -> str:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from limbeck.core.findings import Finding
 from limbeck.data.frames import is_numeric
-from limbeck.data.rows import Array, Rows
+from limbeck.data.keys import found_in, inverse_of
+from limbeck.data.rows import Rows
 from limbeck.data.tasks import Task
 
 _ISSUE_SHARE = 0.01  # of the test rows
@@ -26,15 +27,24 @@ class Overlap:
     of: int = 0
     by_split: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def dropped(self) -> int:
+        """How many left the score: none where nothing would have been left."""
+        return self.rows if self.rows < self.of else 0
+
 
 def without_overlap(rows: Mapping[str, Rows]) -> tuple[Rows, Overlap]:
-    """The test rows that stand nowhere else, and what was dropped; where nothing would be left all stay."""
+    """The test rows that stand nowhere else, and what was dropped; where nothing would be left all stay.
+
+    Unlabelled rows count too: the student learns the teacher's answer to them and the control does not, so that a test
+    row among them would flatter the gain.
+    """
     test = rows["test"]
     seen = np.zeros(len(test), dtype=bool)
     counts = {}
     for split in ("train", "unlabeled", "validation"):
         if split in rows:
-            here = _member(test.keys, rows[split].keys)
+            here = found_in(test.keys, rows[split].keys)
             counts[split] = int(here.sum())
             seen |= here
     overlap = Overlap(int(seen.sum()), len(test), {split: count for split, count in counts.items() if count})
@@ -43,17 +53,14 @@ def without_overlap(rows: Mapping[str, Rows]) -> tuple[Rows, Overlap]:
     return test.take(~seen), overlap
 
 
-def _member(keys: Array, others: Array) -> Array:
-    pair = np.dtype([("high", np.uint64), ("low", np.uint64)])
-    left = np.ascontiguousarray(keys).view(pair).reshape(-1)
-    right = np.ascontiguousarray(others).view(pair).reshape(-1)
-    return np.isin(left, np.unique(right))
-
-
 def look(
-    rows: Mapping[str, Rows], tasks: Mapping[str, Task], overlap: Overlap, notes: Sequence[str]
+    rows: Mapping[str, Rows],
+    tasks: Mapping[str, Task],
+    overlap: Overlap,
+    notes: Sequence[str],
+    used: Sequence[str] | None = None,
 ) -> Iterator[Finding]:
-    """Every finding about the splits."""
+    """Every finding about the splits; `used` are the columns of a table that the preprocessing kept."""
     if overlap.rows:
         yield _overlap(overlap)
     train = rows["train"]
@@ -61,20 +68,29 @@ def look(
         yield from _conflicts(train, head, task)
         if task.kind == "classification":
             yield from _classes(rows, head, task)
-    yield from _inputs(train)
+        elif task.kind == "multilabel" and head in train.targets:
+            yield from _labels(train, head, task)
+        yield from _unlabelled(rows, head)
+    yield from _inputs(train, used)
     for note in dict.fromkeys(notes):
-        yield _note("LB111", "columns were read with a change", note, "a model sees what was read, not what was meant")
+        yield _note(
+            "LB111",
+            "columns were read with a guess or a change",
+            note,
+            "a model sees what was read, not what was meant",
+        )
 
 
 def _overlap(overlap: Overlap) -> Finding:
     share = overlap.rows / max(overlap.of, 1)
+    left = "they were left out of it" if overlap.dropped else "all of them do, so that none could be left out"
     where = ", ".join(f"{count} in {split}" for split, count in overlap.by_split.items())
     return Finding(
         "LB101",
         "issue" if share > _ISSUE_SHARE else "tip",
         "test rows also stand in training",
-        f"{overlap.rows} of {overlap.of} test rows ({100 * share:.2g} %): {where}",
-        "a score on rows that were trained on says nothing about new ones; they were left out of it",
+        f"{overlap.rows} of {overlap.of} test rows ({100 * share:.3g} %): {where}",
+        "a score on rows that were trained on says nothing about new ones; " + left,
         "remove them from one of the splits, or split by group",
         {"rows": overlap.rows, "of": overlap.of, **overlap.by_split},
     )
@@ -84,9 +100,9 @@ def _conflicts(train: Rows, head: str, task: Task) -> Iterator[Finding]:
     if task.kind == "regression" or head not in train.targets:
         return
     mask = train.label_mask[head]
-    keys, place = np.unique(train.keys[mask], axis=0, return_inverse=True)
-    place, values = place.reshape(-1), train.targets[head][mask].reshape(int(mask.sum()), -1)
-    first = np.zeros((len(keys), values.shape[1]), dtype=values.dtype)
+    place, count = inverse_of(train.keys[mask])
+    values = train.targets[head][mask].reshape(int(mask.sum()), -1)
+    first = np.zeros((count, values.shape[1]), dtype=values.dtype)
     first[place[::-1]] = values[::-1]
     bad = np.unique(place[(values != first[place]).any(axis=1)])
     if len(bad):
@@ -130,8 +146,32 @@ def _classes(rows: Mapping[str, Rows], head: str, task: Task) -> Iterator[Findin
             )  # fmt: skip
 
 
-def _inputs(train: Rows) -> Iterator[Finding]:
-    missing, constant, mixed = [], [], []
+def _labels(train: Rows, head: str, task: Task) -> Iterator[Finding]:
+    """Labels of a multi-label task that no training row has."""
+    counts = train.targets[head][train.label_mask[head]].sum(axis=0)
+    empty = [name for name, count in zip(task.names, counts, strict=True) if not count]
+    if empty:
+        yield Finding(
+            "LB103", "issue", "labels without rows in train",
+            f"{len(empty)} of {task.size} labels of '{head}' have none: {_listed(empty)}",
+            "a label without training rows is learned from the teacher alone",
+            "add rows of these labels, or leave them out of `classes`", {"split": "train", "classes": empty},
+        )  # fmt: skip
+
+
+def _unlabelled(rows: Mapping[str, Rows], head: str) -> Iterator[Finding]:
+    """Rows without a label where labels were given."""
+    gone = {s: int((~part.label_mask[head]).sum()) for s, part in rows.items() if head in part.label_mask}
+    if any(gone.values()):
+        yield _note(
+            "LB117", f"rows without a label of '{head}'",
+            ", ".join(f"{count} of {len(rows[split])} in {split}" for split, count in gone.items() if count),
+            "in training the teacher alone speaks about them; in test they leave the score of this task",
+        )  # fmt: skip
+
+
+def _inputs(train: Rows, used: Sequence[str] | None) -> Iterator[Finding]:
+    missing, constant, mixed, unused, several = [], [], [], [], []
     if isinstance(train.inputs, pd.DataFrame):
         for name in train.inputs.columns:
             column = train.inputs[name]
@@ -139,12 +179,16 @@ def _inputs(train: Rows) -> Iterator[Finding]:
                 missing.append(f"{name} ({int(column.isna().sum())})")
             if column.nunique(dropna=False) <= 1:
                 constant.append(str(name))
-            if not is_numeric(column):
+            elif used is not None and name not in used:
+                unused.append(str(name))
+            elif not is_numeric(column):
                 mixed.append(str(name))
+            if _several_types(column):
+                several.append(str(name))
     elif train.kind == "array" and train.inputs.ndim == 2:
         holes = np.isnan(train.inputs.astype(np.float64)).sum(axis=0)
         missing = [f"column {i} ({holes[i]})" for i in np.flatnonzero(holes)]
-        same = (train.inputs == train.inputs[:1]).all(axis=0)
+        same = ((train.inputs == train.inputs[:1]) | (holes == len(train))).all(axis=0)
         constant = [f"column {i}" for i in np.flatnonzero(same)]
     if missing:
         yield _note(
@@ -157,6 +201,34 @@ def _inputs(train: Rows) -> Iterator[Finding]:
         yield _note("LB114", "constant inputs", _listed(constant), "they carry nothing")
     if mixed:
         yield _note("LB115", "text columns are read as categories", _listed(mixed), "rare values count as unknown")
+    if several:
+        yield _note(
+            "LB118", "columns hold numbers and text", _listed(several),
+            "all their values are read as categories; a number there has no order",
+        )  # fmt: skip
+    if unused:
+        yield _note(
+            "LB116",
+            "columns are not used",
+            _listed(unused),
+            "text in which no value occurs twice, or numbers that are all equal once the missing ones are filled",
+        )
+
+
+def _several_types(column: pd.Series) -> bool:
+    """Whether a column holds numbers beside text, as values or spelt out ("12" beside "unknown")."""
+    if is_numeric(column) or isinstance(column.dtype, pd.CategoricalDtype):
+        return False
+    numeric = np.array([_reads_as_number(value) for value in column.dropna().unique()], dtype=bool)
+    return bool(numeric.any() and not numeric.all())
+
+
+def _reads_as_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -22,10 +22,7 @@ def tidy(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
     Object columns that hold only numbers become float64. Raises ConfigError for repeated names and nested values.
     """
-    names = [str(name) for name in frame.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(f"expected distinct column names, got '{twice[0]}' twice", "rename one of the columns")
+    names = refuse_twice(frame)
     frame = frame.reset_index(drop=True).set_axis(names, axis=1)
     dates, columns = [], {}
     for name in names:
@@ -35,6 +32,15 @@ def tidy(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         columns[name] = _tidy_column(column, name)
     said = [f"dates in {', '.join(dates)} became days since 1970"] if dates else []
     return pd.DataFrame(columns, index=frame.index), said
+
+
+def refuse_twice(frame: pd.DataFrame) -> list[str]:
+    """The names of columns as text; raises ConfigError where one stands twice."""
+    names = [str(name) for name in frame.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"expected distinct column names, got '{twice[0]}' twice", "rename one of the columns")
+    return names
 
 
 def _tidy_column(column: pd.Series, name: str) -> pd.Series:
@@ -84,7 +90,13 @@ def _days(column: pd.Series) -> pd.Series:
 
 
 def is_numeric(column: pd.Series) -> bool:
-    """Whether a column of a tidied table is numeric; a pandas category never is."""
+    """Whether a column of a tidied table is numeric; a pandas category never is.
+
+    An object column is where all it holds is numbers: tidying leaves those with integers beyond float64 as they are.
+    """
+    if column.dtype == object:
+        present = [value for value in column if not is_missing_cell(value)]
+        return bool(present) and all(is_number(value) for value in present)
     return pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype)
 
 
@@ -92,7 +104,7 @@ def numbers(column: pd.Series, name: str) -> Array:
     """A column as float64 [N] with NaN for missing; raises ConfigError naming the first value that is no number."""
     if is_date(column):
         column = _days(column)
-    if is_numeric(column):
+    if column.dtype != object and is_numeric(column):
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     out = np.full(len(column), np.nan)
     for row, value in enumerate(column):
@@ -100,12 +112,28 @@ def numbers(column: pd.Series, name: str) -> Array:
             continue
         try:
             out[row] = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ConfigError(
-                f"expected numbers in column '{name}', got '{value}' in row {row}",
-                "the column was numeric in training: correct the value or leave it empty",
+                f"expected numbers in column '{name}', got '{str(value)[:40]}' in row {row}",
+                "the column holds numbers elsewhere: correct the value or leave it empty",
             ) from None
     return out
+
+
+def like_column(train: pd.Series, column: pd.Series, name: str) -> dict[str, pd.Series]:
+    """A column of another split as it is in train: text as numbers, numbers as text; nothing where they agree.
+
+    Readers of files guess by split: "12" is a number in one file and text beside "unknown" in another.
+    """
+    if not len(column.dropna()):
+        return {}
+    if is_numeric(train):
+        return {} if is_numeric(column) else {name: pd.Series(numbers(column, name), index=column.index)}
+    spelt = pd.api.types.is_string_dtype(train.dropna())
+    if not spelt or not is_numeric(column):
+        return {}
+    values = [None if is_missing_cell(v) else cell_text(v) for v in column]
+    return {name: pd.Series(values, index=column.index, dtype=object)}
 
 
 def texts(column: pd.Series) -> tuple[Array, list[str]]:

@@ -10,7 +10,7 @@ import numpy as np
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.core.kinds import suggest
-from limbeck.data.labels import as_labels, present, text_of
+from limbeck.data.labels import as_labels, numbers_of, present, text_of
 from limbeck.data.rows import Array
 from limbeck.data.tasks import TASKS, Classification, MultiLabel, Regression, Task, class_names, label_names
 from limbeck.signals import MAIN
@@ -46,9 +46,11 @@ def _guess(known: Array) -> tuple[str, str]:
     if known.dtype.kind == "O":
         if any(isinstance(v, list | tuple) for v in known):
             return "multilabel", "each row has a list of labels"
+        if all(isinstance(v, bool | np.bool_) for v in known):
+            return "classification", "labels are true or false"
         if any(isinstance(v, str | bool) for v in known):
             return "classification", f"labels are text, {len({text_of(v) for v in known})} distinct"
-        known = known.astype(np.float64)
+        known = numbers_of(known[:, None])[:, 0]
     if known.dtype.kind == "b":
         return "classification", "labels are true or false"
     distinct = np.unique(known)
@@ -63,7 +65,7 @@ def _guess(known: Array) -> tuple[str, str]:
 
 
 def _guess_matrix(known: Array) -> tuple[str, str]:
-    numbers = known.astype(np.float64)
+    numbers = numbers_of(known)
     if not np.isin(numbers, (0, 1)).all():
         return "regression", f"labels are {known.shape[1]} columns of numbers"
     if known.shape[1] > 2 and (numbers.sum(axis=1) == 1).all():

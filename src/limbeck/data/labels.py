@@ -16,7 +16,10 @@ _SEPARATORS = re.compile(r"[|;]")
 
 
 def as_labels(raw: Any) -> Array:
-    """Labels as an array: numbers [N] or [N, L], or objects [N] (text, None, lists of names)."""
+    """Labels as an array: numbers [N] or [N, L], or objects [N] (text, None, lists of names).
+
+    Raises ConfigError for dates, single values and more than two dimensions.
+    """
     if isinstance(raw, pd.Series | pd.DataFrame | pd.Index | pd.Categorical):
         values = np.asarray(raw.to_numpy())
     elif isinstance(raw, list | tuple):
@@ -25,13 +28,25 @@ def as_labels(raw: Any) -> Array:
         values = np.asarray(raw)
     if values.dtype.kind in "SUO":
         values = values.astype(object)
-        if values.ndim == 1 and len(values) and all(isinstance(v, np.ndarray) and v.ndim == 1 for v in values):
-            values = _of_list([v.tolist() for v in values])
-    if values.ndim == 0:
-        raise ConfigError(f"expected one label per row, got the single value {raw!r}", "give a list or array of labels")
+        if values.ndim == 1 and any(isinstance(v, np.ndarray) for v in values):
+            values = _of_list([v.tolist() if isinstance(v, np.ndarray) else v for v in values])
+    _refuse(raw, values)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     return values
+
+
+def _refuse(raw: Any, values: Array) -> None:
+    if values.ndim == 0:
+        raise ConfigError(f"expected one label per row, got the single value {raw!r}", "give a list or array of labels")
+    if values.ndim > 2:
+        raise ConfigError(
+            f"expected labels [N] or [N, L], got shape {values.shape}", "give several outputs as a mapping of tasks"
+        )
+    kinds = {type(v).__name__ for v in values.reshape(-1)[:1000]} if values.dtype.kind == "O" else set()
+    dates = kinds & {"Timestamp", "datetime", "date", "Timedelta", "timedelta"}
+    if values.dtype.kind in "mM" or dates:
+        raise ConfigError("expected labels as text or numbers, got dates", "turn them into numbers, such as days")
 
 
 def _of_list(raw: Sequence[Any]) -> Array:
@@ -45,7 +60,8 @@ def _of_list(raw: Sequence[Any]) -> Array:
         out = np.empty(len(raw), dtype=object)
         out[:] = [list(v) if isinstance(v, set | frozenset | tuple) else v for v in raw]
         return out
-    if any(isinstance(v, str) or v is None for v in raw):
+    kinds = {type(v) for v in raw}
+    if kinds & {str, type(None)} or (bool in kinds and len(kinds) > 1):  # NumPy makes text of NaN, and 1 of True
         out = np.empty(len(raw), dtype=object)
         out[:] = list(raw)
         return out
@@ -68,6 +84,25 @@ def present(values: Array) -> Array:
     else:
         there = np.ones(values.shape, dtype=bool)
     return there if there.ndim == 1 else np.asarray(there.reshape(len(values), -1).all(axis=1))
+
+
+def numbers_of(values: Array) -> Array:
+    """A matrix of labels [N, L] as float64 with NaN for missing; raises ConfigError naming the first text."""
+    if values.dtype.kind != "O":
+        return np.asarray(values, dtype=np.float64)
+    out = np.full(values.shape, np.nan)
+    for place in np.ndindex(values.shape):
+        if is_missing(values[place]):
+            continue
+        try:
+            out[place] = float(values[place])
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"expected numbers where a task has several label columns, got '{text_of(values[place])}' "
+                f"in row {place[0]}",
+                "for several tasks name each: target={'first': 'column', 'second': 'other column'}",
+            ) from None
+    return out
 
 
 def text_of(value: Any) -> str:

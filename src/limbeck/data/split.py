@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.keys import inverse_of
 from limbeck.data.rows import Array, Rows
 from limbeck.data.tasks import Task
 
@@ -20,10 +22,11 @@ def split_off(rows: Rows, fraction: float, tasks: Mapping[str, Task], seed: int,
     wanted = max(1, round(fraction * len(labelled)))
     if len(np.unique(units[labelled])) < 2:
         raise ConfigError(
-            f"expected at least two distinct labelled rows to split {name} rows off, got {len(labelled)}",
+            f"expected at least two distinct labelled rows (or groups) to split {name} rows off, got one "
+            f"in {len(labelled)} labelled rows",
             f"give {name} rows of their own",
         )
-    taken = _choose(units, labelled, _strata(rows, tasks), wanted, np.random.default_rng([seed, len(name)]))
+    taken = _choose(units, labelled, _strata(rows, tasks), wanted, np.random.default_rng([seed % (1 << 64), len(name)]))
     part = np.isin(units, taken)
     if not (_labelled(rows) & ~part).any():
         raise ConfigError(
@@ -41,7 +44,7 @@ def keep_labels(rows: Rows, count: int, tasks: Mapping[str, Task], seed: int) ->
             f"expected labels between 1 and the {len(labelled)} labelled training rows, got {count}", "ask for fewer"
         )
     units = np.arange(len(rows))
-    kept = _choose(units, labelled, _strata(rows, tasks), count, np.random.default_rng([seed, 77]))
+    kept = _choose(units, labelled, _strata(rows, tasks), count, np.random.default_rng([seed % (1 << 64), 77]))
     mask = np.zeros(len(rows), dtype=bool)
     mask[kept[:count]] = True
     return rows.take(mask), rows.take(~mask).without_labels()
@@ -53,10 +56,17 @@ def _labelled(rows: Rows) -> Array:
 
 
 def _units(rows: Rows) -> Array:
-    """One number for rows that must stay together: the group, else the key."""
-    if rows.groups is not None:
-        return np.unique(np.asarray([str(g) for g in rows.groups]), return_inverse=True)[1]
-    return np.unique(rows.keys, axis=0, return_inverse=True)[1].reshape(-1)
+    """One number for rows that must stay together: those of one group or one key, and what hangs on them."""
+    same_key, count = inverse_of(rows.keys)
+    if rows.groups is None:
+        return same_key
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    same_group, more = np.unique(rows.groups, return_inverse=True)[1], count + len(rows)
+    links = coo_matrix((np.ones(len(rows), dtype=bool), (same_key, same_group + count)), shape=(more, more))
+    parts: Array = connected_components(links, directed=False)[1]
+    return parts[same_key]
 
 
 def _strata(rows: Rows, tasks: Mapping[str, Task]) -> Array:
@@ -68,12 +78,47 @@ def _strata(rows: Rows, tasks: Mapping[str, Task]) -> Array:
 
 
 def _choose(units: Array, rows: Array, strata: Array, wanted: int, rng: np.random.Generator) -> Array:
-    """Units that hold about `wanted` of the rows, each class in proportion (largest remainders)."""
+    """Units that hold about `wanted` of the rows, each class in proportion: whole units first, then single rows."""
     shuffled = rng.permutation(rows)
-    classes, counts = np.unique(strata[shuffled], return_counts=True)
-    share = counts * wanted / len(rows)
+    classes, place, counts = np.unique(strata[shuffled], return_inverse=True, return_counts=True)
+    take = _proportional(counts * wanted / len(rows), wanted)
+    sizes = np.bincount(units[rows], minlength=int(units.max()) + 1)
+    single = sizes[units[shuffled]] == 1
+    chosen, got = _whole_units(units[shuffled[~single]], place[~single], counts, wanted / len(rows))
+    left = np.maximum(take - got, 0)
+    for i in range(len(classes)):
+        chosen.append(units[shuffled[single & (place == i)][: left[i]]])
+    found = np.unique(np.concatenate(chosen))
+    return found if len(found) else units[shuffled[:1]]
+
+
+def _proportional(share: Array, wanted: int) -> Array:
+    """Whole numbers that add up to `wanted`, by largest remainders."""
     take = np.floor(share).astype(int)
     for i in np.argsort(-(share - take), kind="stable")[: wanted - int(take.sum())]:
         take[i] += 1
-    chosen = [shuffled[strata[shuffled] == c][:n] for c, n in zip(classes, take, strict=True)]
-    return np.unique(units[np.concatenate(chosen)])
+    return take
+
+
+def _whole_units(units: Array, place: Array, counts: Array, fraction: float) -> tuple[list[Array], Array]:
+    """Units of several rows that bring each class nearer to its fraction of such rows, and their rows by class.
+
+    `units` and `place` (the class) are of the rows, shuffled. One unit is taken where even the best is too large.
+    """
+    got = np.zeros(len(counts), dtype=int)
+    if not len(units):
+        return [], got
+    target = np.bincount(place, minlength=len(counts)) * fraction
+    codes, order = pd.factorize(units)
+    table = np.zeros((len(order), len(counts)), dtype=int)
+    np.add.at(table, (codes, place), 1)
+    chosen = []
+    for unit, rows in enumerate(table):
+        nearer = np.abs(target - got - rows).sum() < np.abs(target - got).sum()
+        if nearer and got.sum() + rows.sum() < counts.sum():  # something is left for training
+            chosen.append(unit)
+            got += rows
+    if not chosen and len(units) == counts.sum():
+        chosen = [int(np.abs(target - table).sum(axis=1).argmin())]
+        got = table[chosen[0]]
+    return [np.asarray(order)[chosen]], got

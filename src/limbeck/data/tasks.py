@@ -24,6 +24,7 @@ from limbeck.data.labels import (
     check_names,
     listed,
     names_in,
+    numbers_of,
     present,
     sorted_names,
     texts_of,
@@ -101,7 +102,7 @@ class Classification:
                 "for several labels a row use task='multilabel', for several outputs task={'head': ...}",
             )
         there = present(values)
-        numbers = np.where(there[:, None], values, 0).astype(np.float64)
+        numbers = np.where(there[:, None], numbers_of(values), 0)
         wrong = np.flatnonzero(there & ~((np.isin(numbers, (0, 1)).all(axis=1)) & (numbers.sum(axis=1) == 1)))
         if len(wrong):
             raise ConfigError(
@@ -174,7 +175,7 @@ class MultiLabel:
                 "give one column per label, in the order of the labels",
             )
         mask = present(matrix)
-        numbers = np.where(mask[:, None], matrix, 0).astype(np.float32)
+        numbers = np.where(mask[:, None], numbers_of(matrix), 0).astype(np.float32)
         wrong = np.argwhere((numbers != 0) & (numbers != 1))
         if len(wrong):
             row, column = wrong[0]

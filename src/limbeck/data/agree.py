@@ -1,0 +1,58 @@
+"""Splits of one data set must agree: the same kind of rows, the same columns, numbers where there were numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from limbeck.core.errors import ConfigError, LimbeckError
+from limbeck.data.frames import like_column
+from limbeck.data.raw import Raw
+from limbeck.data.rows import row_shape
+
+
+def refuse_shapes(raws: Mapping[str, Raw]) -> None:
+    """Raise ConfigError where a split has other columns, another shape or another dtype of images than train."""
+    first = raws["train"]
+    for split, raw in raws.items():
+        if raw.kind == first.kind == "table":
+            missing = [n for n in row_shape(first.inputs) if n not in row_shape(raw.inputs)]
+            extra = [n for n in row_shape(raw.inputs) if n not in row_shape(first.inputs)]
+            if missing or extra:
+                raise ConfigError(
+                    f"expected the same input columns in {split} as in train"
+                    + (f", missing: {', '.join(missing)}" if missing else "")
+                    + (f", not in train: {', '.join(extra)}" if extra else ""),
+                    "name the input columns with columns.inputs",
+                )
+        elif raw.kind == first.kind == "image" and raw.inputs.dtype != first.inputs.dtype:
+            raise ConfigError(
+                f"expected images of {split} as {first.inputs.dtype}, as in train, got {raw.inputs.dtype}",
+                "give every split in the same range of pixels and the same dtype",
+            )
+        elif raw.kind != first.kind or row_shape(raw.inputs) != row_shape(first.inputs):
+            raise ConfigError(
+                f"expected rows of {split} as in train ({first.kind} {row_shape(first.inputs)}), "
+                f"got {raw.kind} {row_shape(raw.inputs)}",
+                "give every split in the same form",
+            )
+
+
+def like(train: Raw, raw: Raw, split: str) -> Raw:
+    """A split whose columns are numbers or text as they are in train, so that equal rows have equal keys.
+
+    Raises ConfigError for text where train has numbers.
+    """
+    if raw is train or raw.kind != "table":
+        return raw
+    assert isinstance(raw.inputs, pd.DataFrame) and isinstance(train.inputs, pd.DataFrame)
+    changed: dict[str, Any] = {}
+    try:
+        for name in train.inputs.columns:
+            changed |= like_column(train.inputs[name], raw.inputs[name], name)
+    except LimbeckError as err:
+        raise ConfigError(f"{split}: {err.what}", err.todo) from None
+    return replace(raw, inputs=raw.inputs.assign(**changed)) if changed else raw

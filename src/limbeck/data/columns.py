@@ -1,0 +1,94 @@
+"""Which columns of a table mean what: as the user says, or as their names suggest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pandas as pd
+
+from limbeck.signals import MAIN
+
+LABELS = ("label", "labels", "target", "y", "class", "species")
+
+
+@dataclass(frozen=True)
+class NamedColumns:
+    """Which columns of a table mean what, for `lb.Data(columns=...)`; without `inputs` all others are inputs.
+
+    `target` is one column, several, or a mapping of task to columns.
+    """
+
+    inputs: tuple[str, ...] = ()
+    target: Any = None
+    id: str | None = None
+    group: str | None = None
+    weight: str | None = None
+    drop: tuple[str, ...] = ()
+
+
+class Columns(Protocol):
+    """What says which columns mean what: `NamedColumns`, or the columns of a recipe."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Input columns."""
+        ...
+
+    @property
+    def target(self) -> Any:
+        """Label columns."""
+        ...
+
+    @property
+    def id(self) -> str | None:
+        """The column of row ids."""
+        ...
+
+    @property
+    def group(self) -> str | None:
+        """The column of groups."""
+        ...
+
+    @property
+    def weight(self) -> str | None:
+        """The column of weights."""
+        ...
+
+    @property
+    def drop(self) -> tuple[str, ...]:
+        """Columns that are left out."""
+        ...
+
+
+def targets_of(columns: Columns) -> dict[str, tuple[str, ...]]:
+    """Label columns by task."""
+    target = columns.target
+    if target is None:
+        return {}
+    if isinstance(target, str):
+        return {MAIN: (target,)}
+    if isinstance(target, Mapping):
+        return {head: (names,) if isinstance(names, str) else tuple(names) for head, names in target.items()}
+    return {MAIN: tuple(target)}
+
+
+def guess_target(frame: pd.DataFrame) -> str | None:
+    """The column that looks like a label: by name, else the last one."""
+    names = [str(name) for name in frame.columns]
+    lowered = {name.lower(): name for name in names}
+    return next((lowered[word] for word in LABELS if word in lowered), names[-1] if len(names) > 1 else None)
+
+
+def guess_columns(frame: pd.DataFrame) -> tuple[NamedColumns, list[str]]:
+    """Columns of a table with the reason for each guess, for a first recipe."""
+    target = guess_target(frame)
+    names = [str(name) for name in frame.columns]
+    ids = [
+        n for n in names if n.lower() in ("id", "uuid", "key", "index", "row_id") and frame[n].is_unique and n != target
+    ]
+    reasons = [f"target: {target} ({'by its name' if str(target).lower() in LABELS else 'the last column'})"]
+    if ids:
+        reasons.append(f"id: {ids[0]} (by its name, every value once)")
+    return NamedColumns(target=target, id=ids[0] if ids else None), reasons
