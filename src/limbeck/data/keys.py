@@ -40,13 +40,14 @@ def row_keys(kind: str, inputs: Inputs) -> Array:
 
 def key_hex(keys: Array) -> list[str]:
     """Keys [N, 2] as 32 hex digits each."""
-    return [f"{int(high):016x}{int(low):016x}" for high, low in keys]
+    digits = np.asarray(keys, dtype=np.uint64).astype(">u8").tobytes().hex()
+    return [digits[at : at + 32] for at in range(0, len(digits), 32)]
 
 
 def keys_from_hex(names: Iterable[str]) -> Array:
     """Keys [N, 2] of what `key_hex` wrote."""
-    pairs = [(int(name[:16], 16), int(name[16:], 16)) for name in names]
-    return np.array(pairs, dtype=np.uint64).reshape(-1, 2)
+    whole = bytes.fromhex("".join(names))
+    return np.frombuffer(whole, dtype=">u8").astype(np.uint64).reshape(-1, 2)
 
 
 def as_scalars(keys: Array) -> Array:
