@@ -24,6 +24,7 @@ from limbeck.train.plan import TrainSpec
 
 BUILTIN = ("digits",)
 TASKS = ("auto", "classification", "multilabel", "regression")
+_FIRST = "`limbeck init NAME --data FILE` writes one; it needs data, teacher and student"
 _BASE_MARK = "# relative paths start at:"
 TABLE_ENDINGS = (".csv", ".parquet", ".npz", ".jsonl")  # of a file of predictions
 
@@ -283,7 +284,9 @@ class Recipe:
 
     @classmethod
     def _built(cls, document: Document, base: Path, text: str) -> Recipe:
-        return build(cls, document, more=lambda recipe: recipe.problems(), base=base, text=text)
+        if document.value == {} and not document.problems:
+            raise ConfigError(f"expected a recipe in {document.source}, it is empty", _FIRST)
+        return build(cls, document, more=lambda recipe: recipe.problems(), early=_objective_in, base=base, text=text)
 
     def with_(self, changes: Mapping[str, Any] | None = None, **more: Any) -> Recipe:
         """A changed copy: `recipe.with_({"train.steps": 200}, seeds=3)`; strict as YAML."""
@@ -360,6 +363,12 @@ def _listing(folder: Path, names: Sequence[str]) -> str:
     return f"in {folder} there is {', '.join(shown)}" if shown else f"{folder} is not there, or empty"
 
 
+def _objective_in(values: Mapping[str, Any]) -> Iterator[Problem]:
+    text = values.get("objective", "auto")
+    if isinstance(text, str) and text != "auto":
+        yield from _objective_problems(text)
+
+
 def _objective_problems(text: str) -> Iterator[Problem]:
     from limbeck.objectives import parse
 
@@ -367,6 +376,7 @@ def _objective_problems(text: str) -> Iterator[Problem]:
         parse(text)
     except ConfigError as err:
         for problem in err.problems or (Problem("", err.what, err.todo),):
-            yield Problem("objective", problem.what, problem.todo.replace("\n", "; "))
+            place = "" if problem.where in ("", "objective") else f"{problem.where}: "
+            yield Problem("objective", f"{place}{problem.what}", problem.todo.replace("\n", "; "))
     except LimbeckError as err:
         yield Problem("objective", err.what, err.todo)

@@ -275,6 +275,11 @@ class Stage:
         return not any(damaged(self.run.folder, name, entry) for name, entry in own["files"].items())
 
     @property
+    def finished(self) -> bool:
+        """Whether it once ran to its end, from whatever inputs."""
+        return bool(self._record.get("status") == "done")
+
+    @property
     def stale(self) -> bool:
         """Whether an earlier attempt was made from other inputs."""
         return bool(self._record) and self._record["inputs"] != self.inputs

@@ -58,17 +58,26 @@ def refuse(problems: Sequence[Problem], source: str) -> None:
 # ---------------------------------------------------------------------------------------------- reading
 
 
-def build(cls: type[T], document: Document, more: Callable[[T], Iterable[Problem]] | None = None, **extra: Any) -> T:
+def build(
+    cls: type[T],
+    document: Document,
+    more: Callable[[T], Iterable[Problem]] | None = None,
+    early: Callable[[Mapping[str, Any]], Iterable[Problem]] | None = None,
+    **extra: Any,
+) -> T:
     """Make a spec of a document; raises ConfigError with all problems.
 
-    `more` finds problems beyond types (files that do not exist); its `where` is a dotted route.
+    `more` finds problems beyond types (files that do not exist), `early` those that show in the plain values even
+    where no spec can be made; their `where` is a dotted route.
     `extra` fills fields that are no settings (`compare=False`).
     """
     reader = _Reader(cls, document)
     spec = reader.spec(cls, document.value, (), **extra)
     found = [*document.problems, *reader.problems]
-    if spec is not None and more is not None:
-        found += [reader.placed(p, tuple(_parts(p.where))) for p in more(spec)]
+    beyond = list(more(spec)) if spec is not None and more is not None else []
+    if early is not None and isinstance(document.value, Mapping):
+        beyond += early(document.value)
+    found += [reader.placed(p, tuple(_parts(p.where))) for p in beyond]
     refuse(sorted(_unique(found), key=lambda p: (p.line is None, p.line or 0)), document.source)
     assert spec is not None
     return spec

@@ -78,6 +78,7 @@ class Objective:
     """A loss as a value. Subclasses add hyper-parameters as fields and write `loss`."""
 
     batchwise: ClassVar[bool] = False
+    kinds: ClassVar[tuple[str, ...]] = ()  # kinds of task that it is made for; empty: any
     traits: ClassVar[Traits] = Traits()
 
     @property

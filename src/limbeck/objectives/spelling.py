@@ -23,6 +23,7 @@ from limbeck.objectives.base import FunctionTerm, Objective, Ramp, Sum, Term, as
 
 COLON = "colon__"  # stands for ":" in an import path, which is no Python expression
 EXAMPLE = "0.1 * CE + 0.9 * KD(temperature=4)"
+_TWO = "expected a weight before a term, got two terms"
 
 # words of other libraries, and what they are here
 WORDS = {
@@ -88,7 +89,10 @@ class _Reader:
     def product(self, node: ast.BinOp) -> list[Term]:
         first, second = (node.left, node.right) if _is_weight(node.left) else (node.right, node.left)
         if not _is_weight(first):
-            self.note(_text(node), "expected a weight before a term, got two terms", f"for example {EXAMPLE}")
+            words = [side.id for side in (node.left, node.right) if isinstance(side, ast.Name)]
+            strange = next((word for word in words if word not in objectives), None)
+            what = f"expected a number as a weight, got '{strange}'" if strange else _TWO
+            self.note(_text(node), what, WORDS["alpha"][1] if strange == "alpha" else f"for example {EXAMPLE}")
             return []
         weight, terms = self.weight(first), self.sum(second)
         if weight is None or not terms:

@@ -6,12 +6,14 @@ steps, batch size, optimiser, moments of validation) is the same for all arms of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from limbeck.core.errors import ConfigError
+from limbeck.core.errors import ConfigError, Problem
+from limbeck.core.kinds import suggest
 from limbeck.data.tasks import Task
 from limbeck.objectives.base import Objective, Ramp, Sum, Term
+from limbeck.recipe import OBJECTIVES
 
 HARD_LOSS = {"classification": "CE", "multilabel": "BCE", "regression": "MSE"}
 STUDENT, CONTROL, SOFT, PSEUDO = "student", "control", "soft", "pseudo"
@@ -38,11 +40,7 @@ class Arm:
 
 def arms_of(objective: Sum, tasks: Mapping[str, Task], *, unlabeled: bool, attribution: bool) -> tuple[Arm, ...]:
     """List the arms of a run, the student first and the control second."""
-    if not any(term.objective.teaches for term in objective):
-        raise ConfigError(
-            "expected an objective in which the teacher has a part, got one of hard labels only",
-            "add a distillation term, for example 0.1 * CE + 0.9 * KD(temperature=4); the control comes by itself",
-        )
+    refuse_objective(objective, tasks)
     hard = control_objective(objective, tasks)
     arms = [Arm(STUDENT, objective, unlabeled), Arm(CONTROL, hard, unlabeled=False)]
     if attribution and unlabeled:
@@ -50,6 +48,31 @@ def arms_of(objective: Sum, tasks: Mapping[str, Task], *, unlabeled: bool, attri
         if any(task.kind != "regression" for task in tasks.values()):
             arms.append(Arm(PSEUDO, hard, unlabeled=True, pseudo=True))
     return tuple(arms)
+
+
+def refuse_objective(objective: Sum, tasks: Mapping[str, Task]) -> None:
+    """Refuse an objective without a teacher, and losses on tasks that are not there or that they are not made for."""
+    problems = [problem for term in objective for problem in _misfits(term.objective, tasks)]
+    if problems:
+        raise ConfigError.of(problems, "the objective")
+    if not any(term.objective.teaches and _size(term) for term in objective):
+        raise ConfigError(
+            "expected an objective in which the teacher has a part, got one of hard labels only",
+            "add a distillation term, for example 0.1 * CE + 0.9 * KD(temperature=4); the control comes by itself",
+        )
+
+
+def _misfits(objective: Objective, tasks: Mapping[str, Task]) -> Iterator[Problem]:
+    name, on = type(objective).__name__, getattr(objective, "on", None)
+    if on is None:
+        return
+    if on not in tasks:
+        near = suggest(on, tasks) or f"write {name}(on='{next(iter(tasks))}')"
+        yield Problem(name, f"expected a task of the data ({', '.join(tasks)}), got '{on}'", near)
+    elif objective.kinds and tasks[on].kind not in objective.kinds:
+        default = OBJECTIVES[tasks[on].kind]
+        what = f"expected a {' or '.join(objective.kinds)} task, '{on}' is {tasks[on].kind}"
+        yield Problem(name, what, f"for example {default}, or leave the objective out")
 
 
 def control_objective(objective: Sum, tasks: Mapping[str, Task]) -> Sum:

@@ -81,7 +81,14 @@ def _fitted(estimator: Any, x: Any, y: Any, weights: Mapping[str, Any], folder: 
     path = folder / "estimator.skops"
     if path.is_file() and not skops.io.get_untrusted_types(file=path):
         return skops.io.load(path)
-    estimator.fit(x, y, **weights)
+    try:
+        estimator.fit(x, y, **weights)
+    except (TypeError, ValueError) as e:
+        reason = str(e).strip().splitlines()
+        raise ConfigError(
+            f"expected a teacher that can be fitted, {type(estimator).__name__} says: {reason[0] if reason else e}",
+            "change its settings, or take another estimator",
+        ) from e
     try:
         write_bytes(path, skops.io.dumps(estimator))
     except Exception as e:  # an estimator that skops cannot hold is fitted again on resume

@@ -95,6 +95,7 @@ def objective_of(objective: str | Objective | Sum, data: Data) -> Sum:
     from limbeck.objectives import parse
     from limbeck.objectives.base import Sum, as_sum
     from limbeck.recipe import OBJECTIVES
+    from limbeck.stages.arms import refuse_objective
 
     if objective == "auto":
         terms = []
@@ -102,7 +103,9 @@ def objective_of(objective: str | Objective | Sum, data: Data) -> Sum:
             for term in parse(OBJECTIVES[task.kind]):
                 terms.append(replace(term, objective=replace(term.objective, on=head)))  # type: ignore[call-arg]
         return Sum(tuple(terms))
-    return parse(objective) if isinstance(objective, str) else as_sum(objective)
+    made = parse(objective) if isinstance(objective, str) else as_sum(objective)
+    refuse_objective(made, data.tasks)  # before a folder is made
+    return made
 
 
 def run_job(
@@ -120,12 +123,11 @@ def run_job(
             settings=settings, data=data, teacher=teacher, student=student, objective=objective, train=train, run=run,
             console=console,
         )  # fmt: skip
-        _ = job.arms  # refuses an objective without a teacher before any work
         run.fingerprints(data=data.fingerprint, student=student.fingerprint)
         job.add(list(data.findings))
         for stage in STAGES[: STAGES.index(until) + 1]:
             stage_functions()[stage](job)
-        if until != STAGES[-1]:
+        if until != STAGES[-1] and not run.stage(STAGES[-1], {}).finished:
             run.ends_as("partial")
         findings = tuple(job.findings)
 

@@ -50,6 +50,7 @@ class BCE(Objective):
     on: str = MAIN
     label_smoothing: float = 0.0
     positive_weight: tuple[float, ...] | None = None
+    kinds: ClassVar[tuple[str, ...]] = ("multilabel",)
     traits: ClassVar[Traits] = Traits(
         zero_at_equal=False, constant_at_equal="labels", labels="multilabel", independent_labels=True
     )

@@ -41,6 +41,7 @@ class BernoulliKD(Objective):
 
     on: str = MAIN
     temperature: Temperature = 1.0
+    kinds: ClassVar[tuple[str, ...]] = ("multilabel",)
     traits: ClassVar[Traits] = Traits(
         temperature_squared="gradient", direction="forward", sums_over_classes=True, independent_labels=True
     )

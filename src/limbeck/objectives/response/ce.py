@@ -51,6 +51,7 @@ class CE(Objective):
     on: str = MAIN
     label_smoothing: float = 0.0
     class_weight: tuple[float, ...] | None = None
+    kinds: ClassVar[tuple[str, ...]] = ("classification",)
     traits: ClassVar[Traits] = Traits(
         zero_at_equal=False, constant_at_equal="labels", shift_invariant=True, labels="class"
     )

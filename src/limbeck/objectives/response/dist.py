@@ -69,6 +69,7 @@ class DIST(Objective):
     temperature: float = 1.0
     inter_weight: float = 1.0
     intra_weight: float = 1.0
+    kinds: ClassVar[tuple[str, ...]] = ("classification",)
     traits: ClassVar[Traits] = Traits(temperature_squared="gradient", shift_invariant=True, row_wise=False)
 
     def __post_init__(self) -> None:

@@ -68,6 +68,7 @@ class DKD(Objective):
     target_weight: float = 1.0
     other_weight: float = 8.0
     unlabelled: Unlabelled = "teacher"
+    kinds: ClassVar[tuple[str, ...]] = ("classification",)
     traits: ClassVar[Traits] = Traits(
         temperature_squared="gradient", shift_invariant=True, sums_over_classes=True, labels="class"
     )

@@ -47,6 +47,7 @@ class KD(Objective):
 
     on: str = MAIN
     temperature: Temperature = 4.0
+    kinds: ClassVar[tuple[str, ...]] = ("classification",)
     traits: ClassVar[Traits] = Traits(
         temperature_squared="gradient", shift_invariant=True, direction="forward", sums_over_classes=True
     )

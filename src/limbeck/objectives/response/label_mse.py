@@ -39,6 +39,7 @@ class MSE(Objective):
     """Squared error against the labels."""
 
     on: str = MAIN
+    kinds: ClassVar[tuple[str, ...]] = ("regression",)
     traits: ClassVar[Traits] = Traits(zero_at_equal=False, constant_at_equal="labels", labels="real")
 
     def __post_init__(self) -> None:

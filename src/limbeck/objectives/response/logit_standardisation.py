@@ -54,6 +54,7 @@ class LSKD(Objective):
 
     on: str = MAIN
     temperature: float = 2.0
+    kinds: ClassVar[tuple[str, ...]] = ("classification",)
     traits: ClassVar[Traits] = Traits(temperature_squared="gradient", shift_invariant=True)
 
     def __post_init__(self) -> None:

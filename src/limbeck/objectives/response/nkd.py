@@ -54,6 +54,7 @@ class NKD(Objective):
     temperature: float = 1.0
     other_weight: float = 1.5
     unlabelled: Unlabelled = "teacher"
+    kinds: ClassVar[tuple[str, ...]] = ("classification",)
     traits: ClassVar[Traits] = Traits(
         zero_at_equal=False,
         constant_at_equal="the teacher's entropy",

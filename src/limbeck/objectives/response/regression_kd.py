@@ -134,6 +134,7 @@ class BoundedKD(Objective):
 
     on: str = MAIN
     margin: float = 0.0
+    kinds: ClassVar[tuple[str, ...]] = ("regression",)
     traits: ClassVar[Traits] = Traits(labels="real")
 
     def __post_init__(self) -> None:
