@@ -1,22 +1,22 @@
 """Any trained thing behind one interface: given inputs, it answers every head in the form that is kept on disk.
 
 Classes and labels are answered in logits (of an estimator: the logarithm of its probabilities), regression in natural
-units. `adapt` chooses: a torch module, a scikit-learn estimator, a callable, or a mapping of heads to these.
+units. `adapt` chooses: a torch module, a scikit-learn estimator, or a callable.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.errors import ConfigError, MissingSignal
+from limbeck.core.errors import ConfigError, MissingSignal, ShapeMismatch
 from limbeck.core.runtime import device_of
-from limbeck.models.estimators import class_columns, label_columns, refuse_unfitted
-from limbeck.models.fingerprint import object_hash, state_hash
+from limbeck.models.estimators import ClassColumns, class_columns, label_columns, refuse_pairwise, refuse_unfitted
+from limbeck.models.fingerprint import module_hash, object_hash
 from limbeck.models.outputs import (
     AUTO,
     LOGITS,
@@ -27,7 +27,7 @@ from limbeck.models.outputs import (
     to_logits,
     to_outputs,
 )
-from limbeck.models.predict import answering
+from limbeck.models.predict import answering, told
 
 Answers: TypeAlias = "dict[str, np.ndarray[Any, Any]]"  # float32 [N, width] by head
 
@@ -68,27 +68,6 @@ class Answering(Protocol):
         ...
 
 
-@runtime_checkable
-class Estimator(Protocol):
-    """What scikit-learn calls an estimator that predicts."""
-
-    def fit(self, X: Any, y: Any) -> Any: ...
-
-    def predict(self, X: Any) -> Any: ...
-
-    def get_params(self) -> Any: ...
-
-
-@runtime_checkable
-class _Probabilities(Protocol):
-    def predict_proba(self, X: Any) -> Any: ...
-
-
-@runtime_checkable
-class _Margins(Protocol):
-    def decision_function(self, X: Any) -> Any: ...
-
-
 def adapt(
     teacher: Any,
     tasks: Mapping[str, TaskLike],
@@ -100,22 +79,21 @@ def adapt(
     """Put a teacher behind the interface.
 
     `output` says whether a module or callable gives logits or probabilities; auto looks at its first answers.
-    `classes` names the classes of an estimator in the order of its columns, where its own names mean something else.
+    `classes` names its classes in the order of its columns, where that is not the task's order.
     Raises ConfigError for what cannot answer, is not fitted, or has other classes.
     """
     check_output_kind(output)
-    if isinstance(teacher, Mapping):
-        return PerHead(teacher, tasks, output=output, device=device)
+    columns = None if classes is None else _named_columns(classes, tasks)
     if isinstance(teacher, type):
         raise ConfigError(
             f"expected a trained teacher, got the class {teacher.__name__}", "make an object of it and train it first"
         )
     if isinstance(teacher, nn.Module):
-        return TorchModel(teacher, tasks, output=output, device=device)
-    if isinstance(teacher, Estimator):
-        return SklearnEstimator(teacher, tasks, classes=classes)
+        return TorchModel(teacher, tasks, output=output, columns=columns, device=device)
+    if is_estimator(teacher):
+        return SklearnEstimator(teacher, tasks, columns=columns)
     if callable(teacher):
-        return Function(teacher, tasks, output=output)
+        return Function(teacher, tasks, output=output, columns=columns)
     raise ConfigError(
         f"expected a teacher that answers: a torch module, a scikit-learn estimator or a callable, got "
         f"{type(teacher).__name__}",
@@ -123,29 +101,56 @@ def adapt(
     )
 
 
+def is_estimator(what: Any) -> bool:
+    """Whether something is what scikit-learn calls an estimator that predicts."""
+    return not isinstance(what, type) and all(hasattr(what, name) for name in ("fit", "predict", "get_params"))
+
+
+def _named_columns(classes: Sequence[Any], tasks: Mapping[str, TaskLike]) -> ClassColumns:
+    task = next(iter(tasks.values()))
+    if len(tasks) > 1 or task.kind != "classification":
+        raise ConfigError(
+            f"expected classes=[...] for one task of classification, got {', '.join(tasks)} "
+            f"({', '.join(each.kind for each in tasks.values())})",
+            "give a mapping of tasks to teachers, each lb.Teacher(...) with its own classes",
+        )
+    return class_columns(classes, task.names, "the teacher")
+
+
 class _Bridge:
     """Names the outputs of a model and turns probabilities into logits; `auto` is decided by the first answers."""
 
-    def __init__(self, tasks: Mapping[str, TaskLike], output: str, who: str) -> None:
-        self.tasks, self.output, self.who = tasks, output, who
+    def __init__(
+        self, tasks: Mapping[str, TaskLike], output: str, who: str, columns: ClassColumns | None = None
+    ) -> None:
+        self.tasks, self.output, self.who, self.columns = tasks, output, who, columns
         self.found: dict[str, str] = {}
 
-    def __call__(self, raw: Any) -> Answers:
+    def __call__(self, raw: Any, rows: int | None) -> Answers:
         outputs = to_outputs(raw, list(self.tasks))
         answers = {}
         for head, task in self.tasks.items():
             values = outputs[head].detach().float()
-            check_width(values, task.size, head, self.who)
+            check_width(values, self.columns.width if self.columns else task.size, head, self.who)
+            _check_rows(values, rows, head, self.who)
             if self.kind_of(head, values) == PROBABILITIES:
                 values = to_logits(values, task.kind)
-            answers[head] = values.cpu().numpy()
+            answers[head] = (self.columns.order(values) if self.columns else values).cpu().numpy()
         return answers
 
     def kind_of(self, head: str, values: Tensor) -> str:
+        """Whether a head answers in logits or in probabilities; raises ConfigError where that cannot be seen."""
         if self.output != AUTO:
             return self.output
         if head not in self.found:
-            probable = looks_like_probabilities(values, self.tasks[head].kind)
+            kind = self.tasks[head].kind
+            probable = looks_like_probabilities(values, kind)
+            if kind == "classification" and not probable and bool(((values >= 0) & (values <= 1)).all()):
+                raise ConfigError(
+                    f"expected logits, or probabilities that sum to 1, from {self.who} for '{head}', its first "
+                    f"{len(values)} answers lie between 0 and 1 and sum to {values[0].sum():.3g} in the first row",
+                    "say which they are: lb.Teacher(model, output='logits') or output='probabilities'",
+                )
             self.found[head] = PROBABILITIES if probable else LOGITS
         return self.found[head]
 
@@ -154,15 +159,35 @@ class _Bridge:
         return {"output": self.output if self.output != AUTO or not found else found}
 
 
+def _check_rows(values: Tensor, rows: int | None, head: str, who: str) -> None:
+    if rows is not None and len(values) != rows:
+        raise ShapeMismatch(
+            f"expected {who} to answer each of {rows} rows for '{head}', it gives {len(values)} answers",
+            "return one row of numbers for each row that it is given, in their order",
+        )
+
+
+def _count(inputs: Any) -> int | None:
+    return len(inputs) if hasattr(inputs, "__len__") and not isinstance(inputs, Mapping) else None
+
+
 class TorchModel:
     """A torch module, in eval mode and without gradients whenever it answers, and left as it was found."""
 
     def __init__(
-        self, module: nn.Module, tasks: Mapping[str, TaskLike], *, output: str = AUTO, device: str | None = None
+        self,
+        module: nn.Module,
+        tasks: Mapping[str, TaskLike],
+        *,
+        output: str = AUTO,
+        columns: ClassColumns | None = None,
+        device: str | None = None,
     ) -> None:
         self.module = module if device is None else module.to(device)
-        self.fingerprint = state_hash(module)
-        self._bridge = _Bridge(tasks, output, "the teacher")
+        self.fingerprint = module_hash(module)
+        self.columns = columns
+        self.who = f"the teacher {type(module).__name__}"
+        self._bridge = _Bridge(tasks, output, self.who, columns)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -175,38 +200,57 @@ class TorchModel:
     def __call__(self, inputs: Any) -> Answers:
         if isinstance(inputs, np.ndarray):
             inputs = torch.from_numpy(np.ascontiguousarray(inputs))
-            inputs = inputs.float() if inputs.dtype == torch.float64 else inputs
         if isinstance(inputs, Tensor):
-            inputs = inputs.to(device_of(self.module))
+            inputs = self._fitting(inputs)
         with answering(self.module):
-            return self._bridge(self.module(inputs))
+            with told(self.who, inputs):
+                raw = self.module(inputs)
+            return self._bridge(raw, _count(inputs))
+
+    def _fitting(self, inputs: Tensor) -> Tensor:
+        """Inputs on the device of the weights, and numbers in their precision."""
+        weight = next(self.module.parameters(), None)
+        numbers = inputs.is_floating_point()
+        precise = weight.dtype if weight is not None and weight.is_floating_point() else torch.float32
+        return inputs.to(device_of(self.module), precise if numbers else inputs.dtype)
 
 
 class Function:
     """A callable that gives arrays or tensors: one for one task, a mapping of them for several."""
 
-    def __init__(self, function: Any, tasks: Mapping[str, TaskLike], *, output: str = AUTO) -> None:
+    def __init__(
+        self,
+        function: Any,
+        tasks: Mapping[str, TaskLike],
+        *,
+        output: str = AUTO,
+        columns: ClassColumns | None = None,
+    ) -> None:
         self.function = function
         self.fingerprint = object_hash(function)
-        self._bridge = _Bridge(tasks, output, "the teacher")
+        self.columns = columns
+        self.name = str(getattr(function, "__qualname__", type(function).__qualname__))
+        self.who = f"the teacher {self.name}"
+        self._bridge = _Bridge(tasks, output, self.who, columns)
 
     def describe(self) -> dict[str, Any]:
-        name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
-        return {"kind": "callable", "name": str(name), **self._bridge.describe()}
+        return {"kind": "callable", "name": self.name, **self._bridge.describe()}
 
     def __call__(self, inputs: Any) -> Answers:
         with torch.no_grad():
-            return self._bridge(_tensors(self.function(inputs)))
+            with told(self.who, inputs):
+                raw = self.function(inputs)
+            return self._bridge(_tensors(raw, self.who), _count(inputs))
 
 
 class SklearnEstimator:
     """A fitted estimator: probabilities, else margins, for classes and labels; predictions for regression.
 
-    Its columns are put in the order of the task's classes. Raises ConfigError where it is not fitted, has other
-    classes, or gives decisions only.
+    Its columns are put in the order of the task's classes; a class that it does not know counts as impossible.
+    Raises ConfigError where it is not fitted or knows other classes, MissingSignal where it gives decisions only.
     """
 
-    def __init__(self, estimator: Any, tasks: Mapping[str, TaskLike], *, classes: Sequence[Any] | None = None) -> None:
+    def __init__(self, estimator: Any, tasks: Mapping[str, TaskLike], *, columns: ClassColumns | None = None) -> None:
         if len(tasks) != 1:
             raise ConfigError(
                 f"expected one estimator for each of the {len(tasks)} tasks ({', '.join(tasks)}), got one in all",
@@ -214,19 +258,22 @@ class SklearnEstimator:
             )
         refuse_unfitted(estimator)
         self.estimator = estimator
+        self.who = f"the estimator {type(estimator).__name__}"
         self.head, self.task = next(iter(tasks.items()))
         self.fingerprint = object_hash(estimator)
         self.gives = self._what_it_gives()
-        self.columns = None
-        if self.task.kind == "classification":
-            self.columns = class_columns(estimator, self.task.names, classes)
+        self.columns = columns
+        own = getattr(estimator, "classes_", None)
+        if self.columns is None and self.task.kind == "classification" and own is not None:
+            self.columns = class_columns(own, self.task.names, self.who)
 
     def _what_it_gives(self) -> str:
         if self.task.kind == "regression":
             return "predictions"
-        if isinstance(self.estimator, _Probabilities):
+        if hasattr(self.estimator, "predict_proba"):
             return "probabilities"
-        if isinstance(self.estimator, _Margins):
+        if hasattr(self.estimator, "decision_function"):
+            refuse_pairwise(self.estimator, self.task.size)
             return "margins"
         raise MissingSignal(
             f"expected probabilities or margins from {type(self.estimator).__name__}, it gives decisions only",
@@ -239,9 +286,10 @@ class SklearnEstimator:
     def __call__(self, inputs: Any) -> Answers:
         if isinstance(inputs, Tensor):
             inputs = inputs.cpu().numpy()
-        values = getattr(self, f"_{self.gives}")(inputs)
-        check_width(values, self.task.size, self.head, f"the estimator {type(self.estimator).__name__}")
-        return {self.head: values.float().numpy()}
+        with told(self.who, inputs):
+            values = getattr(self, f"_{self.gives}")(inputs)
+        check_width(values, self.columns.width if self.columns else self.task.size, self.head, self.who)
+        return {self.head: (self.columns.order(values) if self.columns else values).float().numpy()}
 
     def _predictions(self, inputs: Any) -> Tensor:
         values = torch.as_tensor(np.asarray(self.estimator.predict(inputs), dtype=np.float64))
@@ -250,9 +298,7 @@ class SklearnEstimator:
     def _probabilities(self, inputs: Any) -> Tensor:
         raw = self.estimator.predict_proba(inputs)
         if self.task.kind == "multilabel":
-            raw = label_columns(raw, self.estimator)
-        elif self.columns is not None:
-            raw = np.asarray(raw)[:, self.columns]
+            raw = label_columns(raw, self.estimator, self.task.size)
         return to_logits(torch.as_tensor(np.asarray(raw, dtype=np.float64)), self.task.kind)
 
     def _margins(self, inputs: Any) -> Tensor:
@@ -261,46 +307,24 @@ class SklearnEstimator:
             return margins[:, None] if margins.dim() == 1 else margins
         if margins.dim() == 1:  # two classes: the margin of the second over the first
             margins = torch.stack([-margins / 2, margins / 2], dim=1)
-        return margins if self.columns is None else margins[:, self.columns]
+        return margins
 
 
-class PerHead:
-    """A teacher of its own for every task."""
-
-    def __init__(
-        self, teachers: Mapping[str, Any], tasks: Mapping[str, TaskLike], *, output: str, device: str | None
-    ) -> None:
-        missing = [head for head in tasks if head not in teachers]
-        if missing:
-            raise ConfigError(
-                f"expected a teacher for every task ({', '.join(tasks)}), there is none for {', '.join(missing)}",
-                "add them to the mapping of teachers",
-            )
-        self.parts = {
-            head: adapt(teachers[head], {head: task}, output=output, device=device) for head, task in tasks.items()
-        }
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of all parts."""
-        return object_hash({head: part.fingerprint for head, part in self.parts.items()})
-
-    def describe(self) -> dict[str, Any]:
-        return {"kind": "one teacher for each task", "teachers": {h: part.describe() for h, part in self.parts.items()}}
-
-    def __call__(self, inputs: Any) -> Answers:
-        return {head: np.asarray(part(inputs)[head]) for head, part in self.parts.items()}
-
-
-def _tensors(raw: Any) -> Any:
-    """Arrays and lists as float tensors, whatever they are nested in."""
+def _tensors(raw: Any, who: str) -> Any:
+    """Arrays and lists as float tensors, whatever they are nested in; raises MissingSignal for text."""
     if isinstance(raw, Mapping):
-        return {name: _tensors(value) for name, value in raw.items()}
+        return {name: _tensors(value, who) for name, value in raw.items()}
     if isinstance(raw, Tensor) or raw is None:
         return raw
     if isinstance(raw, tuple):
-        return tuple(_tensors(value) for value in raw)
+        return tuple(_tensors(value, who) for value in raw)
     try:
-        return torch.as_tensor(np.asarray(raw, dtype=np.float32))
-    except (TypeError, ValueError):
-        return raw
+        values = np.asarray(raw)
+        numbers = values.astype(np.float32) if values.ndim else None
+    except (TypeError, ValueError):  # rows of unequal lengths, or text
+        first = next(iter(raw), raw)
+        raise MissingSignal(
+            f"expected rows of numbers of one length from {who}, the first it gives is {str(first)[:60]}",
+            "give a score for each class (probabilities or logits), not the name of the one it decides for",
+        ) from None
+    return raw if numbers is None else torch.from_numpy(numbers)

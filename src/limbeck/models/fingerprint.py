@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import re
+import sys
 import types
 from collections.abc import Mapping, Set
 from typing import Any
@@ -15,6 +17,8 @@ from torch import Tensor, nn
 # settings of an estimator that do not change what it answers
 _IRRELEVANT = {"n_jobs", "verbose", "warm_start", "memory", "_sklearn_version", "_repr_html_link"}
 _DEEPEST = 60
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, enum.Enum)
+_REACHED = (nn.Module, np.ndarray, Tensor)
 
 
 def state_hash(module: nn.Module) -> str:
@@ -26,6 +30,13 @@ def state_hash(module: nn.Module) -> str:
         else:  # extra state of a user's module
             hasher.update(name.encode())
             _walk(hasher, value, set(), 0)
+    return hasher.hexdigest()
+
+
+def module_hash(module: nn.Module) -> str:
+    """A hash of what decides a module's answers: layers, settings, state, other buffers, and the user's own code."""
+    hasher = xxhash.xxh3_128()
+    _module(hasher, module, set(), 0)
     return hasher.hexdigest()
 
 
@@ -53,7 +64,7 @@ def _tensor(hasher: Any, name: str, value: Tensor) -> None:
 
 def _walk(hasher: Any, value: Any, seen: set[int], depth: int) -> None:
     """Feed a value to the hasher: plain values by text, arrays by bytes, objects by class and attributes."""
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes | enum.Enum):
+    if isinstance(value, _PLAIN):
         hasher.update(f"{type(value).__name__}:{value!r};".encode())
         return
     if isinstance(value, np.generic):
@@ -69,7 +80,8 @@ def _walk(hasher: Any, value: Any, seen: set[int], depth: int) -> None:
     try:
         _walk_inside(hasher, value, seen, depth)
     finally:
-        seen.discard(id(value))
+        if not isinstance(value, types.FunctionType):  # one mention of a function is enough, calls run in circles
+            seen.discard(id(value))
 
 
 def _walk_inside(hasher: Any, value: Any, seen: set[int], depth: int) -> None:
@@ -79,7 +91,7 @@ def _walk_inside(hasher: Any, value: Any, seen: set[int], depth: int) -> None:
     elif isinstance(value, Tensor):
         _tensor(hasher, "", value)
     elif isinstance(value, nn.Module):
-        hasher.update(state_hash(value).encode())
+        _module(hasher, value, seen, depth)
     elif isinstance(value, Mapping):
         for key in sorted(value, key=str):
             hasher.update(f"{key!r}=".encode())
@@ -98,6 +110,20 @@ def _walk_inside(hasher: Any, value: Any, seen: set[int], depth: int) -> None:
     else:
         _object(hasher, value, seen, depth)
     hasher.update(b");")
+
+
+def _module(hasher: Any, module: nn.Module, seen: set[int], depth: int) -> None:
+    hasher.update(re.sub(r" at 0x[0-9a-fA-F]+", "", repr(module)).encode())  # without the addresses of functions
+    hasher.update(state_hash(module).encode())
+    saved = module.state_dict()
+    hasher.update(tensor_hash({n: b for n, b in module.named_buffers() if n not in saved}).encode())
+    for name, part in module.named_modules():
+        hasher.update(f"{name}:{type(part).__module__}.{type(part).__qualname__};".encode())
+        _class_code(hasher, type(part), seen, depth + 1)
+        for key, value in sorted(vars(part).items()):
+            if isinstance(value, _PLAIN) and key != "training" and not key.startswith("_"):
+                hasher.update(f"{key}=".encode())
+                _walk(hasher, value, seen, depth + 1)
 
 
 def _array(hasher: Any, value: np.ndarray, seen: set[int], depth: int) -> None:
@@ -123,10 +149,31 @@ def _function(hasher: Any, value: types.FunctionType, seen: set[int], depth: int
             _walk(hasher, cell.cell_contents, seen, depth + 1)
         except ValueError:  # a name that is not bound yet
             hasher.update(b"unbound;")
-    for name in value.__code__.co_names:  # models that a function reaches through a global name are part of it
+    for name in value.__code__.co_names:  # what a function reaches through a global name is part of it
         used = value.__globals__.get(name)
-        if isinstance(used, nn.Module | np.ndarray | Tensor) or callable(getattr(type(used), "predict", None)):
+        beside = isinstance(used, types.FunctionType) and used.__module__ == value.__module__
+        if beside or isinstance(used, _REACHED) or callable(getattr(type(used), "predict", None)):
             _walk(hasher, used, seen, depth + 1)
+
+
+def _is_own(module: str) -> bool:
+    """Whether a module is the user's: the code of installed packages is provenance, not identity."""
+    top = module.partition(".")[0]
+    path = str(getattr(sys.modules.get(module), "__file__", None) or "")
+    installed = any(folder in path for folder in ("site-packages", "dist-packages"))
+    return top != "limbeck" and top not in sys.stdlib_module_names and not installed
+
+
+def _class_code(hasher: Any, cls: type, seen: set[int], depth: int) -> None:
+    """Functions and plain values of a user's class and of those of its bases that are the user's."""
+    for base in cls.__mro__:
+        if not _is_own(base.__module__):
+            continue
+        for name, entry in sorted(vars(base).items()):
+            inside = getattr(entry, "__func__", None) or getattr(entry, "fget", None) or entry
+            if isinstance(inside, types.FunctionType) or (isinstance(inside, _PLAIN) and not name.startswith("__")):
+                hasher.update(f"{name}=".encode())
+                _walk(hasher, inside, seen, depth + 1)
 
 
 def _code(hasher: Any, code: types.CodeType, seen: set[int], depth: int) -> None:
@@ -140,7 +187,8 @@ def _code(hasher: Any, code: types.CodeType, seen: set[int], depth: int) -> None
 
 
 def _object(hasher: Any, value: Any, seen: set[int], depth: int) -> None:
-    """An object by its attributes; compiled ones (trees, random states) by the state that they give out."""
+    """An object by its attributes and its class; compiled ones (trees, random states) by the state they give out."""
+    _class_code(hasher, type(value), seen, depth)
     state = getattr(value, "__dict__", None)
     if not state:
         give = getattr(value, "__getstate__", None)

@@ -6,7 +6,7 @@ model is saved; where it cannot be taken off (a softmax inside `forward`), the l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from limbeck.signals import Projected, Sampled, Text, TopK
 LOGITS, PROBABILITIES, AUTO = "logits", "probabilities", "auto"
 OUTPUT_KINDS = (LOGITS, PROBABILITIES, AUTO)
 _SMALLEST = 1e-7  # probabilities below it count as it: its logarithm, -16, is as sure as float32 answers get
+_SUM_WITHIN = 1e-2  # half precision, and numbers that were rounded to two digits
 _FORMS = (Tensor, Projected, TopK, Sampled, Text)
 _ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.Softmax: "softmax",
@@ -90,9 +91,15 @@ def check_width(output: Tensor, size: int, head: str, who: str) -> None:
     width = int(output.shape[-1]) if output.dim() else 0
     if width != size:
         raise ShapeMismatch(
-            f"expected {who} to give {size} numbers a row for '{head}', it gives {width}",
-            f"make its last layer {size} wide, or check that the task has the classes that you mean",
+            f"expected {who} to give {size} numbers a row for '{head}', it gives {width}", _width_todo(width, size)
         )
+
+
+def _width_todo(width: int, size: int) -> str:
+    if width != 1:
+        return f"give a number for each of {size} classes, labels or targets; check that the task has those you mean"
+    two = "; of one logit z make [-z/2, z/2], of one probability p make [1 - p, p]" if size == 2 else ""
+    return f"give a score for each of {size} classes (probabilities or logits), not the class it decides for{two}"
 
 
 def to_logits(probabilities: Tensor, kind: str) -> Tensor:
@@ -116,7 +123,7 @@ def looks_like_probabilities(output: Tensor, kind: str) -> bool:
         return False
     if kind == "multilabel":
         return True
-    return bool(((values.sum(-1) - 1).abs() < 1e-3).all())
+    return bool(((values.sum(-1) - 1).abs() < _SUM_WITHIN).all())
 
 
 @dataclass(frozen=True)
@@ -127,43 +134,29 @@ class Stripped:
     activation: str
     module: nn.Module
 
-    def put_back(self, model: nn.Module) -> nn.Module:
-        """Put the activation back in its place."""
-        replace_module(model, self.path, self.module)
-        return model
 
+def strip_softmax(model: nn.Module, probe: Any, heads: Sequence[str], on: Sequence[str]) -> list[Stripped]:
+    """Take final softmax and sigmoid modules off the outputs `on`, in place; gives what puts them back.
 
-def strip_softmax(model: nn.Module, probe: Any = None) -> tuple[nn.Module, Stripped | None]:
-    """Take a final softmax or sigmoid module off, in place; gives the model and what puts it back (None: nothing).
-
-    With a probe batch any module is tried and kept off only where the activation of the new output is the old one;
-    without it only the tail of an nn.Sequential is known to be final.
+    Every module of that kind is tried on a probe batch, and kept off only where the activation of each output that
+    changed is the old one, and where no other of the model's `heads` changed.
     """
-    if probe is None:
-        found = _tail(model, "")
-        return model, _take(model, *found) if found else None
+    stripped = []
     candidates = [(path, m) for path, m in model.named_modules() if path and type(m) in _ACTIVATIONS]
     for path, module in reversed(candidates):
-        before = _first(model, probe)
-        stripped = _take(model, path, module)
-        after = _first(model, probe)
-        if after.shape == before.shape and torch.allclose(module(after), before, atol=1e-5):
-            return model, stripped
-        stripped.put_back(model)
-    return model, None
+        before = _answers(model, probe, heads)
+        replace_module(model, path, nn.Identity())
+        after = _answers(model, probe, heads)
+        changed = [head for head in heads if not torch.equal(before[head], after[head])]
+        if changed and all(head in on and _gives(module, after[head], before[head]) for head in changed):
+            stripped.append(Stripped(path, _ACTIVATIONS[type(module)], module))
+        else:
+            replace_module(model, path, module)
+    return stripped
 
 
-def _take(model: nn.Module, path: str, module: nn.Module) -> Stripped:
-    replace_module(model, path, nn.Identity())
-    return Stripped(path, _ACTIVATIONS[type(module)], module)
-
-
-def _tail(module: nn.Module, prefix: str) -> tuple[str, nn.Module] | None:
-    if not isinstance(module, nn.Sequential) or len(module) == 0:
-        return None
-    name, last = list(module.named_children())[-1]
-    path = f"{prefix}{name}"
-    return (path, last) if type(last) in _ACTIVATIONS else _tail(last, f"{path}.")
+def _gives(module: nn.Module, inputs: Tensor, outputs: Tensor) -> bool:
+    return inputs.shape == outputs.shape and torch.allclose(module(inputs), outputs, atol=1e-5)
 
 
 def replace_module(model: nn.Module, path: str, module: nn.Module) -> None:
@@ -172,31 +165,21 @@ def replace_module(model: nn.Module, path: str, module: nn.Module) -> None:
     setattr(model.get_submodule(parent) if parent else model, name, module)
 
 
-def _first(model: nn.Module, probe: Any) -> Tensor:
+def _answers(model: nn.Module, probe: Any, heads: Sequence[str]) -> dict[str, Any]:
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            return next(_tensors(model(probe)))
+            return to_outputs(model(probe), heads)
     finally:
         model.train(was_training)
 
 
-def _tensors(raw: Any) -> Iterator[Tensor]:
-    if isinstance(raw, Tensor):
-        yield raw
-    elif isinstance(raw, Mapping):
-        for value in raw.values():
-            yield from _tensors(value)
-    elif isinstance(raw, tuple | list):
-        for value in raw:
-            yield from _tensors(value)
-    elif isinstance(getattr(raw, "logits", None), Tensor):
-        yield raw.logits
-
-
 class AsLogits(nn.Module):
-    """A model that answers in probabilities, made to answer in logits; `kinds` maps a head to its kind of task."""
+    """A model that answers in probabilities, made to answer in logits; `kinds` maps a head to its kind of task.
+
+    A head of kind regression stays as it is.
+    """
 
     def __init__(self, inner: nn.Module, kinds: Mapping[str, str]) -> None:
         super().__init__()

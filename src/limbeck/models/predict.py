@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from limbeck.core.errors import LimbeckError
 from limbeck.core.runtime import device_of
 from limbeck.models.outputs import to_outputs
 
@@ -24,6 +26,35 @@ def answering(model: nn.Module) -> Iterator[nn.Module]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextmanager
+def told(who: str, inputs: Any) -> Iterator[None]:
+    """Say of whatever goes wrong inside a user's model whose it is and what it was given; the cause stays with it.
+
+    Raises LimbeckError.
+    """
+    try:
+        yield
+    except LimbeckError:
+        raise
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise LimbeckError(
+            f"expected {who} to answer {shown(inputs)}, it raised {type(error).__name__}: {first}",
+            "call it on such rows by itself to see where; lb.Teacher(model, inputs='raw') gives it the rows as they "
+            "are, inputs='encoded' as the student takes them",
+        ) from error
+
+
+def shown(inputs: Any) -> str:
+    """What a model was given, in words: "64 rows (float32 [64, 13])"."""
+    if hasattr(inputs, "columns"):
+        names = [str(name) for name in inputs.columns]
+        return f"a table of {len(inputs)} rows ({', '.join(names[:8])}{', ...' if len(names) > 8 else ''})"
+    if hasattr(inputs, "shape") and hasattr(inputs, "dtype") and len(inputs.shape):
+        return f"{len(inputs)} rows ({str(inputs.dtype).removeprefix('torch.')} {list(inputs.shape)})"
+    return f"inputs of type {type(inputs).__name__}"
 
 
 def predict(

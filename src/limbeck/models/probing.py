@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -19,17 +20,21 @@ _SHARP, _FLAT = 0.01, 0.99  # of the highest entropy
 
 
 def probe(teacher: Answering, inputs: Any, tasks: Mapping[str, TaskLike], *, temperature: float = 4.0) -> list[Finding]:
-    """Findings about a teacher from a few prepared rows: LB204 (answers differ), LB207 (almost one-hot or uniform).
+    """Findings about a teacher from a few prepared rows.
+
+    LB204: its answers differ; LB206: there are classes that it does not know; LB207: almost one-hot or uniform.
 
     Raises LimbeckError where answering changes the weights or buffers of a module, or answers are not finite.
     """
-    first, second = teacher(inputs), teacher(inputs)
-    if isinstance(teacher, TorchModel) and state_hash(teacher.module) != teacher.fingerprint:
+    before = state_hash(teacher.module) if isinstance(teacher, TorchModel) else ""
+    first = teacher(copy.deepcopy(inputs))  # a teacher may change what it is given
+    second = teacher(copy.deepcopy(inputs))
+    if isinstance(teacher, TorchModel) and state_hash(teacher.module) != before:
         raise LimbeckError(
             "expected the teacher to be the same after it answered, its weights or buffers have changed",
             "its forward pass must not train or count anything in eval mode",
         )
-    findings = []
+    findings = _unknown_classes(teacher)
     for head, task in tasks.items():
         one, two = np.asarray(first[head], np.float64), np.asarray(second[head], np.float64)
         if not np.isfinite(one).all():
@@ -43,6 +48,24 @@ def probe(teacher: Answering, inputs: Any, tasks: Mapping[str, TaskLike], *, tem
         if task.kind != "regression" and (found := _says_little(head, one, task.kind, temperature)) is not None:
             findings.append(found)
     return findings
+
+
+def _unknown_classes(teacher: Answering) -> list[Finding]:
+    columns = getattr(teacher, "columns", None)
+    if columns is None or not columns.missing:
+        return []
+    named = ", ".join(columns.missing)
+    return [
+        Finding(
+            "LB206",
+            "tip",
+            "there are classes that the teacher does not know",
+            f"the teacher knows {columns.width} of {len(columns.places)} classes, not {named}",
+            "it answers as if these classes could not be; a student learns that from it",
+            "train the teacher on rows of every class, or leave these classes out",
+            {"missing": list(columns.missing)},
+        )
+    ]
 
 
 def _changing(head: str, one: np.ndarray, two: np.ndarray) -> Finding | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.catalog import load_path
-from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
+from limbeck.core.errors import ConfigError, LimbeckError, ShapeMismatch, StoreDamaged
 from limbeck.core.files import checksum, read_json, write_bytes, write_json
 from limbeck.core.runtime import derive_seed, device_of, seeded
 from limbeck.models import zoo
@@ -38,9 +38,24 @@ from limbeck.models.outputs import (
 from limbeck.models.predict import answering
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-WRAPPED = "wrapped"
 _FORMAT = 1
-_PROBE_ROWS = 8
+_PROBE_ROWS = 32
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """How probabilities become logits: final activations that are taken off for training, by path, and heads that are
+    wrapped (the logarithm of what they return stands in).
+    """
+
+    paths: tuple[str, ...] = ()
+    wrapped: tuple[str, ...] = ()
+
+    def described(self) -> str:
+        """In words for resolved.yaml; "" where the network gives logits."""
+        parts = [f"{', '.join(self.paths)} taken off for training"] if self.paths else []
+        parts += [f"logarithm of {', '.join(self.wrapped)}"] if self.wrapped else []
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -104,41 +119,52 @@ class Student:
         """
         module = self._raw(seed)
         check_fit(module, self.in_shape, self.out_sizes, f"the student {self.label}")
-        if self.bridge == WRAPPED:
-            return AsLogits(module, self.kinds)
-        if self.bridge:
-            replace_module(module, self.bridge, nn.Identity())
-        return module
+        for path in self.bridge.paths:
+            replace_module(module, path, nn.Identity())
+        if not self.bridge.wrapped:
+            return module
+        kinds = {head: kind if head in self.bridge.wrapped else "regression" for head, kind in self.kinds.items()}
+        return AsLogits(module, kinds)
 
     @cached_property
-    def bridge(self) -> str:
-        """How the network's probabilities become logits: "" (it gives logits), a path (a final activation that is
-        taken off for training) or "wrapped" (the logarithm of what it returns).
-        """
-        if self.output == LOGITS or "regression" in self.kinds.values():
-            return ""  # a sigmoid at the end of a regression bounds its values: it is part of the model
+    def bridge(self) -> Bridge:
+        """How the network's probabilities become logits, found with a probe batch."""
+        # a sigmoid at the end of a regression bounds its values: it is part of the model
+        on = [head for head, kind in self.kinds.items() if kind != "regression"]
+        if self.output == LOGITS or not on:
+            return Bridge()
         module = self._raw(0)
-        with seeded(derive_seed("probe", 0)):
-            probe = torch.rand((_PROBE_ROWS, *self.in_shape), device=device_of(module))
-        module, stripped = strip_softmax(module, probe)
-        if stripped is not None:
-            return stripped.path
-        with answering(module):
-            outputs = to_outputs(module(probe), list(self.out_sizes))
-        sums = [looks_like_probabilities(output, "classification") for output in outputs.values()]
-        return WRAPPED if self.output == PROBABILITIES or all(sums) else ""
+        probe = _probe(self.in_shape).to(device_of(module))
+        heads = list(self.out_sizes)
+        before = _outputs(module, probe, heads)
+        paths = tuple(stripped.path for stripped in strip_softmax(module, probe, heads, on))
+        after = _outputs(module, probe, heads)
+        kept = [head for head in on if torch.equal(before[head], after[head])]
+        said = self.output == PROBABILITIES
+        return Bridge(paths, tuple(h for h in kept if said or looks_like_probabilities(after[h], self.kinds[h])))
 
     def finish(self, module: nn.Module) -> nn.Module:
-        """The module as the user wrote it, in place: with its own final activation again."""
-        if isinstance(module, AsLogits):
-            return module.inner
-        if self.bridge:
-            replace_module(module, self.bridge, self._raw(0).get_submodule(self.bridge))
+        """The module as the user wrote it, in place: with its own final activations again."""
+        module = module.inner if isinstance(module, AsLogits) else module
+        whole = self._raw(0) if self.bridge.paths else module
+        for path in self.bridge.paths:
+            replace_module(module, path, whole.get_submodule(path))
         return module
 
     def _raw(self, seed: int) -> nn.Module:
         with seeded(derive_seed("init", seed)):
-            module = self.make()
+            try:
+                module = self.make()
+            except LimbeckError:
+                raise
+            except Exception as error:
+                first = (str(error).splitlines() or [""])[0]
+                raise ConfigError(
+                    f"expected the student {self.label} to be made for inputs of shape {self.in_shape}, "
+                    f"{type(error).__name__}: {first}",
+                    "call the factory by itself to see where; in_shape and out_sizes are given to it where it names "
+                    "them",
+                ) from error
         if not isinstance(module, nn.Module):
             raise ConfigError(
                 f"expected the student factory {self.label} to return a torch.nn.Module, got {type(module).__name__}",
@@ -154,7 +180,7 @@ class Student:
             "name": self.label,
             "parameters": count_parameters(module),
             "pretrained": self.pretrained,
-            "probabilities": self.bridge,
+            "probabilities": self.bridge.described(),
         }
 
     @property
@@ -172,6 +198,18 @@ def count_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def _probe(in_shape: tuple[int, ...]) -> Tensor:
+    """Rows of very different size: on some of them logits leave the range of probabilities."""
+    with seeded(derive_seed("probe", 0)):
+        size = torch.logspace(-1, 3, _PROBE_ROWS).reshape(-1, *[1] * len(in_shape))
+        return torch.randn((_PROBE_ROWS, *in_shape)) * size
+
+
+def _outputs(module: nn.Module, probe: Tensor, heads: Sequence[str]) -> dict[str, Tensor]:
+    with answering(module):
+        return to_outputs(module(probe), heads)
+
+
 def check_fit(module: nn.Module, in_shape: tuple[int, ...], out_sizes: Mapping[str, int], who: str) -> None:
     """Run two rows of zeros through a module and refuse it where its widths are not those of the tasks."""
     parameter = next(module.parameters(), None)
@@ -179,8 +217,10 @@ def check_fit(module: nn.Module, in_shape: tuple[int, ...], out_sizes: Mapping[s
     with answering(module):
         try:
             raw = module(probe)
-        except RuntimeError as error:
-            first_line = str(error).splitlines()[0]
+        except LimbeckError:
+            raise
+        except Exception as error:
+            first_line = (str(error).splitlines() or [type(error).__name__])[0]
             raise ShapeMismatch(
                 f"expected {who} to take inputs of shape {in_shape}, it fails on them: {first_line}",
                 f"make its first layer fit {in_shape} (without the batch), or change the preprocessing",

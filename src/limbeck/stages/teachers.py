@@ -5,14 +5,14 @@ Teachers that limbeck trains are in `taught`, tables, sources and ensembles in `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from limbeck.core.errors import ConfigError
+from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.findings import Finding
 from limbeck.signals import Batch, Needs, Signals, TeacherSource
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from limbeck.stages.job import Job
 
 INPUTS = ("auto", "raw", "encoded")
+_PROBED = 64  # rows
 
 
 class Teacher(Protocol):
@@ -82,12 +83,15 @@ class GivenTeacher:
     """A trained thing that answers: a torch module, a fitted estimator or a callable.
 
     `inputs` says what it takes: "raw" rows as they were given, "encoded" rows as the student takes them, or "auto":
-    encoded for a torch module on tables and images, raw for everything else.
+    encoded for a torch module on tables and images, raw for everything else. `output` says whether it gives "logits"
+    or "probabilities"; "auto" looks. `classes` names its classes in the order of its columns, where that is another
+    order than the task's.
     """
 
     model: Any
     inputs: str = "auto"
     output: str = "auto"
+    classes: Sequence[Any] | None = None
     _answering: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -95,6 +99,14 @@ class GivenTeacher:
             raise ConfigError(
                 f"expected the inputs of a teacher to be one of {', '.join(INPUTS)}, got '{self.inputs}'",
                 "raw: rows as you gave them; encoded: standardised rows as the student takes them",
+            )
+        from limbeck.models.outputs import check_output_kind
+
+        check_output_kind(self.output)
+        if isinstance(self.model, Mapping):
+            raise ConfigError(
+                f"expected one model in lb.Teacher, got a mapping of {', '.join(map(str, self.model))}",
+                "give the mapping itself as the teacher, with lb.Teacher(...) for those of its entries that need it",
             )
 
     def describe(self) -> dict[str, Any]:
@@ -104,18 +116,29 @@ class GivenTeacher:
         from limbeck.models.adapters import adapt
         from limbeck.models.probing import probe
 
-        self._answering = adapt(self.model, job.data.tasks, output=self.output)
-        rows = job.data.train.inputs[:64]
-        return list(probe(self._answering, self._prepare(job.data)(rows), job.data.tasks))
+        self._answering = adapt(self.model, job.data.tasks, output=self.output, classes=self.classes)
+        return list(probe(self._answering, self._prepare(job.data)(_first(job.data, _PROBED)), job.data.tasks))
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
         from limbeck.transfer.source import Live
 
         if needs.taps or needs.attention or needs.teacher_input_grad or needs.on_policy:
-            live = Live(self.model, job.data.tasks, taps=needs.taps, attention=needs.attention, output=self.output)
+            self._refuse_own_order(needs)
+            live = Live(
+                self.model, job.data.tasks, taps=needs.taps, attention=needs.attention, output=self.output,
+                input_grad=needs.teacher_input_grad,
+            )  # fmt: skip
         else:
             live = Live(self._tensors, job.data.tasks, output="logits")
         return Prepared(live, self._prepare(job.data))
+
+    def _refuse_own_order(self, needs: Needs) -> None:
+        if self.classes is not None:
+            raise NotSupported(
+                f"expected a teacher with the task's order of classes where a loss looks inside it "
+                f"({', '.join((*needs.taps, *needs.attention)) or 'live'}), got one with classes=[...]",
+                "put its outputs in the order of the task in its forward",
+            )
 
     def _tensors(self, inputs: Any) -> dict[str, Any]:
         import torch
@@ -125,9 +148,11 @@ class GivenTeacher:
     def fingerprint(self) -> str:
         from torch import nn
 
-        from limbeck.models.fingerprint import object_hash, state_hash
+        from limbeck.models.fingerprint import module_hash, object_hash
 
-        return state_hash(self.model) if isinstance(self.model, nn.Module) else object_hash(self.model)
+        own = module_hash(self.model) if isinstance(self.model, nn.Module) else object_hash(self.model)
+        told = [self.inputs, self.output, None if self.classes is None else [str(name) for name in self.classes]]
+        return own if told == ["auto", "auto", None] else object_hash([own, told])
 
     def cost(self, job: Job) -> dict[str, Any]:
         from torch import nn
@@ -136,7 +161,7 @@ class GivenTeacher:
 
         prepare, rows = self._prepare(job.data), job.data.train
         if isinstance(self.model, nn.Module):
-            return module_cost(self.model, prepare(rows.inputs[:64]))
+            return module_cost(self.model, prepare(_first(job.data, _PROBED)))
         return callable_cost(self._answering, lambda size: prepare(rows.take(np.arange(size) % len(rows)).inputs))
 
     def _prepare(self, data: Data) -> Callable[[Any], Any]:
@@ -147,6 +172,11 @@ class GivenTeacher:
         if how == "encoded":
             return lambda inputs: _as_input(data.preprocess.encode(inputs), module)
         return raw_tensor if module else _estimator_input
+
+
+def _first(data: Data, count: int) -> Any:
+    """The inputs of the first training rows, a copy: a model may change what it is given."""
+    return data.train.take(np.arange(min(count, len(data.train)))).inputs
 
 
 def _as_input(values: Any, tensor: bool) -> Any:
