@@ -210,9 +210,10 @@ def validator(job: Job) -> Callable[[nn.Module], float]:
     for number, (head, task) in enumerate(job.data.tasks.items()):
         mask = np.asarray(rows.label_mask[head])
         if mask.any():
-            metric = metric_for(task, job.data.metric if number == 0 else None)
+            y = answers.truth(rows, head, task)[mask]
+            metric = metric_for(task, job.data.metric if number == 0 else None, y)
             weight = None if rows.weight is None else rows.weight[mask]
-            judged.append((head, task, metric, mask, answers.truth(rows, head, task)[mask], weight))
+            judged.append((head, task, metric, mask, y, weight))
 
     def validate(module: nn.Module) -> float:
         found = predict(module, inputs, heads)
