@@ -91,6 +91,11 @@ def test_the_terminal_summary_has_its_shape():
     assert lines[11:] == ["report   runs/digits-tiny/report.html", "next     limbeck export runs/digits-tiny"]
 
 
+def test_the_next_step_after_an_export_is_to_use_the_student():
+    lines = summary(scorecard(), folder="r", student="r/export/student.onnx").split("\n")
+    assert lines[-2:] == ["student  r/export/student.onnx", "next     limbeck predict r FILE"]
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [

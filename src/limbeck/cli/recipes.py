@@ -54,8 +54,8 @@ def show_run(run: DistillRun, console: Console, *, checked: bool = True) -> None
     """Print the summary of a run that was evaluated; exit code 3 where a check of grade "issue" fired."""
     from limbeck.report.terminal import summary
 
-    report = run.folder / "report.html"
-    console.result(summary(run.scorecard, folder=str(run.folder), report=str(report) if report.is_file() else ""))
+    report, student = (_there(run.folder / name) for name in ("report.html", "export/student.onnx"))
+    console.result(summary(run.scorecard, folder=str(run.folder), report=report, student=student))
     console.emit(
         {
             "folder": str(run.folder),
@@ -66,6 +66,10 @@ def show_run(run: DistillRun, console: Console, *, checked: bool = True) -> None
     )
     if checked:
         end_with(run.findings)
+
+
+def _there(path: Path) -> str:
+    return str(path) if path.is_file() else ""
 
 
 def done_already(target: str | None, stage: str) -> Path | None:

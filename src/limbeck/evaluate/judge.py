@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.core.errors import ConfigError, Problem
+from limbeck.core.kinds import suggest
 from limbeck.evaluate.answers import CLASSIFICATION, KINDS, MULTILABEL, REGRESSION, Array, Plain
 from limbeck.evaluate.evidence import CONTROL, STUDENT, TEACHER, Evidence
 from limbeck.evaluate.quality import Metric, UserMetric
@@ -46,7 +47,9 @@ def judge(
     """
     problems: list[Problem] = []
     if task not in ("auto", *KINDS):
-        raise ConfigError(f"expected task to be auto or one of {', '.join(KINDS)}, got '{task}'", "")
+        raise ConfigError(f"expected task to be auto or one of {', '.join(KINDS)}, got '{task}'", suggest(task, KINDS))
+    if not margin >= 0:
+        raise ConfigError(f"expected a margin >= 0, got {margin}", "0.01 is one point of accuracy")
     given = {STUDENT: student, CONTROL: control} | ({TEACHER: teacher} if teacher is not None else {})
     labels = labels_of(y, ids, problems)
     read = {arm: answers_of(arm, value, 0 if labels is None else len(labels), problems) for arm, value in given.items()}
@@ -100,9 +103,9 @@ def _names(
         if twice:
             problems.append(Problem("classes", f"{', '.join(twice)} named more than once", "name every class once"))
         return names
-    for answers in found.values():
-        if answers.columns:
-            return answers.columns
+    columns = _columns(labels, found)
+    if columns:
+        return columns
     seen = labels.class_names()
     width = max((a.width for a in found.values()), default=1)
     numeric = all(n.isdecimal() for n in seen)
@@ -120,6 +123,13 @@ def _names(
             )
         )
     return seen
+
+
+def _columns(labels: Labels, found: Mapping[str, Answers]) -> tuple[str, ...]:
+    """The columns of most tables that have one for every label, so that the odd table out is the one that is blamed."""
+    given = [answers.columns for answers in found.values() if answers.columns]
+    whole = [columns for columns in given if set(labels.class_names()) <= set(columns)] or given
+    return max(whole, key=lambda columns: [set(each) for each in whole].count(set(columns)), default=())
 
 
 def _same_seeds(found: Mapping[str, Answers], arms: Mapping[str, Array | None], problems: list[Problem]) -> None:

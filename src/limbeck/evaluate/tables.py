@@ -235,7 +235,7 @@ def _table(where: str, value: Any, problems: list[Problem]) -> Any:
         ".jsonl": lambda: pd.read_json(path, lines=True, dtype={ID: str}),
     }
     if path.suffix not in readers:
-        problems.append(Problem(where, f"expected a .csv, .parquet or .jsonl file, got {path.name}", ""))
+        problems.append(Problem(where, f"expected a .csv, .parquet or .jsonl file, got {path}", ""))
         return None
     if not path.is_file():
         problems.append(Problem(where, f"{path} does not exist", ""))
@@ -243,7 +243,8 @@ def _table(where: str, value: Any, problems: list[Problem]) -> Any:
     try:
         return readers[path.suffix]()
     except Exception as e:
-        problems.append(Problem(where, f"{path} cannot be read as a table: {e}", ""))
+        reason = str(e).strip().splitlines()
+        problems.append(Problem(where, f"{path} cannot be read as a table: {reason[0] if reason else e}", ""))
         return None
 
 
@@ -314,11 +315,24 @@ def answers_of(arm: str, value: Any, rows: int, problems: list[Problem]) -> Answ
     return Answers(arm, tuple(array) if stacked else (array,), None, (), ())
 
 
+def _whole(seeds: Any) -> bool:
+    """Whether seeds are whole numbers, in whatever type a table holds them."""
+    values = np.asarray(seeds)
+    return values.dtype.kind in "iu" or (values.dtype.kind == "f" and bool((values % 1 == 0).all()))
+
+
 def _from_table(arm: str, table: Any, problems: list[Problem]) -> Answers | None:
     if ID not in table.columns:
         problems.append(
             Problem(arm, f"expected a column 'id', got {', '.join(map(str, table.columns))}", "rows are matched by id")
         )
+        return None
+    if not len(table):
+        problems.append(Problem(arm, "expected answers, the table has no rows", "one row per test row"))
+        return None
+    if SEED in table.columns and not _whole(table[SEED]):
+        wrong = text(next(value for value in table[SEED] if not _whole([value])))
+        problems.append(Problem(arm, f"expected whole numbers as seeds, got {wrong}", "number the trainings from 0"))
         return None
     names = [c for c in table.columns if c not in (ID, SEED)]
     if not names:

@@ -26,10 +26,14 @@ def summary(
     *,
     folder: str = "",
     report: str = "",
+    student: str = "",
     seconds: float | None = None,
     ascii: bool = False,
 ) -> str:
-    """The summary as plain text, without a final line break. `folder` is the run, `report` the path of its report."""
+    """The summary as plain text, without a final line break.
+
+    `folder` is the run, `report` the path of its report and `student` that of its exported student, once they are.
+    """
     name = f"limbeck  {scorecard.get('name') or 'scorecard'}"
     took = duration(seconds) if seconds is not None else ""
     rule = "─" * WIDTH
@@ -45,8 +49,10 @@ def summary(
     lines += [f"{MARKS[f['grade']]} {f['code']}  {f['title']}   (limbeck checks {f['code']})" for f in findings]
     if report:
         lines.append(f"report   {report}")
+    if student:
+        lines.append(f"student  {student}")
     if folder:
-        lines.append(f"next     limbeck export {folder}")
+        lines.append(f"next     limbeck {f'predict {folder} FILE' if student else f'export {folder}'}")
     text = "\n".join(line.rstrip() for line in lines)
     return to_ascii(text) if ascii else text
 
@@ -54,6 +60,7 @@ def summary(
 def _table(card: Mapping[str, Any], costs: Mapping[str, Any]) -> list[str]:
     metric, unit = card["metric"]["name"], card["metric"]["unit"]
     fidelity = (card.get("fidelity") or {}).get("arms", {})
+    decides = any(entry.get("agreement") for entry in fidelity.values())
     rows: list[tuple[str, ...]] = [("", metric_name(card), "agrees", "params", "p50 (1 row)")]
     for arm in ("teacher", "student", "control"):
         if arm not in card["arms"]:
@@ -61,7 +68,7 @@ def _table(card: Mapping[str, Any], costs: Mapping[str, Any]) -> list[str]:
         found = card["arms"][arm]["metrics"][metric]
         spread = f" ±{number(found['sd'], unit)}" if found.get("sd") is not None and arm != "teacher" else ""
         agrees = (fidelity.get(arm, {}).get("agreement") or {}).get("value")
-        same = "100.0" if arm == "teacher" and fidelity else number(agrees)
+        same = "100.0" if arm == "teacher" and decides else number(agrees)
         cost = costs.get(arm) or {}
         rows.append(
             (ARMS[arm], number(found["value"], unit) + spread, same, count(cost.get("parameters")), milliseconds(cost))
@@ -86,7 +93,7 @@ def _verdict(card: Mapping[str, Any], head: str, smaller: float | None) -> list[
         what = "of the teacher" if unit == "%" else "of what the teacher adds to the trivial baseline"
         text = f"keeps {number(kept['value'])} % {what} (95 % CI {number(kept['low'])}–{number(kept['high'])})"
         fewer = f", {smaller:.3g}× fewer parameters" if smaller is not None and smaller > 1 else ""
-        lines.append(f"✔ {head}{text}{fewer}")
+        lines.append(f"{'✔' if kept['value'] > 0 else '✘'} {head}{text}{fewer}")
     points = " points" if unit == "%" else f" {metric_name(card)}"
     ends = f"CI {difference(gain['low'], unit)}…{difference(gain['high'], unit)}"
     amount = f"{difference(gain['value'], unit)}{points} ({ends}, {seeds} seed{'s' if seeds != 1 else ''})"
