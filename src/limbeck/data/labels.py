@@ -118,7 +118,9 @@ def text_of(value: Any) -> str:
 
 
 def texts_of(values: Array) -> Array:
-    """Names of classes for labels [N] that are all there (objects)."""
+    """Names of classes for labels [N] that are all there (objects); raises ConfigError for lists of them."""
+    if values.dtype.kind == "O" and any(isinstance(v, list | tuple | set | dict) for v in values):
+        raise ConfigError("expected one class for each row, got a list of them", "use task='multilabel'")
     codes, uniques = pd.factorize(values)
     if values.dtype.kind == "O":  # a factorised object array merges 1 and True: name them one by one
         return np.array([text_of(v) for v in values], dtype=object)

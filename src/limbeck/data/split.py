@@ -20,9 +20,9 @@ def split_off(rows: Rows, fraction: float, tasks: Mapping[str, Task], seed: int,
     units = _units(rows)
     labelled = np.flatnonzero(_labelled(rows))
     wanted = max(1, round(fraction * len(labelled)))
-    if len(np.unique(units[labelled])) < 2:
+    if (distinct := len(np.unique(units[labelled]))) < 2:
         raise ConfigError(
-            f"expected at least two distinct labelled rows (or groups) to split {name} rows off, got one "
+            f"expected at least two distinct labelled rows (or groups) to split {name} rows off, got {distinct} "
             f"in {len(labelled)} labelled rows",
             f"give {name} rows of their own",
         )

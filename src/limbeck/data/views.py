@@ -159,7 +159,7 @@ def parse(text: str, kind: str) -> tuple[Step, ...]:
         except ValueError as e:
             raise ConfigError(f"expected one number in {part}", f"for example {name}({known[name]:g})") from e
         most = np.inf if name in ("shift", "noise") else 1
-        if not 0 <= strength <= most or (name == "shift" and not strength.is_integer()) or np.isinf(strength):
+        if not 0 <= strength <= most or (name == "shift" and strength % 1 != 0) or np.isinf(strength):
             wanted = "a whole number" if name == "shift" else "a number" if most > 1 else "a share from 0 to 1"
             raise ConfigError(f"expected {wanted} in {part}, not below 0", f"for example {name}({known[name]:g})")
         steps.append(Step(name, strength))
