@@ -25,6 +25,7 @@ from limbeck.cli.label import label
 from limbeck.cli.ls import ls
 from limbeck.cli.predict import predict
 from limbeck.cli.report import report
+from limbeck.cli.taps import taps
 from limbeck.cli.teach import teach
 from limbeck.cli.train import train
 from limbeck.core.console import Console
@@ -90,6 +91,7 @@ for _command in (
     predict,
     judge,
     ls,
+    taps,
     checks,
     env,
 ):
