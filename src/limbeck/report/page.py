@@ -8,6 +8,7 @@ from typing import Any
 
 from limbeck.report.words import (
     ARMS,
+    GRADES,
     NOTHING,
     ORDER,
     count,
@@ -77,7 +78,7 @@ def page_of(scorecard: Mapping[str, Any], state: Mapping[str, Any] | None = None
         light=light(scorecard),
         sentence=scorecard["sentence"],
         sections=tuple(sections),
-        findings=tuple(scorecard["findings"]),
+        findings=tuple(sorted(scorecard["findings"], key=lambda f: GRADES.index(f["grade"]))),
         repeat=_repeat(scorecard, state or {}, resolved),
     )
 

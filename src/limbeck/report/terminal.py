@@ -7,6 +7,7 @@ from typing import Any
 
 from limbeck.report.words import (
     ARMS,
+    GRADES,
     NOTHING,
     count,
     difference,
@@ -45,7 +46,7 @@ def summary(
     lines.append(rule)
     for head, card in scorecard["tasks"].items():
         lines += _verdict(card, f"{head}: " if len(scorecard["tasks"]) > 1 else "", scorecard.get("smaller"))
-    findings = sorted(scorecard["findings"], key=lambda f: ("issue", "tip", "note").index(f["grade"]))
+    findings = sorted(scorecard["findings"], key=lambda f: GRADES.index(f["grade"]))
     lines += [f"{MARKS[f['grade']]} {f['code']}  {f['title']}   (limbeck checks {f['code']})" for f in findings]
     if report:
         lines.append(f"report   {report}")

@@ -14,6 +14,7 @@ ARMS = {
     "trivial": "trivial baseline",
 }
 ORDER = ("teacher", "student", "control", "soft", "pseudo")
+GRADES = ("issue", "tip", "note")  # the gravest first
 NOTHING = "–"
 _ASCII = str.maketrans(
     {"✔": "+", "⚠": "!", "✘": "x", "•": "*", "─": "-", "–": "-", "−": "-", "×": "x", "…": "...", "→": "->", "±": "+-"}
