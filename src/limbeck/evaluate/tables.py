@@ -331,8 +331,8 @@ def _from_table(arm: str, table: Any, problems: list[Problem]) -> Answers | None
         problems.append(Problem(arm, "expected answers, the table has no rows", "one row per test row"))
         return None
     if SEED in table.columns and not _whole(table[SEED]):
-        wrong = text(next(value for value in table[SEED] if not _whole([value])))
-        problems.append(Problem(arm, f"expected whole numbers as seeds, got {wrong}", "number the trainings from 0"))
+        odd = text(next(value for value in table[SEED] if not _whole([value])))
+        problems.append(Problem(arm, f"expected whole numbers as seeds, got {odd}", "number the trainings from 0"))
         return None
     names = [c for c in table.columns if c not in (ID, SEED)]
     if not names:
