@@ -143,6 +143,20 @@ _PAGES = (
         "correct the odd values, or leave them empty",
     ),
     Check(
+        "LB119",
+        "validation rows also stand in training",
+        "rows are hashed without their labels; validation rows whose hash stands in the training rows are counted",
+        "the best checkpoint and the temperature are chosen on rows that were trained on",
+        "take them out of one of the two, or let limbeck split the validation rows off",
+    ),
+    Check(
+        "LB120",
+        "groups stand on both sides",
+        "the groups of the training rows are compared with those of the validation and test rows that you gave",
+        "rows of one group are alike: the score says less about new groups",
+        "split by group: leave the split out and give groups",
+    ),
+    Check(
         "LB201",
         "the teacher is no better than its control",
         "the teacher's score is compared, paired by row, with a constant answer and with the student that was trained "

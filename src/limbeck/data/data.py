@@ -183,7 +183,8 @@ def _beside(raw: Raw, weights: Any, groups: Any, ids: Any) -> Raw:
     count, problems = len(raw.inputs), []
     for name, values in (("weights", weights), ("groups", groups), ("ids", ids)):
         if values is not None and len(values) != count:
-            problems.append(Problem(name, f"expected one entry for each of {count} training rows, got {len(values)}"))
+            what = f"expected one entry for each of {count} training rows, got {len(values)}"
+            problems.append(Problem(name, what, f"give {name} in the order of the training rows"))
     if problems:
         raise _together(problems)
     return replace(

@@ -11,6 +11,7 @@ import pandas as pd
 from limbeck.core.findings import Finding
 from limbeck.data.frames import is_numeric
 from limbeck.data.keys import found_in, inverse_of
+from limbeck.data.raw import NO_GROUP
 from limbeck.data.rows import Rows
 from limbeck.data.tasks import Task
 
@@ -63,6 +64,7 @@ def look(
     """Every finding about the splits; `used` are the columns of a table that the preprocessing kept."""
     if overlap.rows:
         yield _overlap(overlap)
+    yield from _seen(rows)
     train = rows["train"]
     for head, task in tasks.items():
         yield from _conflicts(train, head, task)
@@ -94,6 +96,31 @@ def _overlap(overlap: Overlap) -> Finding:
         "remove them from one of the splits, or split by group",
         {"rows": overlap.rows, "of": overlap.of, **overlap.by_split},
     )
+
+
+def _seen(rows: Mapping[str, Rows]) -> Iterator[Finding]:
+    """Validation rows, and groups of held-out rows, that also stand in training."""
+    train = rows["train"]
+    if "validation" in rows and (count := int(found_in(rows["validation"].keys, train.keys).sum())):
+        yield Finding(
+            "LB119", "tip", "validation rows also stand in training",
+            f"{count} of {len(rows['validation'])} validation rows",
+            "the best checkpoint and the temperature are chosen on rows that were trained on",
+            "take them out of one of the two, or let limbeck split the validation rows off",
+            {"rows": count, "of": len(rows["validation"])},
+        )  # fmt: skip
+    for split in ("validation", "test"):
+        here = rows[split].groups if split in rows else None
+        if here is None or train.groups is None:
+            continue
+        shared = sorted(set(here[~np.char.startswith(here, NO_GROUP)]) & set(train.groups))
+        if shared:
+            yield Finding(
+                "LB120", "tip", f"groups stand in train and in {split}",
+                f"{len(shared)} groups: {_listed(shared)}",
+                f"rows of one group are alike: a score on {split} says less about new groups",
+                "split by group: leave the split out and give groups", {"split": split, "groups": len(shared)},
+            )  # fmt: skip
 
 
 def _conflicts(train: Rows, head: str, task: Task) -> Iterator[Finding]:

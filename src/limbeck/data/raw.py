@@ -16,6 +16,7 @@ from limbeck.data.labels import as_labels, is_missing, text_of
 from limbeck.data.rows import Array, Inputs
 from limbeck.signals import MAIN
 
+NO_GROUP = "\1"  # begins the name of a row that has no group
 _LARGEST = float(np.finfo(np.float32).max)  # networks take float32
 
 
@@ -217,7 +218,9 @@ def group_names(groups: Array | None) -> Array | None:
     """Groups [N] as text; a row without a group is one of its own."""
     if groups is None:
         return None
-    names = [f"\0{row}" if is_missing(g) else text_of(g) for row, g in enumerate(np.asarray(groups, dtype=object))]
+    names = [
+        f"{NO_GROUP}{row}" if is_missing(g) else text_of(g) for row, g in enumerate(np.asarray(groups, dtype=object))
+    ]
     return np.array(names, dtype=str)
 
 
