@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from limbeck.stages.alone import export as export
     from limbeck.stages.alone import label as label
     from limbeck.stages.alone import teach as teach
+    from limbeck.stages.several import TableTeacher as Predictions  # noqa: F401
     from limbeck.stages.teachers import GivenTeacher as Teacher  # noqa: F401
     from limbeck.train.plan import TrainSpec as TrainSpec
     from limbeck.transfer.dataset import TransferSet as TransferSet
@@ -67,6 +68,7 @@ _PUBLIC = {
     "MSE": "limbeck.objectives:MSE",
     "NKD": "limbeck.objectives:NKD",
     "OnPolicyKL": "limbeck.objectives:OnPolicyKL",
+    "Predictions": "limbeck.stages.several:TableTeacher",
     "RKD": "limbeck.objectives:RKD",
     "Recipe": "limbeck.recipe:Recipe",
     "SimKD": "limbeck.objectives:SimKD",

@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -7,7 +6,7 @@ from torch import nn
 from limbeck.core.errors import ConfigError, MissingSignal, ShapeMismatch, StoreMismatch
 from limbeck.data.tasks import Classification, MultiLabel, Regression
 from limbeck.signals import Batch, Needs, Signals
-from limbeck.transfer.source import Ensemble, Live, PredictionTable, Stored
+from limbeck.transfer.source import Ensemble, Live, Stored
 
 CLASSES = Classification(("ant", "bee", "cat"))
 LABELS = MultiLabel(("round", "red"))
@@ -218,124 +217,3 @@ def test_an_ensemble_can_be_stored(tmp_path, kit):
     live = members.answer(batch_of(rows, teacher_inputs=torch.from_numpy(rows.inputs)))
     stored = Stored(tmp_path / "t", heads).answer(batch_of(rows))
     torch.testing.assert_close(stored.outputs["main"], live.outputs["main"], atol=1e-2, rtol=0)
-
-
-# ------------------------------------------------------------------------------------------ tables
-
-
-def probabilities(rows):
-    values = np.random.default_rng(3).dirichlet([1.0, 1.0, 1.0], len(rows))
-    return pd.DataFrame(values, columns=["ant", "bee", "cat"]).assign(id=rows.ids)
-
-
-def test_a_table_is_matched_by_id_and_its_columns_by_name(kit):
-    rows = kit.rows(40, ids=True)
-    frame = probabilities(rows)
-    mixed = frame.sample(frac=1, random_state=0)[["cat", "id", "bee", "ant"]]
-    for table in (frame, mixed):
-        source = PredictionTable(table, rows, {"main": CLASSES})
-        got = source.answer(batch_of(rows.take([3, 30, 3]))).outputs["main"]
-        expected = torch.from_numpy(frame[["ant", "bee", "cat"]].to_numpy()[[3, 30, 3]]).log().float()
-        torch.testing.assert_close(got, expected)
-        assert source.have() == Needs(outputs=("main",))
-    assert PredictionTable(frame, rows, {"main": CLASSES}).fingerprint == source.fingerprint
-    frame.loc[5, ["ant", "bee"]] = frame.loc[5, ["bee", "ant"]].tolist()
-    assert PredictionTable(frame, rows, {"main": CLASSES}).fingerprint != source.fingerprint
-
-
-def test_ids_as_text_match_ids_as_numbers(tmp_path, kit):
-    rows = kit.rows(10, ids=True)
-    frame = probabilities(rows)
-    for name, write in (("t.csv", frame.to_csv), ("t.parquet", frame.to_parquet)):
-        write(tmp_path / name, index=False)
-        PredictionTable(tmp_path / name, rows, {"main": CLASSES})
-    frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
-    PredictionTable(tmp_path / "t.jsonl", rows, {"main": CLASSES})
-    PredictionTable(frame.assign(id=frame["id"].astype(str)), rows, {"main": CLASSES})
-    with pytest.raises(ConfigError, match=r"as a file .csv, .parquet, .jsonl, got .*t\.xls, which is not there"):
-        PredictionTable(tmp_path / "t.xls", rows, {"main": CLASSES})
-
-
-def test_keys_match_too(kit):
-    from limbeck.data.keys import key_hex
-
-    rows = kit.rows(10, ids=True)
-    frame = probabilities(rows).drop(columns="id").assign(key=key_hex(rows.keys))
-    PredictionTable(frame, [rows.take(range(5)), rows.take(range(5, 10))], {"main": CLASSES})
-    with pytest.raises(ConfigError, match="expected a column 'id' or 'key' in the predictions, got ant, bee, cat") as e:
-        PredictionTable(frame.drop(columns="key"), rows, {"main": CLASSES})
-    assert "never by position" in e.value.todo
-    with pytest.raises(ConfigError, match="expected row ids in the data, to match them with the column 'id'"):
-        PredictionTable(probabilities(rows), kit.rows(10), {"main": CLASSES})
-
-
-def change(frame, **cells):
-    frame = frame.copy()
-    for name, value in cells.items():
-        frame.loc[[4, 7], name] = value
-    return frame
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "words"),
-    [
-        (
-            lambda f: pd.concat([f, f.iloc[[1, 1, 2]]]),
-            ConfigError,
-            "every id once in the column 'id' of the predictions, 2 stand there more than once: 1, 2",
-        ),
-        (lambda f: f.iloc[:3], StoreMismatch, "predictions for all 10 rows, 7 have none: 3, 4, 5, 6, 7, ..."),
-        (lambda f: f.drop(columns="bee"), ConfigError, r"\(ant, bee, cat\), got 1 missing: bee"),
-        (
-            lambda f: f.rename(columns={"bee": "wasp"}),
-            ConfigError,
-            "got 1 missing: bee; 1 unknown: wasp",
-        ),
-        (lambda f: f.assign(dog=0.0), ConfigError, "got 1 unknown: dog"),
-        (lambda f: change(f, ant=float("nan")), ConfigError, "finite predictions for head 'main', 2 rows .* ids 4, 7"),
-        (lambda f: change(f, ant=0.9, bee=0.9), ConfigError, "sum to 1, 2 rows have others: ids 4, 7"),
-        (lambda f: f.assign(ant="high"), ConfigError, "expected numbers as predictions of head 'main'"),
-    ],
-)
-def test_tables_that_are_refused(kit, make, error, words):
-    rows = kit.rows(10, ids=True)
-    with pytest.raises(error, match=words) as caught:
-        PredictionTable(make(probabilities(rows)), rows, {"main": CLASSES})
-    assert caught.value.todo
-
-
-def test_logits_are_taken_as_they_are(kit):
-    rows = kit.rows(10, ids=True)
-    logits = np.random.default_rng(0).normal(size=(10, 3)) * 4
-    frame = pd.DataFrame(logits, columns=["ant", "bee", "cat"]).assign(id=rows.ids)
-    for content in ("auto", "logits"):
-        source = PredictionTable(frame, rows, {"main": CLASSES}, content=content)
-        torch.testing.assert_close(source.answer(batch_of(rows)).outputs["main"], torch.from_numpy(logits).float())
-    with pytest.raises(ConfigError, match="probabilities between 0 and 1 for head 'main', 10 rows") as caught:
-        PredictionTable(frame, rows, {"main": CLASSES}, content="probabilities")
-    assert 'content="logits"' in caught.value.todo
-    with pytest.raises(ConfigError, match="one of auto, probabilities, logits, got 'odds'"):
-        PredictionTable(frame, rows, {"main": CLASSES}, content="odds")
-
-
-def test_several_heads_in_a_table(kit):
-    rows = kit.rows(6, ids=True)
-    heads = {"main": CLASSES, "tags": LABELS, "price": PRICE}
-    frame = pd.DataFrame({"id": rows.ids, "main": [[0.2, 0.3, 0.5]] * 6, "tags.red": 0.25, "tags.round": 0.0})
-    frame["price.price"] = 500_000.0
-    got = PredictionTable(frame, rows, heads).answer(batch_of(rows)).outputs
-    torch.testing.assert_close(got["main"][0].exp(), torch.tensor([0.2, 0.3, 0.5]))
-    torch.testing.assert_close(got["tags"][0].sigmoid(), torch.tensor([0.0, 0.25]), atol=1e-6, rtol=0)
-    assert torch.equal(got["price"], torch.full((6, 1), 2.0))
-    with pytest.raises(ConfigError, match="got 1 missing: price") as caught:
-        PredictionTable(frame.rename(columns={"price.price": "price2"}), rows, heads)
-    assert 'columns are named "price.price"' in caught.value.todo
-    with pytest.raises(ConfigError, match="lists of 3 numbers in the column 'main', got lengths 2"):
-        PredictionTable(frame.assign(main=[[0.5, 0.5]] * 6), rows, heads)
-
-
-def test_a_row_outside_the_table(kit):
-    rows = kit.rows(10, ids=True)
-    source = PredictionTable(probabilities(rows), rows, {"main": CLASSES})
-    with pytest.raises(StoreMismatch, match="predictions for all 12 rows of a batch, 2 have none, the first with key"):
-        source.answer(batch_of(kit.rows(12)))

@@ -40,6 +40,9 @@ def class_order(task: Outcome, y: Array, teacher: Array, where: str = "test rows
     before, after = float(plain.mean()), float(lifted.mean())
     if after - before < 0.1 or lift.mean() < 3 * lift.std() / len(y) ** 0.5:
         return None
+    beyond = lifted - (y == np.bincount(y).argmax())  # a teacher that knows nothing is lifted to the commonest class
+    if beyond.mean() < 2 * beyond.std() / len(y) ** 0.5:
+        return None
     whole = mapping(slice(None))
     said = np.bincount(guess, minlength=size) > 0
     moved = {task.names[c]: task.names[whole[c]] for c in range(size) if whole[c] != c and said[c]}

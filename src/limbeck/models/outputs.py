@@ -20,7 +20,7 @@ from limbeck.signals import Projected, Sampled, Text, TopK
 LOGITS, PROBABILITIES, AUTO = "logits", "probabilities", "auto"
 OUTPUT_KINDS = (LOGITS, PROBABILITIES, AUTO)
 _SMALLEST = 1e-7  # probabilities below it count as it: its logarithm, -16, is as sure as float32 answers get
-_SUM_WITHIN = 1e-2  # half precision, and numbers that were rounded to two digits
+_SUM_WITHIN = 2e-2  # half precision, and numbers that were rounded to two digits
 _FORMS = (Tensor, Projected, TopK, Sampled, Text)
 _ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.Softmax: "softmax",
@@ -142,7 +142,8 @@ def strip_softmax(model: nn.Module, probe: Any, heads: Sequence[str], on: Sequen
     changed is the old one, and where no other of the model's `heads` changed.
     """
     stripped = []
-    candidates = [(path, m) for path, m in model.named_modules() if path and type(m) in _ACTIVATIONS]
+    named = model.named_modules(remove_duplicate=False)
+    candidates = [(path, m) for path, m in named if path and type(m) in _ACTIVATIONS]
     for path, module in reversed(candidates):
         before = _answers(model, probe, heads)
         replace_module(model, path, nn.Identity())

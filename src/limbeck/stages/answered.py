@@ -20,6 +20,7 @@ from limbeck.core.findings import Finding
 from limbeck.data.rows import Array
 from limbeck.signals import Batch, Needs, Output, Signals, TeacherSource
 from limbeck.stages import answers
+from limbeck.stages.teachers import NO_COST, refuse_inner
 from limbeck.transfer.index import KeyIndex, as_keys, hex_key
 from limbeck.transfer.manifest import MANIFEST_NAME
 from limbeck.transfer.source import Stored
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from limbeck.stages.job import Job
 
 TRANSFER = "transfer"
-_NO_COST = dict.fromkeys(("parameters", "flops", "state_bytes", "onnx_bytes", "inference_bytes", "threads", "latency"))
 
 
 def transfer_folder(where: str | Path) -> Path:
@@ -88,8 +88,6 @@ class AnsweredTeacher:
             )
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
-        from limbeck.stages.several import refuse_inner
-
         refuse_inner(needs, "a set of stored answers")
         assert self._beside is not None, "teach comes first"
         return _Known(Stored(self.store, job.data.tasks), self._beside, job.data.tasks)
@@ -98,7 +96,7 @@ class AnsweredTeacher:
         return self.store.manifest.identity.teacher
 
     def cost(self, job: Job) -> dict[str, Any]:
-        return dict(_NO_COST)
+        return dict(NO_COST)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from limbeck.core.errors import ConfigError, NotSupported
+from limbeck.core.errors import ConfigError, LimbeckError
 from limbeck.core.findings import Finding
 from limbeck.core.kinds import suggest
-from limbeck.signals import Needs, TeacherSource
+from limbeck.signals import Batch, Needs, Signals, TeacherSource
 from limbeck.stages.answered import AnsweredTeacher
+from limbeck.stages.per_task import PerTaskTeacher
 from limbeck.stages.taught import TaughtEstimator, TaughtNetwork, added
-from limbeck.stages.teachers import GivenTeacher, Teacher
+from limbeck.stages.teachers import NO_COST, GivenTeacher, Teacher
+from limbeck.stages.teachers import refuse_inner as refuse_inner
 from limbeck.train.plan import TrainSpec
 from limbeck.transfer.dataset import TransferSet
 
@@ -22,17 +24,33 @@ if TYPE_CHECKING:
 
 TABLE_ENDINGS = (".csv", ".parquet", ".jsonl", ".npz")
 ANSWERS = "answers:"
-_NO_COST = dict.fromkeys(("parameters", "flops", "state_bytes", "onnx_bytes", "inference_bytes", "threads"))
 
 
 @dataclass
 class TableTeacher:
-    """A table of predictions: a DataFrame or a file."""
+    """A table of predictions: a DataFrame or a file (CSV, JSONL, Parquet, NPZ), one row for each row of the data.
+
+    `output` says whether classes and labels are given as "probabilities" or "logits"; "auto" looks. `id_column` holds
+    the row ids of the data.
+    """
 
     table: Any
     output: str = "auto"
     id_column: str = "id"
     _source: Any = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        from limbeck.models.outputs import check_output_kind
+        from limbeck.transfer.read_table import check_file
+
+        check_output_kind(self.output)
+        if isinstance(self.table, str | Path):
+            check_file(Path(self.table))
+        elif not _is_frame(self.table):
+            raise ConfigError(
+                f"expected a table of predictions as a DataFrame or a file, got {type(self.table).__name__}",
+                "one row for each row of the data, with its id and a column for each class",
+            )
 
     def describe(self) -> dict[str, Any]:
         from limbeck.core.files import checksum
@@ -48,7 +66,7 @@ class TableTeacher:
 
         data = job.data
         rows = [rows for rows in (data.train, data.unlabeled, data.validation, data.test) if rows is not None]
-        self._source = PredictionTable(self.table, rows, data.tasks, id_column=self.id_column, content=self.output)
+        self._source = PredictionTable(self.table, rows, data.tasks, id_column=self.id_column, output=self.output)
         return []
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
@@ -60,7 +78,7 @@ class TableTeacher:
         return str(self._source.fingerprint)
 
     def cost(self, job: Job) -> dict[str, Any]:
-        return {**_NO_COST, "latency": None}
+        return dict(NO_COST)
 
 
 @dataclass
@@ -76,8 +94,7 @@ class SourceTeacher:
         return []
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
-        source: TeacherSource = self.given
-        return source
+        return _Told(self.given)
 
     def fingerprint(self) -> str:
         from limbeck.models.fingerprint import object_hash
@@ -86,7 +103,25 @@ class SourceTeacher:
         return own if isinstance(own, str) else object_hash(self.given)
 
     def cost(self, job: Job) -> dict[str, Any]:
-        return {**_NO_COST, "latency": None}
+        return dict(NO_COST)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A source of the user's; what goes wrong inside is told with its name."""
+
+    inner: TeacherSource
+
+    def have(self) -> Needs:
+        """What the one inside has."""
+        return self.inner.have()
+
+    def answer(self, batch: Batch) -> Signals:
+        """Ask the one inside."""
+        from limbeck.models.predict import told
+
+        with told(f"the teacher {type(self.inner).__name__}", batch.teacher_inputs):
+            return self.inner.answer(batch)
 
 
 @dataclass
@@ -94,6 +129,11 @@ class EnsembleTeacher:
     """Several teachers that answer as one, by a weighted mean of probabilities or values."""
 
     members: Sequence[tuple[Teacher, float]]
+
+    def __post_init__(self) -> None:
+        from limbeck.transfer.ensemble import check_weights
+
+        check_weights([weight for _, weight in self.members], len(self.members))
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -121,21 +161,12 @@ class EnsembleTeacher:
 
     def cost(self, job: Job) -> dict[str, Any]:
         costs = [teacher.cost(job) for teacher, _ in self.members]
-        return {**_NO_COST, "latency": None} if any(c["latency"] is None for c in costs) else added(costs)
-
-
-def refuse_inner(needs: Needs, who: str) -> None:
-    """Refuse a loss that looks inside a teacher that has no inside; raises NotSupported."""
-    wanted = [f"tap '{name}'" for name in needs.taps] + [f"attention '{name}'" for name in needs.attention]
-    if wanted:
-        raise NotSupported(
-            f"expected a teacher with inner features for {', '.join(wanted)}, got {who}",
-            "use a loss on outputs (KD, DKD, DIST, ...), or one torch module as the teacher",
-        )
+        return dict(NO_COST) if any(c["latency"] is None for c in costs) else added(costs)
 
 
 _READY = (
-    AnsweredTeacher, EnsembleTeacher, GivenTeacher, SourceTeacher, TableTeacher, TaughtEstimator, TaughtNetwork,
+    AnsweredTeacher, EnsembleTeacher, GivenTeacher, PerTaskTeacher, SourceTeacher, TableTeacher, TaughtEstimator,
+    TaughtNetwork,
 )  # fmt: skip
 
 
@@ -143,22 +174,29 @@ def teacher_of(what: Any, *, members: int = 1, train: TrainSpec | None = None, o
     """Take a teacher in any of its forms; raises ConfigError for what is none.
 
     A text is a built-in network ("mlp(hidden=[128, 64])"), "sklearn:NAME(...)", a file of predictions, "answers:DIR"
-    (what was labelled before) or an import path; a list is an ensemble, of teachers or of pairs (teacher, weight).
+    (what was labelled before) or an import path; a list is an ensemble, of teachers or of pairs (teacher, weight); a
+    mapping has a teacher of its own for each task.
     """
     from torch import nn
+
+    from limbeck.models.adapters import is_estimator
 
     if isinstance(what, _READY):
         return what
     if isinstance(what, TransferSet):
         return AnsweredTeacher(what.store.path)
     if isinstance(what, list | tuple) and len(what) > 0:
-        pairs = [entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, 1.0) for entry in what]
+        pairs = [entry if _is_weighted(entry) else (entry, 1.0) for entry in what]
         return EnsembleTeacher([(teacher_of(one, train=train, output=output), float(weight)) for one, weight in pairs])
+    if isinstance(what, Mapping) and len(what) > 0:
+        return PerTaskTeacher(
+            {str(h): teacher_of(t, members=members, train=train, output=output) for h, t in what.items()}
+        )
     if isinstance(what, str | Path):
         return _of_text(str(what), members, train, output)
     if isinstance(what, nn.Module):
         return GivenTeacher(what, output=output)
-    if _is_estimator(what):
+    if is_estimator(what):
         return GivenTeacher(what, output=output) if _is_fitted(what) else TaughtEstimator(what)
     if callable(getattr(what, "have", None)) and callable(getattr(what, "answer", None)):
         return SourceTeacher(what)
@@ -169,12 +207,17 @@ def teacher_of(what: Any, *, members: int = 1, train: TrainSpec | None = None, o
     raise ConfigError(
         f"expected a teacher, got {type(what).__name__}",
         "give a trained torch module, a scikit-learn estimator, a callable, a table of predictions, the name of a "
-        "network such as 'mlp(hidden=[128, 64])', or a list of these",
+        "network such as 'mlp(hidden=[128, 64])', a list of these, or a mapping of tasks to these",
     )
 
 
+def _is_weighted(entry: Any) -> bool:
+    """Whether an entry of an ensemble is a pair (teacher, weight)."""
+    pair = isinstance(entry, tuple) and len(entry) == 2
+    return pair and isinstance(entry[1], int | float) and not isinstance(entry[1], bool)
+
+
 def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> Teacher:
-    from limbeck.core.catalog import load_path
     from limbeck.models import zoo
 
     if text.lower().endswith(TABLE_ENDINGS):
@@ -185,8 +228,33 @@ def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> T
         return TaughtEstimator(estimator_of(text.removeprefix("sklearn:")))
     if ":" not in text or zoo.is_zoo_name(text):
         return TaughtNetwork(zoo.canonical(text), members, train)
-    made = load_path(text)()
-    return teacher_of(made, output=output)
+    return teacher_of(_imported(text), output=output)
+
+
+def _imported(text: str) -> Any:
+    """What stands at an import path: a trained thing, a function that answers, or one without arguments."""
+    import inspect
+
+    from torch import nn
+
+    from limbeck.core.catalog import load_path
+
+    found = load_path(text)
+    if isinstance(found, nn.Module) or not callable(found) or hasattr(found, "predict") or hasattr(found, "answer"):
+        return found
+    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(found).parameters.values()
+    if any(parameter.default is parameter.empty and parameter.kind not in free for parameter in parameters):
+        return found
+    try:
+        return found()
+    except LimbeckError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"expected {text} to make a teacher, it raised {type(error).__name__}: {error}",
+            "call it by itself to see where; it is called without arguments",
+        ) from error
 
 
 def estimator_of(text: str) -> Any:
@@ -215,12 +283,6 @@ def estimator_of(text: str) -> Any:
         raise ConfigError(f"expected settings of {name}, got: {e}", f"see the parameters of sklearn's {name}") from e
 
 
-def _is_estimator(what: Any) -> bool:
-    from sklearn.base import BaseEstimator
-
-    return isinstance(what, BaseEstimator)
-
-
 def _is_fitted(estimator: Any) -> bool:
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
@@ -229,6 +291,8 @@ def _is_fitted(estimator: Any) -> bool:
         check_is_fitted(estimator)
     except NotFittedError:
         return False
+    except (TypeError, AttributeError):  # of another library: it says itself when it is asked
+        return True
     return True
 
 

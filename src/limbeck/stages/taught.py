@@ -12,7 +12,7 @@ import numpy as np
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.signals import Needs, TeacherSource
-from limbeck.stages.teachers import GivenTeacher, Prepared
+from limbeck.stages.teachers import GivenTeacher, Prepared, estimator_input
 from limbeck.train.plan import TrainSpec
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TaughtEstimator:
-    """A scikit-learn estimator that limbeck fits on the encoded labelled rows."""
+    """A scikit-learn estimator that limbeck fits on the labelled rows: a pipeline on raw rows, others on encoded."""
 
     estimator: Any
     _given: GivenTeacher | None = field(default=None, repr=False)
@@ -32,27 +32,33 @@ class TaughtEstimator:
     def teach(self, job: Job, folder: Path) -> list[Finding]:
         from sklearn.base import clone
 
-        rows, heads = job.data.train, tuple(job.data.tasks)
+        heads = tuple(job.data.tasks)
         if len(heads) > 1:
             raise ConfigError(
                 f"expected one task for a scikit-learn teacher that is fitted here, got {', '.join(heads)}",
-                "fit it yourself and give a callable that returns {task: answers}, or use a network",
+                f"give a mapping with one for each: {{{', '.join(repr(head) + ': ...' for head in heads)}}}",
             )
-        mask = rows.label_mask[heads[0]]
-        x, y = job.data.preprocess.encode(rows.take(mask).inputs), rows.targets[heads[0]][mask]
-        task = job.data.tasks[heads[0]]
-        if task.kind == "regression":
-            y = np.asarray(task.to_natural(y))
-            y = y[:, 0] if y.shape[1] == 1 else y
-        weights = {} if rows.weight is None else {"sample_weight": rows.weight[mask]}
+        x, y, weight = self._labelled(job, heads[0])
         estimator = clone(self.estimator)
         if "random_state" in estimator.get_params() and estimator.get_params()["random_state"] is None:
             estimator.set_params(random_state=job.settings.seed)
-        if task.kind == "classification":
-            y = np.asarray(task.names)[y]
-        fitted = _fitted(estimator, x, y, weights, folder)
-        self._given = GivenTeacher(fitted, inputs="encoded")
+        weights = _weights(estimator, weight, job)
+        self._given = GivenTeacher(_fitted(estimator, x, y, weights, folder), inputs=self._takes())
         return self._given.teach(job, folder)
+
+    def _takes(self) -> str:
+        return "raw" if hasattr(self.estimator, "steps") else "encoded"
+
+    def _labelled(self, job: Job, head: str) -> tuple[Any, Any, Any]:
+        """Inputs, labels as the user wrote them and weights of the labelled rows."""
+        task, mask = job.data.tasks[head], job.data.train.label_mask[head]
+        rows = job.data.train.take(mask)
+        x = estimator_input(rows.inputs) if self._takes() == "raw" else job.data.preprocess.encode(rows.inputs)
+        y = rows.targets[head]
+        if task.kind == "regression":
+            y = np.asarray(task.to_natural(y))
+            y = y[:, 0] if y.shape[1] == 1 else y
+        return x, np.asarray(task.names)[y] if task.kind == "classification" else y, rows.weight
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
         return self._ready().source(job, needs)
@@ -72,6 +78,20 @@ def _settings(estimator: Any) -> dict[str, Any]:
     return {name: repr(value) for name, value in sorted(estimator.get_params(deep=False).items())}
 
 
+def _weights(estimator: Any, weight: Any, job: Job) -> dict[str, Any]:
+    """Row weights under the name that `fit` has for them; none where it has none, which is said."""
+    from sklearn.utils.validation import has_fit_parameter
+
+    if weight is None:
+        return {}
+    steps = getattr(estimator, "steps", None)
+    name, last = (f"{steps[-1][0]}__sample_weight", steps[-1][1]) if steps else ("sample_weight", estimator)
+    if has_fit_parameter(last, "sample_weight"):
+        return {name: weight}
+    job.console.detail(f"{type(last).__name__} takes no row weights: the teacher is fitted without them")
+    return {}
+
+
 def _fitted(estimator: Any, x: Any, y: Any, weights: Mapping[str, Any], folder: Path) -> Any:
     """Fit, or read what an earlier attempt fitted; skops holds it, never a pickle."""
     import skops.io
@@ -83,11 +103,12 @@ def _fitted(estimator: Any, x: Any, y: Any, weights: Mapping[str, Any], folder: 
         return skops.io.load(path)
     try:
         estimator.fit(x, y, **weights)
-    except (TypeError, ValueError) as e:
+    except Exception as e:
         reason = str(e).strip().splitlines()
         raise ConfigError(
             f"expected a teacher that can be fitted, {type(estimator).__name__} says: {reason[0] if reason else e}",
-            "change its settings, or take another estimator",
+            "change its settings, or take another estimator; for several labels a row wrap it in "
+            "sklearn.multioutput.MultiOutputClassifier",
         ) from e
     try:
         write_bytes(path, skops.io.dumps(estimator))

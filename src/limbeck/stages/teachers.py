@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from limbeck.stages.job import Job
 
 INPUTS = ("auto", "raw", "encoded")
+NO_COST = dict.fromkeys(("parameters", "flops", "state_bytes", "onnx_bytes", "inference_bytes", "threads", "latency"))
 _PROBED = 64  # rows
 
 
@@ -62,6 +63,16 @@ class Prepared:
     def answer(self, batch: Batch) -> Signals:
         """Prepare the raw rows of the batch and ask the one inside."""
         return self.inner.answer(replace(batch, teacher_inputs=self.prepare(batch.teacher_inputs)))
+
+
+def refuse_inner(needs: Needs, who: str) -> None:
+    """Refuse a loss that looks inside a teacher that has no inside; raises NotSupported."""
+    wanted = [f"tap '{name}'" for name in needs.taps] + [f"attention '{name}'" for name in needs.attention]
+    if wanted:
+        raise NotSupported(
+            f"expected a teacher with inner features for {', '.join(wanted)}, got {who}",
+            "use a loss on outputs (KD, DKD, DIST, ...), or one torch module as the teacher",
+        )
 
 
 def raw_tensor(inputs: Any) -> Any:
@@ -171,7 +182,7 @@ class GivenTeacher:
         how = self.inputs if self.inputs != "auto" else "encoded" if module and data.train.kind != "array" else "raw"
         if how == "encoded":
             return lambda inputs: _as_input(data.preprocess.encode(inputs), module)
-        return raw_tensor if module else _estimator_input
+        return raw_tensor if module else estimator_input
 
 
 def _first(data: Data, count: int) -> Any:
@@ -185,6 +196,6 @@ def _as_input(values: Any, tensor: bool) -> Any:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)) if tensor else values
 
 
-def _estimator_input(inputs: Any) -> Any:
-    # estimators take tables of two dimensions; images lie flat for them
+def estimator_input(inputs: Any) -> Any:
+    """Raw rows for an estimator: it takes tables of two dimensions, images lie flat for it."""
     return inputs.reshape(len(inputs), -1) if isinstance(inputs, np.ndarray) and inputs.ndim > 2 else inputs

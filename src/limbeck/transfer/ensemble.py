@@ -30,7 +30,7 @@ class Ensemble:
         heads: Mapping[str, Head],
     ) -> None:
         given = [1.0] * len(sources) if weights is None else [float(weight) for weight in weights]
-        _check_weights(given, len(sources))
+        check_weights(given, len(sources))
         total = sum(given)
         self.sources = tuple(source for source, weight in zip(sources, given, strict=True) if weight > 0)
         self.weights = tuple(weight / total for weight in given if weight > 0)
@@ -85,7 +85,8 @@ class Ensemble:
         return torch.stack(parts).logsumexp(dim=0)
 
 
-def _check_weights(weights: Sequence[float], sources: int) -> None:
+def check_weights(weights: Sequence[float], sources: int) -> None:
+    """Refuse weights that make no mean; raises ConfigError."""
     if not sources:
         raise ConfigError("expected at least one teacher in an ensemble, got none", "give Ensemble([teacher, ...])")
     if len(weights) != sources:

@@ -69,7 +69,7 @@ def import_table(
     heads: Mapping[str, Head],
     identity: Identity | None = None,
     id_column: str = "id",
-    content: str = "auto",
+    output: str = "auto",
     codecs: Mapping[str, Codec] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Store:
@@ -80,7 +80,7 @@ def import_table(
     from limbeck.data.rows import Rows as RowsType
 
     whole = rows if isinstance(rows, RowsType) else RowsType.concat(list(rows))
-    source = PredictionTable(table, whole, heads, id_column=id_column, content=content)
+    source = PredictionTable(table, whole, heads, id_column=id_column, output=output)
     who = identity or Identity(teacher=f"table-{source.fingerprint}")
     return label(source, whole, path, prepare=_nothing, heads=heads, identity=who, codecs=codecs, progress=progress)
 

@@ -130,14 +130,15 @@ class Live:
 
     def _run(self, inputs: Any) -> Signals:
         from limbeck.models.outputs import check_width, to_logits, to_outputs
+        from limbeck.models.predict import told
         from limbeck.models.taps import Captured, run
 
-        if self._module is None:
-            captured = Captured(_as_tensors(self.model(inputs)), {}, {})
-        else:
-            if any(part.training for part in self._parts):
-                self._module.eval()
-            captured = run(self._module, self._moved(inputs), self.taps, self.attention)
+        with told(f"the teacher {getattr(self.model, '__qualname__', type(self.model).__name__)}", inputs):
+            if self._module is None:
+                captured = Captured(_as_tensors(self.model(inputs)), {}, {})
+            else:
+                with self._evaluating():
+                    captured = run(self._module, self._moved(inputs), self.taps, self.attention)
         outputs: dict[str, Any] = dict(to_outputs(captured.raw, tuple(self.heads)))
         for name, head in self.heads.items():
             check_width(outputs[name], head.size, name, "the teacher")
@@ -146,6 +147,18 @@ class Live:
             if name in self._converted:
                 outputs[name] = head.to_training(outputs[name])
         return Signals(outputs, captured.taps, captured.attention)
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Every submodule in evaluation mode; those that were in training mode are so again afterwards."""
+        training = [part for part in self._parts if part.training]
+        for part in training:
+            part.training = False
+        try:
+            yield
+        finally:
+            for part in training:
+                part.training = True
 
     def _moved(self, inputs: Any) -> Any:
         """Inputs on the device of the module."""

@@ -10,19 +10,20 @@ import numpy as np
 
 from limbeck.core.errors import ConfigError, StoreMismatch
 from limbeck.core.files import checksum
+from limbeck.core.kinds import suggest
 from limbeck.signals import Batch, Needs, Signals
 from limbeck.transfer.codecs import Array
 from limbeck.transfer.index import KeyIndex, hex_key
 from limbeck.transfer.manifest import Head
+from limbeck.transfer.read_table import KEY, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from limbeck.data.rows import Rows
 
-CONTENTS = ("auto", "probabilities", "logits")
 _SHOWN = 5
-_SUM_WITHIN = 1e-2  # rounding to two digits of a few classes
+_SUM_WITHIN = 2e-2  # rounding to two digits of a few classes
 _LEAST = 1e-8  # probability that stands for 0
 
 
@@ -32,8 +33,8 @@ class PredictionTable:
     The rows are found by `id_column` (the user's row ids, which `rows` maps to keys) or, where the table has a column
     `key`, by row key in 32 hexadecimal digits. The answers of a head are one column per class, label or target, named
     as the task names them (or "head.name", needed where there are several heads), in any order; or one column named
-    like the head that holds lists in the task's order. `content` says what classes and labels hold: "probabilities",
-    "logits", or "auto" (probabilities where every number lies in [0, 1]).
+    like the head that holds lists in the task's order (a number where the head is one number wide). `output` says what
+    classes and labels hold: "probabilities", "logits", or "auto" (probabilities where every number lies in [0, 1]).
     Regression is in natural units.
 
     Raises ConfigError for duplicated ids, unknown or missing columns, numbers that are not finite or no probabilities;
@@ -47,25 +48,23 @@ class PredictionTable:
         heads: Mapping[str, Head],
         *,
         id_column: str = "id",
-        content: str = "auto",
+        output: str = "auto",
     ) -> None:
         import torch
 
-        if content not in CONTENTS:
-            raise ConfigError(
-                f"expected the content of a prediction table to be one of {', '.join(CONTENTS)}, got '{content}'",
-                "say whether the numbers are probabilities or logits",
-            )
-        frame = _read(table) if isinstance(table, Path | str) else table
+        from limbeck.models.outputs import check_output_kind
+
+        check_output_kind(output)
+        frame = read_table(Path(table), id_column) if isinstance(table, Path | str) else table
         parts = list(rows) if isinstance(rows, Sequence) else [rows]
         keys, places = _places(frame, parts, id_column)
         self.heads = heads
         self.index = KeyIndex.build(keys)
-        others = {id_column, "key"}
+        others = {id_column, KEY}
         self._answers = {}
         for name, head in heads.items():
             values = _values(frame, name, head, others, list(heads))[places]
-            self._answers[name] = torch.from_numpy(_to_training(values, name, head, content, frame, places, id_column))
+            self._answers[name] = torch.from_numpy(_to_training(values, name, head, output, frame, places, id_column))
 
     def have(self) -> Needs:
         """Dense outputs for all heads."""
@@ -95,27 +94,6 @@ class PredictionTable:
         return Signals({name: values.index_select(0, places) for name, values in self._answers.items()})
 
 
-def _read(path: Path | str) -> pd.DataFrame:
-    import pandas as pd
-
-    path = Path(path)
-    readers: dict[str, Any] = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".jsonl": _read_lines}
-    if path.suffix not in readers or not path.is_file():
-        raise ConfigError(
-            f"expected a table of predictions as a file {', '.join(readers)}, got {path}"
-            + ("" if path.is_file() else ", which is not there"),
-            "write the predictions as one of these, one row per example",
-        )
-    frame: pd.DataFrame = readers[path.suffix](path)
-    return frame
-
-
-def _read_lines(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.read_json(path, lines=True)
-
-
 def _places(frame: pd.DataFrame, parts: Sequence[Rows], id_column: str) -> tuple[Array, Array]:
     """Keys [N, 2] of all rows, and for each the position of its prediction in the table."""
     keys = np.concatenate([part.keys for part in parts])
@@ -123,27 +101,60 @@ def _places(frame: pd.DataFrame, parts: Sequence[Rows], id_column: str) -> tuple
         if any(part.ids is None for part in parts):
             raise ConfigError(
                 f"expected row ids in the data, to match them with the column '{id_column}' of the predictions",
-                "give Data(ids=...), or a column `key` with row keys",
+                "give ids to every split, as in Data(train=(X, y, ids)), or a column `key` with row keys",
             )
         wanted = np.concatenate([np.asarray(part.ids, dtype=object) for part in parts])
-        given = frame[id_column].to_numpy(dtype=object)
-    elif "key" in frame.columns:
+        wanted, given = _alike(wanted, frame[id_column].to_numpy(dtype=object))
+        _refuse_shared(wanted, keys)
+    elif KEY in frame.columns:
         wanted = np.array([hex_key(key) for key in keys], dtype=object)
-        given, id_column = frame["key"].to_numpy(dtype=object), "key"
+        given, id_column = frame[KEY].to_numpy(dtype=object), KEY
     else:
         raise ConfigError(
-            f"expected a column '{id_column}' or 'key' in the predictions, got {_some(list(frame.columns))}",
-            "predictions are matched by row id, never by position",
+            f"expected a column '{id_column}' or '{KEY}' in the predictions, got {_some(list(frame.columns))}",
+            "predictions are matched by row id, never by position: name the column of ids "
+            f"'{id_column}', or lb.Predictions(table, id_column=...)",
         )
     return keys, _match(wanted, given, id_column)
+
+
+def _alike(wanted: Array, given: Array) -> tuple[Array, Array]:
+    """Ids of both sides as text that can be compared: 7 in the data, "7" in a CSV file, 7.0 beside missing numbers."""
+    numbers = all(isinstance(value, int | np.integer) for value in wanted)
+    texts = [_text(value) for value in given]
+    if numbers:  # "007" means 7 where the data counts
+        texts = [str(int(text)) if text.isdecimal() else text for text in texts]
+    return np.array([_text(value) for value in wanted], dtype=object), np.array(texts, dtype=object)
+
+
+def _text(value: Any) -> str:
+    whole = isinstance(value, float | np.floating) and float(value).is_integer()
+    return str(int(value)) if whole else str(value)
+
+
+def _refuse_shared(wanted: Array, keys: Array) -> None:
+    """Refuse ids that name different rows, as where each split is numbered from 0."""
+    import pandas as pd
+
+    pairs = pd.DataFrame({"id": wanted, "high": keys[:, 0], "low": keys[:, 1]}).drop_duplicates()
+    shared = list(dict.fromkeys(pairs["id"][pairs["id"].duplicated()]))
+    if shared:
+        raise ConfigError(
+            f"expected every row id of the data to name one row, {len(shared)} name several: {_some(shared)}",
+            "give each row of all splits an id of its own: a prediction must not answer two rows",
+        )
 
 
 def _match(wanted: Array, given: Array, column: str) -> Array:
     import pandas as pd
 
-    if len({type(value) for value in (*wanted[:1], *given[:1])}) > 1:  # "7" in a CSV file, 7 in the data
-        wanted, given = wanted.astype(str), given.astype(str)
     ids = pd.Index(given)
+    empty = int(ids.isin(["nan", "None", "<NA>", "NaT"]).sum())
+    if empty:
+        raise ConfigError(
+            f"expected an id in every row of the column '{column}' of the predictions, {empty} rows have none",
+            "drop these rows, or repair their ids",
+        )
     if not ids.is_unique:
         repeated = list(dict.fromkeys(ids[ids.duplicated()]))
         raise ConfigError(
@@ -170,18 +181,35 @@ def _values(frame: pd.DataFrame, name: str, head: Head, others: set[str], heads:
     dotted = {str(c)[len(prefix) :]: c for c in frame.columns if str(c).startswith(prefix)}
     plain = {} if len(heads) > 1 else {str(c): c for c in frame.columns if str(c) not in others}
     found = dotted or plain
+    if head.size == 1 and names[0] not in found:  # one number a row may be named after the task, or stand alone
+        alone = [name] if name in frame.columns else list(plain.values()) if len(plain) == 1 else []
+        found = dict(zip(names, alone, strict=True)) if alone else found
     missing = [entry for entry in names if entry not in found]
     unknown = [entry for entry in found if entry not in names]
     if missing or unknown:
-        what = [f"{len(missing)} missing: {_some(missing)}"] if missing else []
-        what += [f"{len(unknown)} unknown: {_some(unknown)}"] if unknown else []
-        raise ConfigError(
-            f"expected one column of predictions per name of head '{name}' ({_some(names)}), got {'; '.join(what)}",
-            "rename or drop columns"
-            + (f'; with several heads columns are named "{name}.{names[0]}"' if len(heads) > 1 else ""),
-        )
+        raise _other_columns(name, names, missing, unknown, several=len(heads) > 1)
+    return _numbers(frame[[found[entry] for entry in names]], name)
+
+
+def _other_columns(
+    name: str, names: list[str], missing: list[str], unknown: list[str], *, several: bool
+) -> ConfigError:
+    what = [f"{len(missing)} missing: {_some(missing)}"] if missing else []
+    what += [f"{len(unknown)} unknown: {_some(unknown)}"] if unknown else []
+    todo = [near for entry in unknown if (near := suggest(entry, missing))][:1]
+    if len(missing) == len(names) and len(names) > 1:
+        todo.append("give the probability or logit of each class in a column of its own, not the class decided for")
+    todo.append("rename or drop columns")
+    todo += [f'with several heads columns are named "{name}.{names[0]}"'] if several else []
+    return ConfigError(
+        f"expected one column of predictions per name of head '{name}' ({_some(names)}), got {'; '.join(what)}",
+        "; ".join(todo),
+    )
+
+
+def _numbers(values: Any, name: str) -> Array:
     try:
-        return frame[[found[entry] for entry in names]].to_numpy(dtype=np.float64)
+        return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"expected numbers as predictions of head '{name}', got {error}", "write numbers") from None
 
@@ -193,14 +221,14 @@ def _lists(column: pd.Series[Any], name: str, head: Head) -> Array:
             f"expected lists of {head.size} numbers in the column '{name}', got lengths {_some(sorted(widths))}",
             "one number per class, label or target, in the task's order",
         )
-    return np.array([np.asarray(entry, dtype=np.float64) for entry in column]).reshape(len(column), head.size)
+    return _numbers(list(column), name).reshape(len(column), head.size)
 
 
 def _to_training(
-    values: Array, name: str, head: Head, content: str, frame: pd.DataFrame, places: Array, id_column: str
+    values: Array, name: str, head: Head, output: str, frame: pd.DataFrame, places: Array, id_column: str
 ) -> Array:
     """Answers float32 [N, width] in training space."""
-    labels = frame[id_column if id_column in frame.columns else "key"].to_numpy()[places]
+    labels = frame[id_column if id_column in frame.columns else KEY].to_numpy()[places]
     _refuse(
         np.asarray(~np.isfinite(values).all(axis=1)),
         labels,
@@ -211,9 +239,13 @@ def _to_training(
         converted: Array = np.asarray(head.to_training(values.astype(np.float32)), dtype=np.float32)
         return converted
     outside = np.asarray(((values < 0) | (values > 1)).any(axis=1))
-    if content == "logits" or (content == "auto" and outside.any()):
+    if output == "logits" or (output == "auto" and outside.any()):
+        _refuse_percent(values, name, head.kind if output == "auto" else "")
         return np.asarray(values, dtype=np.float32)
-    todo = 'say content="logits" if they are logits; probabilities need a column for every class'
+    todo = (
+        "probabilities need a column for every class; of logits say so: output: logits in a recipe, "
+        'lb.Predictions(table, output="logits") in Python'
+    )
     _refuse(outside, labels, f"probabilities between 0 and 1 for head '{name}'", todo)
     if head.kind == "classification":
         sums = values.sum(axis=1)
@@ -222,6 +254,18 @@ def _to_training(
         return np.asarray(np.log(np.maximum(values / sums[:, None], _LEAST)), dtype=np.float32)
     clipped = np.clip(values, _LEAST, 1 - _LEAST)
     return np.asarray(np.log(clipped) - np.log1p(-clipped), dtype=np.float32)
+
+
+def _refuse_percent(values: Array, name: str, kind: str) -> None:
+    if (
+        kind == "classification"
+        and (values >= 0).all()
+        and (np.abs(values.sum(axis=1) - 100) < 100 * _SUM_WITHIN).all()
+    ):
+        raise ConfigError(
+            f"expected probabilities or logits for head '{name}', got numbers >= 0 that sum to 100 in every row",
+            "divide percentages by 100",
+        )
 
 
 def _refuse(bad: Array, labels: Array, what: str, todo: str) -> None:

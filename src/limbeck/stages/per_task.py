@@ -1,0 +1,81 @@
+"""A teacher of its own for every task of the data: {"kind": classifier, "price": regressor}."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from limbeck.core.errors import ConfigError
+from limbeck.core.findings import Finding
+from limbeck.core.kinds import suggest
+from limbeck.signals import Batch, Needs, Signals, TeacherSource
+from limbeck.stages.taught import added
+from limbeck.stages.teachers import NO_COST, Teacher, refuse_inner
+
+if TYPE_CHECKING:
+    from limbeck.stages.job import Job
+
+
+@dataclass
+class PerTaskTeacher:
+    """One teacher for each task; each is taught and asked as if its task were the only one."""
+
+    parts: Mapping[str, Teacher]
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "per task", "teachers": {head: part.describe() for head, part in self.parts.items()}}
+
+    def teach(self, job: Job, folder: Path) -> list[Finding]:
+        tasks = list(job.data.tasks)
+        problems = [f"there is none for '{head}'" for head in tasks if head not in self.parts] + [
+            f"'{head}' is no task" for head in self.parts if head not in tasks
+        ]
+        if problems:
+            near = [suggest(head, tasks) for head in self.parts if head not in tasks]
+            raise ConfigError(
+                f"expected a teacher for each task ({', '.join(tasks)}), {' and '.join(problems)}",
+                next(filter(None, near), "name the entries of the mapping as the tasks are named"),
+            )
+        return [
+            finding for head in tasks for finding in self.parts[head].teach(_alone(job, head), folder / f"task-{head}")
+        ]
+
+    def source(self, job: Job, needs: Needs) -> TeacherSource:
+        refuse_inner(needs, "a teacher of its own for each task")
+        return _Joined(
+            {head: self.parts[head].source(_alone(job, head), Needs(outputs=(head,))) for head in job.data.tasks}
+        )
+
+    def fingerprint(self) -> str:
+        from limbeck.models.fingerprint import object_hash
+
+        return object_hash({head: part.fingerprint() for head, part in self.parts.items()})
+
+    def cost(self, job: Job) -> dict[str, Any]:
+        costs = [part.cost(_alone(job, head)) for head, part in self.parts.items()]
+        return dict(NO_COST) if any(cost["latency"] is None for cost in costs) else added(costs)
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """The answers of one source for each task, side by side."""
+
+    sources: Mapping[str, TeacherSource]
+
+    def have(self) -> Needs:
+        """Dense outputs for all tasks."""
+        return Needs(outputs=tuple(self.sources))
+
+    def answer(self, batch: Batch) -> Signals:
+        """Ask the source of each task."""
+        return Signals({head: source.answer(batch).outputs[head] for head, source in self.sources.items()})
+
+
+def _alone(job: Job, head: str) -> Job:
+    """The job with one task; rows keep the labels of all, nobody asks for those of the others."""
+    data = copy.copy(job.data)
+    data.tasks = {head: job.data.tasks[head]}
+    return replace(job, data=data)
