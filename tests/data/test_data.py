@@ -90,6 +90,14 @@ def test_two_tasks_with_labels_missing_for_one():
     assert list(two.tasks) == ["kind of", "size"] and list(two.train.inputs) == ["a", "kind"]
 
 
+def test_one_list_of_classes_is_for_the_tasks_that_have_some():
+    y = {"a": Y, "b": Y, "size": X[:, 0]}
+    data = Data(train=(X, y), classes=["0", "1", "2", "3"])
+    assert [task.size for task in data.tasks.values()] == [4, 4, 1]
+    data = Data(train=(X, y), classes={"a": ["2", "1", "0"]})
+    assert data.tasks["a"].classes == ("2", "1", "0") and data.tasks["b"].size == 3
+
+
 @pytest.mark.parametrize("dtype", ["int64", "float32", "Int64", "string", "category", "object"])
 def test_labels_of_any_dtype_give_the_same_targets(dtype):
     base = Data(train=(X, pd.Series(Y)), task="classification")
@@ -363,6 +371,15 @@ BAD = {
     "labels of text columns": (
         {"train": table(), "columns": NamedColumns(target=("species", "kind"))},
         "numbers where a task has several label columns, got '.' in row 0\n\nfor several tasks name each",
+    ),
+    "classes of a regression": (
+        {"train": (X, X[:, 0]), "classes": ["a", "b"]},
+        "no classes for a regression task of 1 targets, got 2 .a, b.\n\nleave classes out",
+    ),
+    "a metric of another kind": ({"train": (X, Y), "metric": 3}, "a metric by name or as a function .* got int"),
+    "infinity in half precision": (
+        {"train": (with_value(np.inf).astype(np.float16), Y)},
+        "finite inputs in train, got infinity .* the first at 7",
     ),
     "too many labels kept": (
         {"train": (X, Y), "labels": 101},

@@ -80,6 +80,11 @@ class Data:
     ) -> None:
         if train is None:
             raise ConfigError("expected training rows, got none", "give lb.Data(train=(X, y)) or train='train.csv'")
+        if metric is not None and not isinstance(metric, str) and not callable(metric):
+            raise ConfigError(
+                f"expected a metric by name or as a function (y_true, y_pred), got {type(metric).__name__}",
+                "for example metric='accuracy'",
+            )
         if view is None and views is not None and views > 1:
             raise ConfigError(
                 f"expected a view that makes {views} views, got none", "give view='shift(2)', or no views"
@@ -214,6 +219,8 @@ def _tasks(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: list
         names = classes.get(head) if isinstance(classes, Mapping) else classes
         if names is None and kind == "classification":
             names = raw.classes.get(head)
+        if kind == "regression" and len(wanted) > 1 and not isinstance(classes, Mapping):
+            names = None  # one list of classes is for the tasks that have classes
         tasks[head] = build_task(kind, raw.labels[head], names, raw.label_columns.get(head, ()))
     return tasks
 

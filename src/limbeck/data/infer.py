@@ -10,7 +10,7 @@ import numpy as np
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.core.kinds import suggest
-from limbeck.data.labels import as_labels, numbers_of, present, text_of
+from limbeck.data.labels import as_labels, listed, numbers_of, present, text_of
 from limbeck.data.rows import Array
 from limbeck.data.tasks import TASKS, Classification, MultiLabel, Regression, Task, class_names, label_names
 from limbeck.signals import MAIN
@@ -88,6 +88,12 @@ def build_task(kind: str, raw: Any, names: Sequence[str] | int | None, columns: 
     values = as_labels(raw)
     matrix = values.ndim == 2
     if kind == "regression":
+        width = values.shape[1] if matrix else 1
+        if given is not None and len(given) != width:
+            raise ConfigError(
+                f"expected no classes for a regression task of {width} targets, got {len(given)} ({listed(given)})",
+                "leave classes out, or name one for each target",
+            )
         return Regression.fit(raw, given or (tuple(columns) if matrix and len(columns) == values.shape[1] else None))
     if kind == "multilabel":
         return MultiLabel(given or _label_names(values, columns))

@@ -103,8 +103,8 @@ def _as_array(given: Any, split: str) -> Array:
 def _refuse_broken(array: Array, split: str) -> None:
     if array.dtype.kind != "f" or not array.size:
         return
-    if max(np.fmax.reduce(array, axis=None), -np.fmin.reduce(array, axis=None)) > _LARGEST:
-        rows = np.unique(np.argwhere(np.abs(array) > _LARGEST)[:, 0])
+    if max(float(np.fmax.reduce(array, axis=None)), -float(np.fmin.reduce(array, axis=None))) > _LARGEST:
+        rows = np.unique(np.argwhere(np.abs(array.astype(np.float64, copy=False)) > _LARGEST)[:, 0])
         raise ConfigError(
             f"expected finite inputs in {split}, got infinity (beyond float32) in {len(rows)} rows, "
             f"the first at {rows[0]}",

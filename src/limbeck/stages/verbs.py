@@ -83,11 +83,14 @@ def as_plan(train: TrainSpec | int | None) -> TrainSpec | None:
 
 
 def check_data(data: Data) -> None:
-    """Refuse data without test rows: nothing could be said about the student."""
+    """Refuse what would only come out after hours: no test rows to judge on, a metric that the task has not."""
+    from limbeck.evaluate.quality import metric_for
+
     if data.test is None or not len(data.test):
         raise ConfigError(
             "expected test rows, got none", "give lb.Data(test=(X_test, y_test)); they are read once, at the end"
         )
+    metric_for(next(iter(data.tasks.values())), data.metric)
 
 
 def objective_of(objective: str | Objective | Sum, data: Data) -> Sum:
