@@ -211,18 +211,20 @@ class Run:
         if self._lock is None:
             return
         assert status in STATUSES
-        self._events.add("run", "status", status)
-        self._events.close()
-        owned = tuple(output for stage in self.state["stages"].values() for output in stage["outputs"])
-        skip = (RUN_NAME, LOCK_NAME, ERROR_NAME)
-        rest = [name for name in list_files(self.folder) if name not in skip and not inside(name, owned)]
-        self.state["files"] = record(self.folder, rest)
-        self.state |= {"status": status, "reason": reason, "finished": time.time()}
-        self.save()
-        self._lock.release()
-        self._lock = None
-        if self.folder in _open:
-            _open.remove(self.folder)
+        try:
+            self._events.add("run", "status", status)
+            self._events.close()
+            owned = tuple(output for stage in self.state["stages"].values() for output in stage["outputs"])
+            skip = (RUN_NAME, LOCK_NAME, ERROR_NAME)
+            rest = [name for name in list_files(self.folder) if name not in skip and not inside(name, owned)]
+            self.state["files"] = record(self.folder, rest)
+            self.state |= {"status": status, "reason": reason, "finished": time.time()}
+            self.save()
+        finally:  # a full disk must not keep the folder locked
+            self._lock.release()
+            self._lock = None
+            if self.folder in _open:
+                _open.remove(self.folder)
 
     def ends_as(self, status: str) -> None:
         """Say how the `with` block is to end when it ends well ("partial" where only some stages were asked for)."""

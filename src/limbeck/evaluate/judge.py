@@ -126,10 +126,11 @@ def _names(
 
 
 def _columns(labels: Labels, found: Mapping[str, Answers]) -> tuple[str, ...]:
-    """The columns of most tables that have one for every label, so that the odd table out is the one that is blamed."""
+    """The columns of most tables that have one for every label, the fewest of equals: the odd table is blamed."""
     given = [answers.columns for answers in found.values() if answers.columns]
     whole = [columns for columns in given if set(labels.class_names()) <= set(columns)] or given
-    return max(whole, key=lambda columns: [set(each) for each in whole].count(set(columns)), default=())
+    same = [set(columns) for columns in whole]
+    return max(whole, key=lambda columns: (same.count(set(columns)), -len(columns)), default=())
 
 
 def _same_seeds(found: Mapping[str, Answers], arms: Mapping[str, Array | None], problems: list[Problem]) -> None:
