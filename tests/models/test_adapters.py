@@ -87,7 +87,7 @@ def test_what_the_user_says_is_taken():
 def test_answers_that_could_be_either_are_refused():
     teacher = adapt(lambda x: torch.as_tensor(LOGITS).sigmoid(), KINDS)
     with pytest.raises(
-        ConfigError, match="its first 12 answers lie between 0 and 1 and sum to .* in the first row"
+        ConfigError, match=r"its first 12 answers lie between 0 and 1 and sum to .* in the first row"
     ) as e:
         teacher(X)
     assert "output='logits'" in e.value.todo
@@ -127,7 +127,7 @@ def test_classes_in_an_order_of_their_own():
         np.testing.assert_allclose(softmax(found), softmax(LOGITS), rtol=1e-4)
     np.testing.assert_array_equal(adapt(lambda x: LOGITS, KINDS, classes=[0, 1, 2])(X)["main"], LOGITS)
     with pytest.raises(
-        ConfigError, match="to know the classes ant, bee, cat; it knows dog beside them and .* not know cat"
+        ConfigError, match=r"to know the classes ant, bee, cat; it knows dog beside them and .* not know cat"
     ):
         adapt(lambda x: LOGITS, KINDS, classes=["ant", "bee", "dog"])
     with pytest.raises(ConfigError, match="it names some twice"):
@@ -174,8 +174,6 @@ def broken(x):
 def test_teachers_that_answer_wrongly(teacher, error, words):
     with pytest.raises(error) as caught:
         adapt(teacher, KINDS)(X)
-    import re
-
     assert re.search(words, caught.value.what) and caught.value.todo
 
 

@@ -44,8 +44,8 @@ def test_every_setting_of_every_network_changes_it():
     shape = {"linear": (5,), "mlp": (5,)}
     for name in ZOO:
         for key, value in parse(name)[1].items():
-            other = not value if isinstance(value, bool) else 0.25 if isinstance(value, float) else value + 1
-            other = [3] if isinstance(value, tuple) else other
+            other = [3] if isinstance(value, tuple) else 0.25 if isinstance(value, float) else True
+            other = value + 1 if type(value) is int else other
             first, second = (
                 repr(build(text, shape.get(name, (1, 16, 16)), ONE)) for text in (name, f"{name}({key}={other})")
             )

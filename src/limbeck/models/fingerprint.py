@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import re
 import sys
 import types
@@ -107,6 +108,8 @@ def _walk_inside(hasher: Any, value: Any, seen: set[int], depth: int) -> None:
     elif isinstance(value, types.MethodType):
         hasher.update(value.__name__.encode())
         _walk(hasher, value.__self__, seen, depth + 1)
+    elif isinstance(value, functools.partial):
+        _walk(hasher, [value.func, value.args, value.keywords], seen, depth + 1)
     else:
         _object(hasher, value, seen, depth)
     hasher.update(b");")

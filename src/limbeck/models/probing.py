@@ -17,6 +17,7 @@ from limbeck.models.fingerprint import state_hash
 
 _SAME = 1e-4  # of the largest answer
 _SHARP, _FLAT = 0.01, 0.99  # of the highest entropy
+_CERTAIN = 16.0  # a logit beyond it is a probability that was 0 or 1
 
 
 def probe(teacher: Answering, inputs: Any, tasks: Mapping[str, TaskLike], *, temperature: float = 4.0) -> list[Finding]:
@@ -94,10 +95,22 @@ def entropy_share(answers: np.ndarray, kind: str, temperature: float) -> float:
     return float(-(np.exp(logp) * logp).sum(-1).mean() / math.log(answers.shape[-1]))
 
 
+def _decided(answers: np.ndarray, kind: str) -> float:
+    """Share of rows that are decisions: all of them certain, with nothing to tell the other classes apart."""
+    if kind == "multilabel":
+        return float((np.abs(answers) > _CERTAIN).all(1).mean())
+    ordered = np.sort(answers, axis=1)
+    others = ordered[:, :-1]
+    return float(((ordered[:, -1] - others[:, -1] > _CERTAIN) & (others[:, -1] - others[:, 0] < 1e-3)).mean())
+
+
 def _says_little(head: str, answers: np.ndarray, kind: str, temperature: float) -> Finding | None:
     soft, plain = entropy_share(answers, kind, temperature), entropy_share(answers, kind, 1.0)
-    if soft < _SHARP:
-        how, figure = f"almost one-hot at temperature {temperature:g}", soft
+    if soft < _SHARP or _decided(answers, kind) > 0.99:
+        # the least probability that is kept, 1e-7, would look soft at a temperature
+        how, figure = "almost one-hot", plain
+        if soft < _SHARP:
+            how, figure = f"almost one-hot at temperature {temperature:g}", soft
         why = "answers that are almost one-hot say no more than hard labels"
     elif plain > _FLAT:
         how, figure = "almost uniform", plain

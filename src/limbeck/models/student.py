@@ -282,12 +282,20 @@ def save(module: nn.Module, folder: Path | str, *, source: Student | None = None
 def load(folder: Path | str, like: nn.Module | None = None) -> nn.Module:
     """Read a module back in eval mode; `like` gives the architecture where only its weights were written.
 
-    Raises StoreDamaged where bytes changed, ConfigError where the architecture is not known.
+    Raises StoreDamaged where bytes changed, ConfigError where the architecture is not known, ShapeMismatch where it is
+    another.
     """
     folder = Path(folder)
     config = read_json(folder / CONFIG)
     module = like if like is not None else _rebuild(config, folder)
-    module.load_state_dict(read_weights(folder, config))
+    try:
+        module.load_state_dict(read_weights(folder, config))
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        raise ShapeMismatch(
+            f"expected the weights in {folder} to fit {type(module).__name__}, they do not: {lines[-1].strip()}",
+            f"they were written by {config.get('class')}: give the same architecture",
+        ) from error
     return module.eval()
 
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from limbeck.core.errors import MissingSignal
 from limbeck.core.kinds import suggest
+from limbeck.models.predict import answering
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,13 @@ def list_taps(model: nn.Module, example: Any) -> dict[str, tuple[int, ...]]:
 
         return hook
 
-    was_training = model.training
-    model.eval()
     try:
         for name, module in model.named_modules():
             if name:
                 handles.append(module.register_forward_hook(note(name)))
-        with torch.no_grad():
+        with answering(model):
             model(example)
     finally:
-        model.train(was_training)
         for handle in handles:
             handle.remove()
     return shapes
