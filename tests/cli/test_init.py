@@ -1,0 +1,132 @@
+"""`limbeck init`: a recipe for each kind of file, which runs, with every guess in a comment."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from limbeck.recipe import Recipe
+
+RNG = np.random.default_rng(0)
+FAST = ("-s", "seeds=1", "-s", "train.steps=60", "-s", "train.learning_rate=0.02", "-s", "export.onnx=true")
+
+
+def table(count=120):
+    y = RNG.integers(0, 2, count)
+    frame = pd.DataFrame({"id": range(count), "a": y + RNG.normal(0, 0.1, count), "b": RNG.normal(0, 1, count)})
+    frame["city"] = np.where(RNG.random(count) < 0.5, "Bern", None)
+    return frame.assign(label=np.where(y == 1, "yes", "no"))
+
+
+def write(folder, kind):
+    frame = table()
+    path = folder / {"csv": "t.csv", "jsonl": "t.jsonl", "parquet": "t.parquet", "npz": "t.npz"}.get(kind, "images")
+    if kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif kind == "parquet":
+        frame.to_parquet(path)
+    elif kind == "npz":
+        np.savez(path, y=(frame.label == "yes").to_numpy(np.int64), x=frame[["a", "b"]].to_numpy(np.float32))
+    else:
+        for place in range(60):
+            label = ("dark", "light")[place % 2]
+            (path / label).mkdir(parents=True, exist_ok=True)
+            pixels = RNG.integers(0, 60, (8, 8)) + 160 * (place % 2)
+            Image.fromarray(pixels.astype(np.uint8)).save(path / label / f"{place}.png")
+    return path.name
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "npz", "images"])
+def test_a_guessed_recipe_runs(command, tmp_path, kind):
+    name = write(tmp_path, kind)
+    done = command("init", "first", "--data", name)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "first/recipe.yaml\n"
+    assert done.stderr == "next: limbeck check first/recipe.yaml, then limbeck distill first/recipe.yaml\n"
+    text = (tmp_path / "first" / "recipe.yaml").read_text()
+    assert f"train: ../{name}" in text
+    for guess in ("task: classification (labels are", "teacher and student: ", "test rows: a fifth"):
+        assert f"# guessed {guess}" in text
+    assert ("# guessed target: label (by its name)" in text) == (kind not in ("npz", "images"))
+    assert command("check", "first/recipe.yaml").exit_code == 0
+    if kind in ("jsonl", "parquet"):
+        return  # tables are all the same from here
+    teacher = ("-s", "teacher=mlp(hidden=[16])") if kind == "csv" else ()  # as many steps as the student
+    done = command("distill", "first/recipe.yaml", *FAST, *teacher)
+    assert done.exit_code in (0, 3), done.output
+    assert "student  runs/first/export/student.onnx\nnext     limbeck predict runs/first FILE" in done.stdout
+    done = command("predict", "first", name)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("prediction\n" if kind == "npz" else "id,prediction\n")
+    assert len(done.stdout.splitlines()) == 1 + (60 if kind == "images" else 120)
+
+
+def test_several_labels_and_other_tasks(command, tmp_path):
+    frame = table().assign(hot=RNG.integers(0, 2, 120), old=RNG.integers(0, 2, 120)).drop(columns="label")
+    frame.assign(price=RNG.normal(0, 1, 120)).to_csv("t.csv", index=False)
+    assert command("init", "many", "--data", "t.csv", "--target", "hot", "--target", "old").exit_code == 0
+    text = (tmp_path / "many" / "recipe.yaml").read_text()
+    assert "# guessed target: hot, old (as asked)\n" in text
+    recipe = Recipe.from_yaml("many/recipe.yaml")
+    assert (recipe.data.columns.target, recipe.data.task) == (("hot", "old"), "multilabel")
+    assert command("init", "price", "--data", "t.csv").exit_code == 0
+    recipe = Recipe.from_yaml("price/recipe.yaml")
+    assert recipe.data.task == "regression"
+    assert recipe.teacher[0].model.startswith("sklearn:HistGradientBoostingRegressor")
+
+
+def test_labels_with_separators_are_pointed_out(command, tmp_path):
+    table().assign(label=np.where(RNG.random(120) < 0.5, "hot|old", "hot")).to_csv("t.csv", index=False)
+    command("init", "tags", "--data", "t.csv")
+    assert (
+        "though some hold | or ; (for several labels a row: task: multilabel)"
+        in (tmp_path / "tags" / "recipe.yaml").read_text()
+    )
+    command("init", "tags", "--data", "t.csv", "--task", "multilabel", "--overwrite")
+    assert "# guessed task: multilabel (as asked)" in (tmp_path / "tags" / "recipe.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--data", "u.csv"], "--data: u.csv does not exist; did you mean 't.csv'?"),
+        (["--data", "t.csv", "--test", "u.csv"], "--test: u.csv does not exist; did you mean 't.csv'?"),
+        (["--data", "t.csv", "--target", "lable"], "did you mean 'label'?"),
+        (["--data", "t.csv", "--task", "clasification"], "did you mean 'classification'?"),
+        (["--data", "one.csv"], "expected a column of labels in one.csv, it has one column"),
+    ],
+)
+def test_what_cannot_be_guessed(command, tmp_path, options, part):
+    table().to_csv("t.csv", index=False)
+    table()[["a"]].to_csv("one.csv", index=False)
+    done = command("init", "new", *options)
+    assert done.exit_code == 2
+    assert part in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_recipe_is_not_replaced_unasked(command, tmp_path):
+    table().to_csv("t.csv", index=False)
+    command("init", "new", "--data", "t.csv")
+    done = command("init", "new", "--data", "t.csv")
+    assert done.exit_code == 2
+    assert "expected no recipe at new/recipe.yaml, there is one" in done.stderr
+
+
+def test_two_tasks_are_answered_side_by_side(command, tmp_path):
+    frame = table()
+    frame.assign(price=frame.a * 2, hot=(frame.a > 0.5).astype(int), cold=(frame.a < 0.5).astype(int)).to_csv(
+        "t.csv", index=False
+    )
+    (tmp_path / "r.yaml").write_text(
+        "name: two\nteacher: mlp(hidden=[16])\nstudent: linear\nseeds: 1\ntrain: {steps: 100, learning_rate: 0.02}\n"
+        "data: {train: t.csv, columns: {id: id, target: {kind: label, price: price, temper: [hot, cold]}}}\n"
+    )
+    done = command("distill", "r.yaml")
+    assert done.exit_code in (0, 3), done.output
+    done = command("predict", "two", "t.csv")
+    assert done.stdout.splitlines()[0] == "id,kind,price,temper.hot,temper.cold", done.output
+    done = command("predict", "two", "t.csv", "--proba")
+    assert done.stdout.splitlines()[0] == "id,kind.no,kind.yes,price,temper.hot,temper.cold"
