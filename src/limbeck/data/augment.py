@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from limbeck.data.counter import uniforms
+from limbeck.data.counter import normals, uniforms
 from limbeck.data.frames import numbers
 from limbeck.data.rows import Array, Inputs, take_inputs
 
@@ -40,11 +40,6 @@ def spread_of(inputs: Inputs) -> dict[Any, float]:
 
 def _is_noisy(dtype: Any) -> bool:
     return bool(pd.api.types.is_numeric_dtype(dtype)) and not pd.api.types.is_bool_dtype(dtype)
-
-
-def _normal(words: Array, count: int) -> Array:
-    u = uniforms(words, 2 * count)
-    return np.asarray(np.sqrt(-2 * np.log1p(-u[:, :count])) * np.cos(2 * np.pi * u[:, count:]))
 
 
 def _shift(_: Frozen, images: Array, words: Array, most: float) -> Array:
@@ -96,12 +91,12 @@ def _cutout(_: Frozen, images: Array, words: Array, share: float) -> Array:
 def _noise(frozen: Frozen, inputs: Any, words: Array, strength: float) -> Any:
     if isinstance(inputs, pd.DataFrame):
         out = inputs.copy()
-        draws = _normal(words, max(len(frozen.spread), 1))
+        draws = normals(words, max(len(frozen.spread), 1))
         for place, (name, spread) in enumerate(frozen.spread.items()):
             if _is_noisy(inputs[name].dtype):
                 out[name] = _moved_column(inputs[name], strength * spread * draws[:, place], name)
         return out
-    draws = _normal(words, int(np.prod(inputs.shape[1:]))).reshape(inputs.shape)
+    draws = normals(words, int(np.prod(inputs.shape[1:]))).reshape(inputs.shape)
     if frozen.kind == "image":
         return _moved(inputs, strength * (255.0 if inputs.dtype == np.uint8 else 1.0) * draws)
     return _moved(inputs, strength * np.asarray(list(frozen.spread.values())).reshape(inputs.shape[1:]) * draws)

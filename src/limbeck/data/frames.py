@@ -125,7 +125,7 @@ def like_column(train: pd.Series, column: pd.Series, name: str) -> dict[str, pd.
 
     Readers of files guess by split: "12" is a number in one file and text beside "unknown" in another.
     """
-    if not len(column.dropna()):
+    if not len(column.dropna()) or not len(train.dropna()):
         return {}
     if is_numeric(train):
         return {} if is_numeric(column) else {name: pd.Series(numbers(column, name), index=column.index)}

@@ -100,7 +100,7 @@ class Views:
         for channel, step in enumerate(self.steps):
             words = row_words(self.seed, keys[changed], views[changed], channel)
             part = STEPS[step.name](self._frozen, part, words, step.strength)
-        return put_back(inputs, part, changed)
+        return part if len(changed) == len(inputs) else put_back(inputs, part, changed)
 
 
 def put_back(inputs: Any, part: Any, changed: Array) -> Any:
@@ -109,10 +109,7 @@ def put_back(inputs: Any, part: Any, changed: Array) -> Any:
         # where each row of the result stands in the rows followed by what replaces some of them
         place = np.arange(len(inputs))
         place[changed] = len(inputs) + np.arange(len(changed))
-        columns = {
-            n: pd.concat([inputs[n], part[n]], ignore_index=True).astype(inputs[n].dtype) for n in inputs.columns
-        }
-        return pd.DataFrame(columns).take(place).reset_index(drop=True)
+        return pd.concat([inputs, part], ignore_index=True).take(place).reset_index(drop=True)
     whole = np.array(inputs)
     whole[changed] = part
     return whole
