@@ -15,8 +15,8 @@ VERDICTS = ("helped", "no reliable difference", "hurt")
 
 
 def distil(teacher, student, data, out, **more):
-    """Three seeds, 80 steps, student and control, no export."""
-    settings = {"train": PLAN, "seeds": 3, "onnx": False, "attribution": False}
+    """Three seeds, 80 steps, student and control, up to the scorecard."""
+    settings = {"train": PLAN, "seeds": 3, "until": "evaluate", "attribution": False}
     return lb.distill(teacher, student, data, out=out, **settings | more)
 
 
@@ -49,7 +49,7 @@ class Trained(nn.Module):
 
 def consistent(run, heads=("main",), metric=None):
     """Every number of the scorecard agrees with the others, and the folder with its checksums."""
-    assert run.status == "done" and Run.read(run.folder).verify() == []
+    assert run.status in ("partial", "done") and Run.read(run.folder).verify() == []
     card = run.scorecard
     assert run.verdict in VERDICTS and run.verdict in str(run).replace("distillation ", "")
     assert tuple(card["tasks"]) == tuple(heads) and card["seeds"] == [0, 1, 2]

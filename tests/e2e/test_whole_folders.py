@@ -37,7 +37,7 @@ def teacher():
 @pytest.fixture(scope="module")
 def made(data, teacher, tmp_path_factory):
     """A whole run with its export; tests that change it take a copy."""
-    return distil(teacher, "mlp(hidden=[12])", data, tmp_path_factory.mktemp("made") / "run", onnx=True, **SHORT)
+    return distil(teacher, "mlp(hidden=[12])", data, tmp_path_factory.mktemp("made") / "run", until="report", **SHORT)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_predictions_of_the_run_are_those_of_its_student(made, data):
 
 def test_the_same_call_again_trains_nothing(made, folder, data, teacher, trained):
     before = Run.read(folder).state["stages"]
-    again = distil(teacher, "mlp(hidden=[12])", data, folder, onnx=True, **SHORT)
+    again = distil(teacher, "mlp(hidden=[12])", data, folder, until="report", **SHORT)
     assert trained == [] and again.gain == made.gain
     assert {name: stage["seconds"] for name, stage in Run.read(folder).state["stages"].items()} == {
         name: stage["seconds"] for name, stage in before.items()
@@ -100,7 +100,7 @@ def test_the_same_call_again_trains_nothing(made, folder, data, teacher, trained
 def test_only_what_is_gone_is_trained_again(made, folder, data, teacher, trained):
     shutil.rmtree(folder / "control" / "seed-1")
     (folder / "report.html").unlink()
-    again = distil(teacher, "mlp(hidden=[12])", data, folder, onnx=True, **SHORT)
+    again = distil(teacher, "mlp(hidden=[12])", data, folder, until="report", **SHORT)
     assert trained == ["control 1"]
     for arm in ("student", "control"):
         assert weight_bytes(again, arm) == weight_bytes(made, arm)
@@ -113,7 +113,7 @@ def test_damaged_bytes_are_seen_and_made_again(made, folder, data, teacher, trai
     content[-3] ^= 1
     path.write_bytes(content)
     assert any("student/seed-2/model.safetensors" in problem for problem in Run.read(folder).verify())
-    again = distil(teacher, "mlp(hidden=[12])", data, folder, onnx=True, **SHORT)
+    again = distil(teacher, "mlp(hidden=[12])", data, folder, until="report", **SHORT)
     assert trained == ["student 2"]
     assert weight_bytes(again, "student") == weight_bytes(made, "student")
     assert Run.read(folder).verify() == []
@@ -132,7 +132,7 @@ def test_damaged_bytes_are_seen_and_made_again(made, folder, data, teacher, trai
 def test_a_changed_setting_is_refused_by_name(folder, data, teacher, trained, change, named):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
     with pytest.raises(StoreMismatch, match=rf"(?s)differs in 1 setting\n\n  {named}: .*overwrite"):
-        distil(teacher, "mlp(hidden=[12])", data, folder, onnx=True, **SHORT | change)
+        distil(teacher, "mlp(hidden=[12])", data, folder, until="report", **SHORT | change)
     assert trained == []
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
     assert after == before
@@ -148,7 +148,7 @@ def test_another_teacher_student_or_data_is_refused_by_name(folder, rows, data, 
         ((teacher, "mlp(hidden=[12])", moved), "data"),
     ):
         with pytest.raises(StoreMismatch, match=rf"(?s){named}\."):
-            distil(*given, folder, onnx=True, **SHORT)
+            distil(*given, folder, until="report", **SHORT)
 
 
 def test_overwrite_replaces_an_earlier_run(folder, data, teacher):

@@ -79,15 +79,16 @@ def control_objective(objective: Sum, tasks: Mapping[str, Task]) -> Sum:
     """What the control is trained on: the hard terms, weighted up to the total of all terms of their task.
 
     Without that the control of 0.1 * CE + 0.9 * KD would be a tenth as loud as its student, which matters under
-    clipping and weight decay. A task without a hard term gets its plain loss.
+    clipping and weight decay. A task without a hard term (or with one of weight 0, under which the control would stay
+    untrained and every teacher help) gets its plain loss.
     """
     terms: list[Term] = []
     for head, task in tasks.items():
         mine = [term for term in objective if getattr(term.objective, "on", head) == head]
         hard = [term for term in mine if not term.objective.teaches]
-        total = sum(_size(term) for term in mine)
-        if hard:
-            share = total / max(sum(_size(term) for term in hard), 1e-12)
+        total, loud = sum(_size(term) for term in mine), sum(_size(term) for term in hard)
+        if loud > 0:
+            share = total / loud
             terms += [Term(_scaled(term, share), term.objective) for term in hard]
         else:
             terms.append(Term(total or 1.0, plain_loss(task, head)))
