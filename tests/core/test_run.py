@@ -301,3 +301,16 @@ def test_runs_are_found_by_name_and_by_age(tmp_path):
         find_run("frist", root)
     with pytest.raises(ConfigError, match=r"there is no run\.json in it"):
         Run.read(tmp_path)
+
+
+def test_a_run_that_failed_before_anything_was_done_gives_way_to_the_corrected_recipe(tmp_path):
+    folder, other = tmp_path / "x", {**RECIPE, "name": "corrected"}
+    with pytest.raises(ConfigError), opened(folder):
+        raise ConfigError("wrong", "put it right")
+    with opened(folder, other) as run:
+        assert not run.resumed and run.state["recipe"]["name"] == "corrected"
+        make(run)
+    with pytest.raises(ConfigError), opened(folder, other):
+        raise ConfigError("wrong again", "put it right")
+    with pytest.raises(StoreMismatch, match="it differs in 1 setting"):
+        opened(folder)

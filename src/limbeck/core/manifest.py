@@ -99,6 +99,11 @@ def refuse_other(folder: Path, state: Mapping[str, Any], plain: Any) -> None:
         )
 
 
+def nothing_done(state: Mapping[str, Any]) -> bool:
+    """Whether a run failed before any of its stages was done: it holds nothing that anybody would miss."""
+    return state["status"] == "failed" and not any(s["status"] == "done" for s in state["stages"].values())
+
+
 def clear(folder: Path) -> None:
     """Empty a run folder, run.json last, so that half of it is still known for a run."""
     for path in folder.iterdir():

@@ -34,6 +34,7 @@ from limbeck.core.manifest import (
     files_below,
     inside,
     list_files,
+    nothing_done,
     read_state,
     record,
     refuse_other,
@@ -79,7 +80,8 @@ class Run:
         `resolved` is the recipe with all its defaults (a spec or plain data): the identity of the run. `asked` is
         the text of the recipe, kept as recipe.yaml.
         Raises StoreMismatch where the folder belongs to another recipe (naming the settings that differ), holds
-        something else, or is being written to by another process. `overwrite` replaces an earlier run.
+        something else, or is being written to by another process. `overwrite` replaces an earlier run; one that
+        failed before its first stage was done is replaced without it.
         """
         folder = Path(folder)
         plain = to_plain(resolved)
@@ -94,6 +96,9 @@ class Run:
                 clear(folder)
             resumes = (folder / RUN_NAME).exists()
             state = read_state(folder / RUN_NAME, SCHEMA) if resumes else {}
+            if resumes and differences(state["recipe"], plain) and nothing_done(state):
+                clear(folder)
+                resumes, state = False, {}
             if resumes:
                 refuse_other(folder, state, plain)
             run = cls(folder, state, lock)

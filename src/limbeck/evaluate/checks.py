@@ -143,7 +143,7 @@ def class_losses(damage: Sequence[Mapping[str, Any]]) -> Finding | None:
             lost.append(line)
     if not lost:
         return None
-    shown = ", ".join(f"{x['name']} {difference(x['damage'])} ({x['rows']} rows)" for x in lost[:6])
+    shown = ", ".join(f"'{x['name']}' {difference(x['damage'])} points ({x['rows']} rows)" for x in lost[:6])
     return Finding(
         code="LB307",
         grade="tip",

@@ -262,5 +262,5 @@ def _repeat(scorecard: Mapping[str, Any], state: Mapping[str, Any], resolved: st
         if entry:
             facts.append((name, ", ".join(f"{k} {v}" for k, v in entry.items())))
     if resolved:
-        facts.append(("recipe", resolved))
+        facts.append(("settings, as resolved", resolved))
     return tuple(facts)
