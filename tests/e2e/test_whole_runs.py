@@ -5,13 +5,21 @@ import pandas as pd
 import pytest
 from e2e_runs import Trained, consistent, digits, distil, score, trivial, weight_bytes
 from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_diabetes, load_iris, load_wine, make_multilabel_classification
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_iris,
+    load_wine,
+    make_multilabel_classification,
+    make_regression,
+)
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
 
 import limbeck as lb
 from limbeck.core.run import Run
@@ -120,6 +128,29 @@ def test_numbers_in_their_own_units(tmp_path):
     consistent(again, metric="rmse")
     assert again.gain.value == pytest.approx(score(again) - score(again, "control"), abs=1e-3)
     assert (again.verdict == "helped") == (again.gain.high < 0)  # less is better
+
+
+def test_several_numbers_of_different_size(tmp_path):
+    x, y = make_regression(250, 5, n_targets=2, noise=5, random_state=0)
+    y[:, 1] = 1000 * y[:, 1] + 50_000
+    targets = pd.DataFrame(y, columns=["small", "large"])
+    data = lb.Data(train=(x[:150], targets[:150]), test=(x[150:], targets[150:]))
+    run = distil(Ridge().fit(x[:150], y[:150]), "mlp(hidden=[16])", data, tmp_path / "run")
+    card = consistent(run, metric="r2")
+    assert card["tasks"]["main"]["names"] == ["small", "large"]
+    assert score(run) > 0.8 and score(run, "teacher") > 0.95
+    answers = lb.TransferSet(run.folder / "transfer").outputs()  # on disk in natural units
+    np.testing.assert_allclose(answers.std(axis=0), y[:150].std(axis=0), rtol=0.3)
+
+
+def test_a_teacher_of_margins_on_two_classes(tmp_path):
+    x, y = shuffled(load_breast_cancer())
+    names = np.array(["malignant", "benign"])[y]
+    teacher = make_pipeline(StandardScaler(), LinearSVC()).fit(x[:200], names[:200])
+    data = lb.Data(train=(x[:200], names[:200]), test=(x[200:], names[200:]))
+    run = distil(teacher, "mlp(hidden=[8])", data, tmp_path / "run", train=40)
+    consistent(run, metric="accuracy")
+    assert score(run) > 0.9 and run.agreement.value > 0.9
 
 
 def test_two_tasks_at_once_with_labels_missing_for_one(tmp_path):
