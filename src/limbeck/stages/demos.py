@@ -13,6 +13,7 @@ DIGITS = """\
 name: digits
 data:
   builtin: digits
+  task: classification
   labels: 200
   validation_fraction: 0.25
   test_fraction: 0.34
@@ -31,6 +32,7 @@ ARTICLE = """\
 name: digits-article
 data:
   builtin: digits
+  task: classification
   test_fraction: 0.34
 teacher:
   model: mlp(hidden=[128, 64])
