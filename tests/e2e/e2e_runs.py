@@ -91,4 +91,7 @@ def weights_of(run, arm, seed=0):
 
 
 def weight_bytes(run, arm):
-    return [(run.folder / arm / f"seed-{seed}" / "model.safetensors").read_bytes() for seed in range(3)]
+    """The saved weights of every seed of an arm."""
+    found = sorted((run.folder / arm).glob("seed-*/model.safetensors"))
+    assert found
+    return [path.read_bytes() for path in found]

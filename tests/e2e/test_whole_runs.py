@@ -51,10 +51,8 @@ def test_images_and_their_views(tmp_path):
     splits = {"train": (x[:150], y[:150]), "unlabeled": x[150:250], "test": (x[250:500], y[250:500])}
     splits |= {"validation": (x[500:600], y[500:600])}
     augmented = lb.Data(**splits, view="shift(1) + noise(0.05)", views=3)
-    teacher, more = (
-        "cnn(width=12, depth=2)",
-        {"teacher_train": lb.TrainSpec(steps=80, batch_size=32, learning_rate=0.02)},
-    )
+    teacher = "cnn(width=12, depth=2)"
+    more = {"teacher_train": lb.TrainSpec(steps=80, batch_size=32, learning_rate=0.02)}
     run = distil(teacher, "mlp(hidden=[12])", augmented, tmp_path / "views", **more)
     consistent(run)
     assert score(run) > trivial(run) + 0.4
@@ -191,7 +189,7 @@ def test_features_are_learnt_through_a_projector_that_is_not_kept(tmp_path):
     run = distil(teacher, "mlp(hidden=[12])", data, tmp_path / "text", objective=text, train=plan)
     consistent(run)
     assert score(run) > trivial(run) + 0.4
-    short = {"train": lb.TrainSpec(steps=10, batch_size=32), "until": "train"}
+    short = {"train": lb.TrainSpec(steps=10, batch_size=32), "until": "train", "seeds": 1}
     one, other = (
         distil(teacher, "linear", data, tmp_path / str(n), objective=objective, **short)
         for n, objective in enumerate((text.replace("body.2", "body"), written_on("body")))
@@ -232,7 +230,15 @@ def test_rows_of_weight_0_teach_neither_arm(tmp_path):
     other = np.where(silent, (y[:80] + 1) % 3, y[:80])
     weights = np.where(silent, 0.0, 1.0)
     runs = [
-        distil(teacher, "linear", lb.Data(train=(x[:80], labels), weights=weight, **splits), tmp_path / name, train=20)
+        distil(
+            teacher,
+            "linear",
+            lb.Data(train=(x[:80], labels), weights=weight, **splits),
+            tmp_path / name,
+            train=20,
+            seeds=1,
+            until="train",
+        )
         for name, labels, weight in (("a", y[:80], weights), ("b", other, weights), ("c", y[:80], None))
     ]
     for arm in ("student", "control"):  # labels of rows without weight are nothing to them; the weights are
