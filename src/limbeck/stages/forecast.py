@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from limbeck.recipe import Recipe
     from limbeck.train.plan import TrainSpec
 
-_TIMED_STEPS, _WARM_UP = 8, 2
+_TIMED_STEPS, _WARM_UP = 25, 5
 _WANTED_POINTS = 0.01  # a test set that cannot show one point is said
 
 
@@ -69,7 +69,7 @@ def check_recipe(recipe: Recipe) -> CheckReport:
 
 
 def seconds_a_step(module: nn.Module, data: Data, plan: TrainSpec) -> float:
-    """Seconds of one training step, measured on the first rows."""
+    """Seconds of one training step, the median of some on the first rows."""
     import numpy as np
     import torch
 
@@ -79,18 +79,18 @@ def seconds_a_step(module: nn.Module, data: Data, plan: TrainSpec) -> float:
     rows = data.train.take(np.arange(plan.batch_size) % len(data.train))
     inputs = encoded(data, rows)
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-6)
-    started = 0.0
+    taken: list[float] = []
     module.train()
-    for step in range(_WARM_UP + _TIMED_STEPS):
-        if step == _WARM_UP:
-            started = time.perf_counter()
+    for _ in range(_WARM_UP + _TIMED_STEPS):
+        started = time.perf_counter()
         loss = torch.stack(
             [out.float().square().mean() for out in to_outputs(module(inputs), list(data.tasks)).values()]
         )
         loss.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    return (time.perf_counter() - started) / _TIMED_STEPS
+        taken.append(time.perf_counter() - started)
+    return float(np.median(taken[_WARM_UP:]))  # a median: other work on the machine makes single steps slow
 
 
 def _teaching_seconds(recipe: Recipe, data: Data, labelled: int) -> float:
