@@ -1,7 +1,7 @@
 """Run an exported student with nothing but NumPy and onnxruntime: no torch, no limbeck.
 
     limbeck demo digits
-    python examples/onnx_runtime.py runs/demo-digits/export/student.onnx rows.csv
+    python examples/onnx_runtime.py runs/digits/export/student.onnx rows.npy    (a table: rows.csv)
 
 The file takes the raw input that the teacher takes; its metadata says what that is.
 """
