@@ -6,6 +6,7 @@ units. `adapt` chooses: a torch module, a scikit-learn estimator, or a callable.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -14,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.errors import ConfigError, MissingSignal, ShapeMismatch
-from limbeck.core.runtime import device_of
 from limbeck.models.estimators import ClassColumns, class_columns, label_columns, refuse_pairwise, refuse_unfitted
 from limbeck.models.fingerprint import module_hash, object_hash
 from limbeck.models.outputs import (
@@ -187,6 +187,8 @@ class TorchModel:
         self.fingerprint = module_hash(module)
         self.columns = columns
         self.who = f"the teacher {type(module).__name__}"
+        self._parts = list(module.modules())
+        self._weight = next(itertools.chain(module.parameters(), module.buffers()), None)
         self._bridge = _Bridge(tasks, output, self.who, columns)
 
     def describe(self) -> dict[str, Any]:
@@ -202,17 +204,18 @@ class TorchModel:
             inputs = torch.from_numpy(np.ascontiguousarray(inputs))
         if isinstance(inputs, Tensor):
             inputs = self._fitting(inputs)
-        with answering(self.module):
+        with answering(self.module, self._parts):
             with told(self.who, inputs):
                 raw = self.module(inputs)
             return self._bridge(raw, _count(inputs))
 
     def _fitting(self, inputs: Tensor) -> Tensor:
         """Inputs on the device of the weights, and numbers in their precision."""
-        weight = next(self.module.parameters(), None)
-        numbers = inputs.is_floating_point()
-        precise = weight.dtype if weight is not None and weight.is_floating_point() else torch.float32
-        return inputs.to(device_of(self.module), precise if numbers else inputs.dtype)
+        weight = self._weight
+        if weight is None:
+            return inputs.float() if inputs.dtype == torch.float64 else inputs
+        precise = inputs.is_floating_point() and weight.is_floating_point()
+        return inputs.to(weight.device, weight.dtype if precise else inputs.dtype)
 
 
 class Function:

@@ -16,16 +16,21 @@ from limbeck.models.outputs import to_outputs
 
 
 @contextmanager
-def answering(model: nn.Module) -> Iterator[nn.Module]:
-    """Put every submodule in eval mode and gradients off; the mode of each is restored afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+def answering(model: nn.Module, parts: Sequence[nn.Module] | None = None) -> Iterator[nn.Module]:
+    """Put every submodule in eval mode and gradients off; the mode of each is restored afterwards.
+
+    `parts` are all submodules where they are known already.
+    """
+    modes = [(part, part.training) for part in (model.modules() if parts is None else parts)]
+    if any(training for _, training in modes):
+        model.eval()
     try:
         with torch.no_grad():
             yield model
     finally:
-        for module, training in modes:
-            module.training = training
+        for part, training in modes:
+            if part.training != training:
+                part.training = training
 
 
 @contextmanager

@@ -152,8 +152,8 @@ class Live:
     def _evaluating(self) -> Iterator[None]:
         """Every submodule in evaluation mode; those that were in training mode are so again afterwards."""
         training = [part for part in self._parts if part.training]
-        for part in training:
-            part.training = False
+        if training and self._module is not None:
+            self._module.eval()
         try:
             yield
         finally:
