@@ -25,7 +25,7 @@ train, test = np.split(np.random.default_rng(0).permutation(len(x)), [1200])
 teacher = SVC(C=10).fit(x[train[:600]], y[train[:600]])  # anything that answers; it saw half of these rows
 scores = pd.DataFrame(teacher.decision_function(x), columns=list("0123456789")).assign(id=rows.ids)
 folder = sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp()
-import_table(scores, rows, folder, heads={"main": Classification(tuple("0123456789"))}, content="logits")
+import_table(scores, rows, folder, heads={"main": Classification(tuple("0123456789"))}, output="logits")
 
 answers = lb.TransferSet(folder)
 places, inputs = answers.align(rows.keys), torch.from_numpy(x / 16).float()

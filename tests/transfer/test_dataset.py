@@ -102,7 +102,7 @@ def test_what_is_exported_can_be_imported(tmp_path, kit):
     first = kit.store(tmp_path / "t", rows, kit.Teacher({"main": 3, "price": 1}), heads=heads)
     path = export_parquet(first, tmp_path / "answers.parquet")
     frame = pd.read_parquet(path).drop(columns="view")
-    second = import_table(frame, rows, tmp_path / "u", heads=heads, content="logits")
+    second = import_table(frame, rows, tmp_path / "u", heads=heads, output="logits")
     for head in heads:
         one, other = first.gather(np.arange(50))[head], second.gather(second.rows_of(rows.keys))[head]
         torch.testing.assert_close(other, one[first.rows_of(rows.keys)], rtol=1e-6, atol=0.1 if head == "price" else 0)
