@@ -72,6 +72,7 @@ def _label_pool(job: Job, source: TeacherSource, ident: Identity) -> Store:
             identity=ident,
             views=max(job.data.views, 1),
             view=job.data.view,
+            batch_size=_BATCH,
             progress=progress,
         )
 
