@@ -32,6 +32,7 @@ def split(number: int):
 def placebo(number: int, folder: Path) -> str | None:
     """The verdict on five students against the controls of five other seeds."""
     x, y = split(number)
+    first = 2 * SEEDS * number  # new initial weights each time: some of them are good ones on every split
     data = lb.Data(train=(x[:300], y[:300]), validation=(x[300:500], y[300:500]), test=(x[500:], y[500:]))
     lb.distill(
         "mlp(hidden=[32])",
@@ -41,13 +42,14 @@ def placebo(number: int, folder: Path) -> str | None:
         onnx=False,
         train=lb.TrainSpec(steps=STEPS, batch_size=64, learning_rate=0.004),
         seeds=2 * SEEDS,
-        seed=2 * SEEDS * number,  # new initial weights each time: some of them are good ones on every split
+        seed=first,
         out=folder,
         teacher_train=200,
         until="train",
     )
     arms = {}
-    for arm, seeds in (("student", range(SEEDS)), ("control", range(SEEDS, 2 * SEEDS))):
+    middle, end = first + SEEDS, first + 2 * SEEDS
+    for arm, seeds in (("student", range(first, middle)), ("control", range(middle, end))):
         found = read([folder / "predictions" / f"test-{arm}-{seed}.parquet" for seed in seeds])
         place = {tuple(key): i for i, key in enumerate(found.keys.tolist())}
         order = [place[tuple(key)] for key in data.test.keys.tolist()]
