@@ -205,3 +205,14 @@ def test_reading_a_recipe_without_an_objective_needs_no_torch():
     code = f"from limbeck.recipe import Recipe; import sys;Recipe.from_text({MINIMAL!r}); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_settings_of_a_teacher_belong_to_its_kind():
+    text = "data: digits\nteacher: {model: 'mlp(hidden=[8])', inputs: raw, id_column: row}\nstudent: linear\n"
+    with pytest.raises(ConfigError) as caught:
+        Recipe.from_text(text)
+    said = str(caught.value)
+    assert "expected none for a teacher of kind zoo, got 'raw'" in said
+    assert "expected none for a teacher of kind zoo, got 'row'" in said
+    good = "data: digits\nteacher: {model: 'os.path:join', inputs: raw, classes: ['1', '0']}\nstudent: linear\n"
+    assert Recipe.from_text(good).teacher[0].classes == ("1", "0")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from limbeck.core.errors import ConfigError, LimbeckError, Problem
 from limbeck.core.kinds import suggest
@@ -20,13 +20,18 @@ from limbeck.core.overrides import assign, override
 from limbeck.core.run import ASKED_NAME
 from limbeck.core.specs import at_least, build, dump_yaml, fingerprint, refuse, to_plain, without_defaults
 from limbeck.core.yamltext import Document, parse_yaml, read_yaml
+from limbeck.recipe_parts import BUILTIN as BUILTIN
+from limbeck.recipe_parts import TASKS as TASKS
+from limbeck.recipe_parts import ChecksSpec as ChecksSpec
+from limbeck.recipe_parts import Columns as Columns
+from limbeck.recipe_parts import DataSpec as DataSpec
+from limbeck.recipe_parts import EvaluateSpec as EvaluateSpec
+from limbeck.recipe_parts import ExportSpec as ExportSpec
+from limbeck.recipe_parts import TeacherSpec as TeacherSpec
 from limbeck.train.plan import TrainSpec
 
-BUILTIN = ("digits",)
-TASKS = ("auto", "classification", "multilabel", "regression")
 _FIRST = "`limbeck init NAME --data FILE` writes one; it needs data, teacher and student"
 _BASE_MARK = "# relative paths start at:"
-TABLE_ENDINGS = (".csv", ".parquet", ".npz", ".jsonl")  # of a file of predictions
 
 OBJECTIVES = {  # what `objective: auto` becomes, by task
     "classification": "0.1 * CE + 0.9 * KD(temperature=4)",
@@ -43,168 +48,9 @@ COMMENTS = {  # above the keys of a written recipe
     "student": 'a built-in network or an import path "package.module:make"',
     "objective": "a weighted sum of losses; the control keeps those without a teacher",
     "train": "for student and control alike; steps or epochs, learning_rate per step",
+    "codec": "how answers are stored: auto is fp16 for classes and labels, fp32 for numbers",
     "seeds": "how many students and controls are trained; fewer than three give no verdict",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Columns:
-    """Which columns of a table mean what; without `inputs` every column that means nothing else is an input.
-
-    `target` is one column, several (multi-label, several values), or a mapping of task to columns.
-    """
-
-    inputs: tuple[str, ...] = ()
-    target: str | tuple[str, ...] | Mapping[str, str | tuple[str, ...]] | None = None
-    id: str | None = None
-    group: str | None = None
-    weight: str | None = None
-    drop: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSpec:
-    """The rows of a run: files (CSV, JSONL, Parquet, NPZ, a folder of images) or a built-in set.
-
-    `unlabeled` rows carry no labels; the teacher answers them too. `labels` keeps the labels of that many training
-    rows and makes unlabelled rows of the others. `validation_fraction` is split off the training rows where there is
-    no validation file, `test_fraction` where there is no test file. `view` says how rows are augmented,
-    `views` how many views of a row the teacher answers (the row itself is the first; 8 where there is a view).
-    `image_size` is the (height, width) to which a folder of images is resized.
-    """
-
-    shorthand: ClassVar[str] = "builtin"
-
-    builtin: str | None = None
-    train: str | None = None
-    unlabeled: str | None = None
-    validation: str | None = None
-    test: str | None = None
-    columns: Columns = field(default_factory=Columns)
-    task: str | Mapping[str, str] = "auto"
-    classes: tuple[str, ...] | None = None
-    labels: int | None = None
-    validation_fraction: float = 0.2
-    test_fraction: float = 0.2
-    view: str | None = None
-    views: int | None = None
-    image_size: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        problems: list[Problem] = []
-        at_least(problems, self, 1, "labels")
-        at_least(problems, self, 1, "views")
-        for name in ("validation_fraction", "test_fraction"):
-            if not 0 < getattr(self, name) < 1:
-                problems.append(Problem(name, f"expected a fraction between 0 and 1, got {getattr(self, name)!r}"))
-        if self.builtin is None and self.train is None:
-            problems.append(Problem("train", "this setting is missing", "name a file, or set builtin: digits"))
-        if self.builtin is not None and self.train is not None:
-            problems.append(Problem("builtin", "expected a built-in set or files, got both", "keep one of them"))
-        if self.builtin is not None and self.builtin not in BUILTIN:
-            known = suggest(self.builtin, BUILTIN) or f"known: {', '.join(BUILTIN)}; a file goes under train:"
-            problems.append(Problem("builtin", f"there is no built-in set '{self.builtin}'", known))
-        if self.views is not None and self.views > 1 and self.view is None:
-            problems.append(Problem("views", f"expected a view that makes {self.views} views, got none", "set view:"))
-        for head, task in [("", self.task)] if isinstance(self.task, str) else self.task.items():
-            if task not in TASKS:
-                where = f"task.{head}" if head else "task"
-                near = suggest(task, TASKS)
-                problems.append(Problem(where, f"expected one of {', '.join(TASKS)}, got '{task}'", near))
-        refuse(problems, "data")
-
-    @property
-    def files(self) -> dict[str, str]:
-        """The files that are named, by split."""
-        splits = ("train", "unlabeled", "validation", "test")
-        return {split: path for split in splits if (path := getattr(self, split)) is not None}
-
-
-@dataclass(frozen=True, kw_only=True)
-class TeacherSpec:
-    """One teacher: how it is made or where its answers lie, and its weight among several.
-
-    `members` networks are trained from different seeds and answer as one. `output` says what the teacher's numbers
-    are; `auto` looks. `train` is how it is trained; None takes the run's own.
-    """
-
-    shorthand: ClassVar[str] = "model"
-
-    model: str
-    weight: float = 1.0
-    members: int = 1
-    output: Literal["auto", "logits", "probabilities"] = "auto"
-    train: TrainSpec | None = None
-
-    def __post_init__(self) -> None:
-        problems: list[Problem] = []
-        at_least(problems, self, 0, "weight", above=True)
-        at_least(problems, self, 1, "members")
-        if self.members > 1 and self.kind != "zoo":
-            problems.append(
-                Problem("members", f"expected 1 for a teacher of kind {self.kind}, got {self.members}", "list several")
-            )
-        refuse(problems, "teacher")
-
-    @property
-    def kind(self) -> str:
-        """What `model` is: "predictions" (a table), "answers" (labelled before), "sklearn", "import" (a path to code)
-        or "zoo" (built in).
-        """
-        if self.model.startswith("answers:"):
-            return "answers"
-        if self.model.lower().endswith(TABLE_ENDINGS):
-            return "predictions"
-        if self.model.startswith("sklearn:"):
-            return "sklearn"
-        return "import" if ":" in self.model.partition("(")[0] else "zoo"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateSpec:
-    """How the claim is tested.
-
-    `attribution` trains two more arms that tell where a gain came from (auto: where there are unlabelled rows).
-    `margin` is how far below the teacher still counts as "as good as the teacher" (unit of the metric).
-    """
-
-    attribution: Literal["auto"] | bool = "auto"
-    margin: float = 0.01
-
-    def __post_init__(self) -> None:
-        problems: list[Problem] = []
-        at_least(problems, self, 0, "margin")
-        refuse(problems, "evaluate")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportSpec:
-    """What is shipped: an ONNX file whose numbers agree with the student's within `tolerance`."""
-
-    onnx: bool = True
-    tolerance: float = 1e-4
-
-    def __post_init__(self) -> None:
-        problems: list[Problem] = []
-        at_least(problems, self, 0, "tolerance", above=True)
-        refuse(problems, "export")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChecksSpec:
-    """Which checks are silenced, by code."""
-
-    ignore: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        from limbeck.core.checks import CHECKS
-
-        problems = [
-            Problem("ignore", f"there is no check '{code}'", suggest(code, CHECKS) or "see `limbeck checks`")
-            for code in self.ignore
-            if code not in CHECKS
-        ]
-        refuse(problems, "checks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +66,7 @@ class Recipe:
     seeds: int = 5
     seed: int = 0
     metric: str | None = None
+    codec: Literal["auto", "fp16", "fp32"] = "auto"
     evaluate: EvaluateSpec = field(default_factory=EvaluateSpec)
     export: ExportSpec = field(default_factory=ExportSpec)
     checks: ChecksSpec = field(default_factory=ChecksSpec)

@@ -97,3 +97,19 @@ def test_a_run_from_python_goes_on_in_its_script_only(data, answers, tmp_path):
     run = train(answers, "linear", data, train=5, seeds=1, out=tmp_path / "run")
     with pytest.raises(ConfigError, match="it was made from Python"):
         evaluate(run.folder)
+
+
+def test_answers_beyond_float16_are_stored_as_float32_where_it_is_asked(data, tmp_path):
+    def loud(rows):
+        return 1e5 * np.eye(10, dtype=np.float32)[rows.sum(axis=1).astype(int) % 10]
+
+    with pytest.raises(ConfigError, match=r"fit float16 .* got 100000[\s\S]*codec='fp32'"):
+        lb.label(loud, data, out=tmp_path / "half")
+    with pytest.raises(ConfigError, match="a teacher that knows the task"):
+        lb.label(loud, data, out=tmp_path / "whole", codec="fp32")
+    assert lb.TransferSet(tmp_path / "whole" / "transfer").outputs().dtype == np.float32
+
+
+def test_a_codec_that_is_none_is_refused(data, tmp_path):
+    with pytest.raises(ConfigError, match=r"expected a codec of auto, fp16, fp32, got 'int8'"):
+        lb.label("linear", data, out=tmp_path / "x", codec="int8")

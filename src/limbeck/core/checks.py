@@ -50,33 +50,11 @@ _PAGES = (
         "collect more rows of it, merge it with a neighbour, or leave it out of classes",
     ),
     Check(
-        "LB104",
-        "broken or empty inputs",
-        "numbers are tested for NaN and infinity, columns for being constant, images for being readable",
-        "broken rows teach nothing and may turn the loss into NaN",
-        "repair or drop them; missing values in tables are filled and said in the log",
-    ),
-    Check(
-        "LB105",
-        "training rows and test rows come from different distributions",
-        "a small classifier tries to tell training rows from test rows; its area under the ROC curve is compared "
-        "with what shuffled rows give",
-        "the teacher's answers are wanted where the student will work",
-        "add unlabelled rows that look like the test rows",
-    ),
-    Check(
         "LB106",
         "the test set is small for the claim",
         "the half-width of the 95 % interval of the gain is compared with 2 points",
         "smaller gains and losses than the half-width cannot be seen",
         "label more test rows, or use more seeds; `limbeck check` says how many before any work",
-    ),
-    Check(
-        "LB107",
-        "something about the columns was decided for you",
-        "types of columns, missing values, constant columns and the task are guessed and each guess is said",
-        "a wrong guess (an id as a feature, a class as a number) spoils everything after it",
-        "name the columns and the task under data: columns and task",
     ),
     Check(
         "LB110",
@@ -186,13 +164,6 @@ _PAGES = (
         "put the teacher in eval mode, or average several answers",
     ),
     Check(
-        "LB205",
-        "the teacher expects inputs prepared in another way",
-        "the teacher's score is compared under the preprocessing in use and under common others",
-        "a teacher on wrongly scaled inputs answers with confidence and is wrong",
-        "give the teacher its own preprocessing",
-    ),
-    Check(
         "LB206",
         "teacher and student do not have the same outputs",
         "the number and the names of classes (or targets) of both are compared",
@@ -235,25 +206,11 @@ _PAGES = (
         "raise train.steps or train.epochs, for both arms alike",
     ),
     Check(
-        "LB304",
-        "one term of the objective drowns the others",
-        "the gradient norms of the terms are compared during training",
-        "a term with a fiftieth of the gradient is as good as absent, often through a wrong reduction",
-        "change the weights in the objective",
-    ),
-    Check(
         "LB305",
         "the effect is smaller than the noise between seeds",
         "the gain is compared with the standard deviation of its values over seeds",
         "a single run of each arm can show the opposite of the truth",
         "never compare single runs here; use more seeds before you decide",
-    ),
-    Check(
-        "LB306",
-        "the student's representations collapse",
-        "the effective rank of its features on the test rows is compared with the teacher's",
-        "inputs that the teacher tells apart look alike to the student",
-        "lower the weight of the feature objective, or widen the student",
     ),
     Check(
         "LB307",
@@ -275,13 +232,6 @@ _PAGES = (
         "both answer the same real rows; numbers and decisions are compared",
         "what is shipped must be what was measured",
         "raise export.tolerance only if no decision flips; otherwise report the operator that is named",
-    ),
-    Check(
-        "LB402",
-        "the exported model is slower than the student",
-        "latency of one row is measured for both on this machine",
-        "an export that is slower is seldom what was wanted",
-        "compare on the machine that will run it",
     ),
 )
 

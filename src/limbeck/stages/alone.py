@@ -68,6 +68,7 @@ def label(
     data: Data,
     *,
     out: str | Path,
+    codec: Literal["auto", "fp16", "fp32"] = "auto",
     seed: int = 0,
     overwrite: bool = False,
     console: Console | None = None,
@@ -77,7 +78,7 @@ def label(
     from limbeck.stages.several import teacher_of
     from limbeck.transfer.dataset import TransferSet
 
-    with _alone(data, teacher_of(teacher), TrainSpec(), seed, Path(out), overwrite, console) as job:
+    with _alone(data, teacher_of(teacher), TrainSpec(), seed, Path(out), overwrite, console, codec) as job:
         for stage in ("teach", "label"):
             stage_functions()[stage](job)
     return TransferSet(Path(out) / TRANSFER)
@@ -131,18 +132,20 @@ def _as_run(run: DistillRun | str | Path) -> DistillRun:
 
 @contextmanager
 def _alone(
-    data: Data, teacher: Teacher, plan: TrainSpec, seed: int, folder: Path, overwrite: bool, console: Console | None
-) -> Iterator[Job]:
+    data: Data, teacher: Teacher, plan: TrainSpec, seed: int, folder: Path, overwrite: bool, console: Console | None,
+    codec: Literal["auto", "fp16", "fp32"] = "auto",
+) -> Iterator[Job]:  # fmt: skip
     """A job without a student: only its first stages can run."""
     from limbeck.models.student import Student
     from limbeck.objectives.base import Sum
     from limbeck.stages.job import Job, Settings
 
     check_data(data)
-    settings = Settings(name=folder.name, seed=seed, seeds=1)
+    settings = Settings(name=folder.name, seed=seed, seeds=1, codec=codec)
     sizes = {head: task.size for head, task in data.tasks.items()}
     student = Student.of("linear", data.preprocess.shape, sizes)
     resolved = {"teacher": teacher.describe(), "data": data.fingerprint, "train": asdict(plan), "seed": seed}
+    resolved |= {"codec": codec} if codec != "auto" else {}
     with Run.open(folder, resolved, seeds=(seed,), overwrite=overwrite) as run:
         job = Job(
             settings=settings, data=data, teacher=teacher, student=student, objective=Sum(()), train=plan, run=run,

@@ -18,6 +18,8 @@ from limbeck.stages.arms import Arm, arms_of
 from limbeck.stages.teachers import Teacher
 from limbeck.train.plan import TrainSpec
 
+CODECS = ("auto", "fp16", "fp32")  # how answers are stored
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -31,11 +33,17 @@ class Settings:
     onnx: bool = True
     tolerance: float = 1e-4
     ignore: tuple[str, ...] = ()
+    codec: Literal["auto", "fp16", "fp32"] = "auto"
     asked: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ConfigError(f"expected at least one seed, got {self.seeds}", "five is the default; a verdict needs 3")
+
+        if self.codec not in CODECS:
+            raise ConfigError(
+                f"expected a codec of {', '.join(CODECS)}, got {self.codec!r}", "auto: fp16, and fp32 for numbers"
+            )
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -112,5 +120,6 @@ def identity(
         "onnx": settings.onnx,
         "tolerance": settings.tolerance,
         "ignore": list(settings.ignore),
+        "codec": settings.codec,
         "metric": data.metric if isinstance(data.metric, str) else getattr(data.metric, "__name__", None),
     }

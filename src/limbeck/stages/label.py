@@ -15,6 +15,7 @@ from limbeck.objectives.base import Sum
 from limbeck.signals import Batch, Needs, TeacherSource
 from limbeck.stages import answers
 from limbeck.stages.job import Job
+from limbeck.transfer.codecs import Codec, Dense
 from limbeck.transfer.label import label as label_rows
 from limbeck.transfer.manifest import Identity
 from limbeck.transfer.store import Store
@@ -41,6 +42,7 @@ def label(job: Job) -> Store:
         "view": ident.view,
         "views": job.data.views,
         "data": job.data.fingerprint,
+        "codec": job.settings.codec,
     }
     stage = job.run.stage("label", inputs, outputs=outputs, mends=(TRANSFER,))
     if not stage.done:
@@ -72,9 +74,17 @@ def _label_pool(job: Job, source: TeacherSource, ident: Identity) -> Store:
             identity=ident,
             views=max(job.data.views, 1),
             view=job.data.view,
+            codecs=codecs_of(job),
             batch_size=_BATCH,
             progress=progress,
         )
+
+
+def codecs_of(job: Job) -> dict[str, Codec]:
+    """How the answers of each task are stored, where the run says it; "auto" leaves it to the store."""
+    if job.settings.codec == "auto":
+        return {}
+    return dict.fromkeys(job.data.tasks, Dense({"fp16": "float16", "fp32": "float32"}[job.settings.codec]))
 
 
 def ask(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
@@ -120,7 +130,7 @@ def refuse_ignorant(job: Job, store: Store) -> None:
             raise ConfigError(
                 f"expected a teacher that knows the task, its {metric.name} on {len(y)} labelled rows is {score:.3f}, "
                 f"a constant answer has {constant:.3f}",
-                "train it first (lb.teach), or look at what it takes as input (LB205) and at the order of its classes; "
+                "train it first (lb.teach), or look at what it takes as input and at the order of its classes; "
                 "to go on all the same, ignore LB201",
             )
 

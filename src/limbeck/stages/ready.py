@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from limbeck.models.predict import answering
 from limbeck.models.student import Student
@@ -38,7 +37,7 @@ def _has_inside(teacher: Teacher) -> bool:
         return True  # it says itself what it has, when it is asked
     if isinstance(teacher, TaughtNetwork):
         return teacher.members == 1
-    return isinstance(teacher, GivenTeacher) and isinstance(teacher.model, nn.Module)
+    return isinstance(teacher, GivenTeacher) and teacher.is_network
 
 
 def probe(student: Student) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def settings_of(recipe: Recipe) -> Settings:
     return Settings(
         name=recipe.name, seeds=recipe.seeds, seed=recipe.seed, attribution=recipe.evaluate.attribution,
         margin=recipe.evaluate.margin, onnx=recipe.export.onnx, tolerance=recipe.export.tolerance,
-        ignore=recipe.checks.ignore,
+        ignore=recipe.checks.ignore, codec=recipe.codec,
     )  # fmt: skip
 
 
@@ -84,12 +85,16 @@ def make_teacher(recipe: Recipe) -> Teacher:
 def _teacher(recipe: Recipe, spec: TeacherSpec) -> Teacher:
     from limbeck.stages.answered import AnsweredTeacher
     from limbeck.stages.several import ANSWERS, TableTeacher, teacher_of
+    from limbeck.stages.teachers import GivenTeacher
 
     if spec.kind == "predictions":
-        return TableTeacher(recipe.locate(spec.model), spec.output)
+        return TableTeacher(recipe.locate(spec.model), spec.output, spec.id_column)
     if spec.kind == "answers":
         return AnsweredTeacher.of(recipe.locate(spec.model.removeprefix(ANSWERS)))
-    return teacher_of(spec.model, members=spec.members, train=spec.train, output=spec.output)
+    made = teacher_of(spec.model, members=spec.members, train=spec.train, output=spec.output)
+    if isinstance(made, GivenTeacher):
+        return replace(made, inputs=spec.inputs, classes=spec.classes)
+    return made
 
 
 def read_data(recipe: Recipe) -> Data:

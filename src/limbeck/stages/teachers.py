@@ -120,6 +120,13 @@ class GivenTeacher:
                 "give the mapping itself as the teacher, with lb.Teacher(...) for those of its entries that need it",
             )
 
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a torch module: it has weights, buffers and an inside."""
+        from torch import nn
+
+        return isinstance(self.model, nn.Module)
+
     def describe(self) -> dict[str, Any]:
         return {"kind": "given", "model": type(self.model).__name__, "fingerprint": self.fingerprint()}
 

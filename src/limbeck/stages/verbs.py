@@ -38,6 +38,7 @@ def distill(
     onnx: bool = True,
     tolerance: float = 1e-4,
     ignore: tuple[str, ...] = (),
+    codec: Literal["auto", "fp16", "fp32"] = "auto",
     name: str = "run",
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -52,6 +53,7 @@ def distill(
     data        `lb.Data(train=(X, y), unlabeled=..., test=(X, y))`; the test rows are read once, at the end
     objective   for example 0.1 * lb.CE() + 0.9 * lb.KD(temperature=4), or the same as text
     train       a TrainSpec or a number of steps, the same for student and control
+    codec       how answers are stored: "fp16" or "fp32"; auto is fp16 for classes and labels, fp32 for numbers
     seeds       number of students and controls; fewer than three give numbers but no verdict
     out         the run folder, runs/NAME by default; the same call again goes on where it stopped
 
@@ -63,7 +65,7 @@ def distill(
 
     settings = Settings(
         name=name, seeds=seeds, seed=seed, attribution=attribution, margin=margin, onnx=onnx, tolerance=tolerance,
-        ignore=ignore,
+        ignore=ignore, codec=codec,
     )  # fmt: skip
     check_data(data)
     source = teacher_of(teacher, members=members, train=as_plan(teacher_train))

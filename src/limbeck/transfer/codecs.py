@@ -115,7 +115,7 @@ class Dense:
         if largest > HALF_LARGEST:
             raise ConfigError(
                 f"expected the answers of head '{head}' to fit float16 (at most {HALF_LARGEST:.0f}), got {largest:g}",
-                "store this head as float32, or scale the teacher's output",
+                "store answers as float32 (codec: fp32, in Python codec='fp32'), or scale the teacher's output",
             )
         return {"values": values.astype("<f2")}
 
