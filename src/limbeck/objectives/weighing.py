@@ -7,6 +7,8 @@ follows from the teacher's signals and the batch alone, so that it is known befo
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -19,8 +21,14 @@ def total_weight(batch: Batch, mask: Tensor | None = None) -> Tensor:
     if mask is None:
         if batch.weight is not None:
             return batch.weight.sum()
-        return torch.tensor(float(len(batch)))
+        return _rows(len(batch))
     return _weights(mask, batch).sum()
+
+
+@lru_cache(maxsize=64)
+def _rows(count: int) -> Tensor:
+    """A number of rows as a scalar; batches of one size share it, so nobody may write to it."""
+    return torch.tensor(float(count))
 
 
 def labelled_weight(batch: Batch, on: str = MAIN) -> Tensor:
@@ -33,14 +41,19 @@ def weigh(losses: Tensor, batch: Batch, mask: Tensor | None = None) -> tuple[Ten
 
     `mask` has the shape of the losses and is True where they count. Without one every position of every row counts.
     """
+    if mask is None and losses.dim() == 2:
+        mask = torch.ones_like(losses, dtype=torch.bool)
+    return weighted_sum(losses, batch, mask), total_weight(batch, mask)
+
+
+def weighted_sum(losses: Tensor, batch: Batch, mask: Tensor | None = None) -> Tensor:
+    """The sum of `weigh` alone, for losses that count in a way of their own."""
     if mask is not None:
         losses = torch.where(mask, losses, torch.zeros_like(losses))
-    elif losses.dim() == 2:
-        mask = torch.ones_like(losses, dtype=torch.bool)
     if batch.weight is not None:
         weight = batch.weight.to(losses.dtype)
         losses = losses * (weight if losses.dim() == 1 else weight[:, None])
-    return losses.sum(), total_weight(batch, mask)
+    return losses.sum()
 
 
 def mean_of(total: Tensor, count: Tensor) -> Tensor:

@@ -238,7 +238,7 @@ class Feed:
             else:
                 teaching = teaching.index_select(0, index) if isinstance(teaching, Tensor) else teaching(rows, views)
         return Batch(
-            table.keys[rows],
+            table.keys.take(rows, axis=0),
             views,
             teaching,
             inputs,

@@ -51,6 +51,7 @@ class Updater:
         self._moving = any(isinstance(term.weight, Ramp) for term in self.terms)
         self.parts: Sequence[Part] = ()
         self.fault = ""
+        self._scalars: dict[float, Tensor] = {}
 
     def step(self, step: int) -> float:
         """One optimiser step over all its micro-batches; the loss over all of it, NaN where there is a fault."""
@@ -91,10 +92,19 @@ class Updater:
         factors, value = self.over_ranks(parts, counts) if self.ranks.several else self.here(parts, counts)
         if isfinite(value):
             roots = [total for total, _ in parts]
-            grads = [_scalar(factor, total) for factor, total in zip(factors, roots, strict=True)]
+            grads = [self.scalar(factor, total) for factor, total in zip(factors, roots, strict=True)]
             kept = [n for n, total in enumerate(roots) if total.requires_grad]
             torch.autograd.backward([roots[n] for n in kept], [grads[n] for n in kept])
         return value
+
+    def scalar(self, value: float, like: Tensor) -> Tensor:
+        """A factor as a tensor; most steps have the factors of the step before."""
+        kept = self._scalars.get(value)
+        if kept is None or kept.dtype != like.dtype or kept.device != like.device:
+            if len(self._scalars) > 64:
+                self._scalars.clear()
+            kept = self._scalars[value] = torch.tensor(value, dtype=like.dtype, device=like.device)
+        return kept
 
     def forget(self) -> None:
         """Drop all gradients (as optimizer.zero_grad, without its bookkeeping)."""
@@ -153,7 +163,3 @@ class Updater:
             factors.append(factor * size / whole[number])
             value += total * factor
         return factors, value
-
-
-def _scalar(value: float, like: Tensor) -> Tensor:
-    return torch.tensor(value, dtype=like.dtype, device=like.device)

@@ -23,7 +23,7 @@ from limbeck.objectives.base import Objective, Traits
 from limbeck.objectives.divergences import raised
 from limbeck.objectives.fields import Fields
 from limbeck.objectives.operands import dense, dense_needs, output_of
-from limbeck.objectives.weighing import blank, labels_of, total_weight, weigh
+from limbeck.objectives.weighing import blank, labels_of, total_weight, weighted_sum
 from limbeck.signals import MAIN, Batch, Needs, Signals
 
 
@@ -78,7 +78,7 @@ class CE(Objective):
                 "class_weight holds one number for each class, in the order of the classes",
             )
         losses = ce_rows(blank(logits, mask), targets, self.label_smoothing, self._class_weight(targets))
-        return weigh(losses, batch, mask)[0], self._count(batch, targets, mask)
+        return weighted_sum(losses, batch, mask), self._count(batch, targets, mask)
 
     def _class_weight(self, like: Tensor) -> Tensor | None:
         return None if self.class_weight is None else torch.tensor(self.class_weight, device=like.device)
@@ -87,4 +87,4 @@ class CE(Objective):
         weight = self._class_weight(targets)
         if weight is None:
             return total_weight(batch, mask)
-        return weigh(weight[targets.long()], batch, mask)[0]
+        return weighted_sum(weight[targets.long()], batch, mask)
