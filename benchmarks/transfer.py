@@ -181,6 +181,12 @@ def networks() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     return {"CNN": (cnn, (1, 28, 28)), "MLP": (mlp, (64,))}
 
 
+def show(title: str, figures: Results) -> None:
+    print(title)
+    for what, value in figures.items():
+        print(f"  {what:<40}{value:>14,.3f}" if value < 100 else f"  {what:<40}{value:>14,.0f}", flush=True)
+
+
 def main(argv: list[str] | None = None) -> Results:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     options.add_argument("--quick", action="store_true", help="fewer rows and rounds")
@@ -195,15 +201,16 @@ def main(argv: list[str] | None = None) -> Results:
             for batch in (256, 8192):
                 title = f"gather, {width} classes, {count:,} rows, batches of {batch} [rows/s]"
                 results[title] = gather(root / f"gather-{width}-{batch}", width, count, batch, rounds)
+                show(title, results[title])
         for count in (2_000, 60_000 if small else 1_000_000):
-            results[f"Stored.answer, batch of 128, {count:,} rows [us]"] = step(root / f"step-{count}", count, rounds)
+            title = f"Stored.answer, batch of 128, {count:,} rows [us]"
+            results[title] = step(root / f"step-{count}", count, rounds)
+            show(title, results[title])
         for kind, (module, shape) in networks().items():
             count = {"CNN": 2_000, "MLP": 60_000}[kind] * (1 if small else 5)
-            results[f"labelling, {kind}, {count:,} rows"] = labelling(root / kind, module, shape, count, rounds)
-    for title, figures in results.items():
-        print(title)
-        for what, value in figures.items():
-            print(f"  {what:<40}{value:>14,.3f}" if value < 100 else f"  {what:<40}{value:>14,.0f}")
+            title = f"labelling, {kind}, {count:,} rows"
+            results[title] = labelling(root / kind, module, shape, count, rounds)
+            show(title, results[title])
     if chosen.out is not None:
         chosen.out.write_text(json.dumps(results, indent=2) + "\n")
     return results
