@@ -10,6 +10,7 @@ from limbeck.core.findings import Finding
 from limbeck.evaluate.answers import Plain
 from limbeck.evaluate.evidence import Evidence, Validation
 from limbeck.evaluate.scorecard import Scorecard, build
+from limbeck.evaluate.taskcard import task_card
 
 from .conftest import make_world
 
@@ -214,3 +215,22 @@ def test_refusals():
         build({"main": evidence(world, mask=np.zeros(30, dtype=bool))})
     with pytest.raises(StoreMismatch, match="expected a scorecard of schema 1, got 7"):
         Scorecard({"schema": 7})
+
+
+def test_several_tasks_need_more_to_say_together_what_one_says_alone():
+    rng = np.random.default_rng(0)
+    task, y = Plain("classification", ("a", "b")), rng.integers(0, 2, 1000)
+
+    def arm(right):
+        hits = rng.random((5, 1000)) < right
+        return np.where(hits, y, 1 - y)
+
+    def card(student, tasks):
+        return task_card("main", Evidence(task, y, {"student": student, "control": control}), margin=0.01, tasks=tasks)
+
+    control = arm(0.80)
+    students = [arm(0.80 + 0.002 * k) for k in range(20)]
+    alone = [card(student, 1).card["verdict_together"] for student in students]
+    together = [card(student, 5).card["verdict_together"] for student in students]
+    assert alone.count("helped") > together.count("helped") > 0
+    assert all(one == "helped" for one, many in zip(alone, together, strict=True) if many == "helped")

@@ -19,9 +19,11 @@ BOTH = {"kind": Classification(("a", "b")), "price": Regression(("price",))}
         ("0.1 * CE + 0.9 * KD(temperature=4)", "CE"),
         ("0.2 * CE + 0.6 * KD", "0.8 * CE"),
         ("KD", "CE"),
-        ("2 * KD + 3 * DIST", "5 * CE"),
+        ("2 * KD + 3 * DIST", "2 * CE"),
+        ("0.1 * CE + 0.9 * DIST", "CE"),
         ("0.5 * CE + 0.5 * CE(label_smoothing=0.1) + KD", "CE + CE(label_smoothing=0.1)"),
-        ("0.5 * CE + 0.5 * KD + 0.1 * Hint(pair=('body', 'body'))", "1.1 * CE"),
+        ("0.5 * CE + 0.5 * KD + 0.1 * Hint(pair=('body', 'body'))", "CE"),
+        ("CE + 50 * RKD(pair=('body', 'body'))", "CE"),
         ("0 * CE + 1 * KD", "CE"),
     ],
 )
@@ -44,6 +46,12 @@ def test_a_ramp_of_hard_labels_keeps_its_shape_in_the_control():
     objective = as_sum(lb.ramp(1.0, 0.0) * lb.CE() + lb.ramp(0.0, 1.0) * lb.KD())
     (term,) = control_objective(objective, CLASSES)
     assert (term.weight.start, term.weight.end, term.objective) == (2.0, 0.0, lb.CE())
+
+
+def test_a_ramp_counts_by_its_mean_over_training():
+    objective = as_sum(1.0 * lb.CE() + lb.ramp(0.0, 1.0, until=0.1) * lb.KD())
+    (term,) = control_objective(objective, CLASSES)
+    assert term.weight == pytest.approx(1.95)
 
 
 def test_arms_differ_in_objective_and_rows():

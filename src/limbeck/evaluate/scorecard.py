@@ -47,7 +47,7 @@ def build(
     if not evidence:
         raise ConfigError("expected at least one task to judge, got none", "give the answers of one head or more")
     costs = dict(costs or {})
-    cards = {head: task_card(head, e, margin=margin) for head, e in evidence.items()}
+    cards = {head: task_card(head, e, margin=margin, tasks=len(evidence)) for head, e in evidence.items()}
     found = list(findings) + [f for card in cards.values() for f in card.findings]
     smaller = checks.not_smaller(costs)
     found += [smaller] if smaller is not None else []

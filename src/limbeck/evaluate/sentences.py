@@ -17,11 +17,14 @@ def sentence(card: Mapping[str, Any], smaller: float | None = None) -> str:
 
 
 def overall(tasks: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, str]:
-    """The verdict and sentence over all tasks: a verdict that one task contradicts is none."""
+    """The verdict and sentence over all tasks, each judged at the level that so many need.
+
+    A verdict that one task contradicts is none.
+    """
     if len(tasks) == 1:
         card = next(iter(tasks.values()))
         return card["verdict"], card["sentence"]
-    verdicts = {card["verdict"] for card in tasks.values()}
+    verdicts = {card["verdict_together"] for card in tasks.values()}
     text = " ".join(f"{head}: {card['sentence']}" for head, card in tasks.items())
     if None in verdicts:
         return None, text

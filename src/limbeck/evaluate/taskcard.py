@@ -31,19 +31,25 @@ class TaskCard:
     findings: tuple[Finding, ...]
 
 
-def task_card(head: str, evidence: Evidence, *, margin: float) -> TaskCard:
-    """Judge one task. `margin` is the loss (in the metric) under which a student is as good as its teacher."""
+def task_card(head: str, evidence: Evidence, *, margin: float, tasks: int = 1) -> TaskCard:
+    """Judge one task. `margin` is the loss (in the metric) under which a student is as good as its teacher.
+
+    `verdict_together` is the verdict at the level that each of so many `tasks` needs, for one false verdict in twenty
+    runs over all of them (Bonferroni).
+    """
     e = evidence.prepared()
     metric = e.chosen_metric()
     scores = {arm: row_scores(metric, answers, e) for arm, answers in e.arms.items()}
     seeds = min(len(scores[STUDENT]), len(scores[CONTROL]))
     gained = _gain(e, scores[STUDENT], scores[CONTROL])
     verdict = stats.verdict_of(gained, seeds, metric.higher_is_better)
+    wider = gained if tasks == 1 else _gain(e, scores[STUDENT], scores[CONTROL], 1 - 0.05 / tasks)
     card: dict[str, Any] = {
         "kind": e.task.kind,
         "names": list(e.task.names),
         "metric": {"name": metric.name, "unit": metric.unit, "higher_is_better": metric.higher_is_better},
         "verdict": verdict,
+        "verdict_together": stats.verdict_of(wider, seeds, metric.higher_is_better),
         "reason": None if verdict else f"{seeds} seed{'s' if seeds != 1 else ''}: a verdict needs {stats.MIN_SEEDS}",
         "gain": as_json(gained),
         "gain_per_seed": _per_seed_gain(metric, e),
@@ -86,8 +92,8 @@ def row_scores(metric: Metric, answers: Array, e: Evidence, blocks: int = BLOCKS
     return stats.linearise(metric, answers, e.y, e.weights, groups=e.groups, blocks=blocks, influence=metric.influence)
 
 
-def _gain(e: Evidence, better: Array, worse: Array) -> Interval:
-    return stats.gain(better, worse, e.groups, e.weights)
+def _gain(e: Evidence, better: Array, worse: Array, level: float = 0.95) -> Interval:
+    return stats.gain(better, worse, e.groups, e.weights, level)
 
 
 def _values(metric: Metric, e: Evidence, arm: str) -> Array:

@@ -159,6 +159,12 @@ class Ramp:
         share = (progress - self.begin) / (self.until - self.begin)
         return self.start + (self.end - self.start) * min(max(share, 0.0), 1.0)
 
+    @property
+    def mean(self) -> float:
+        """The weight averaged over training."""
+        moving = (self.start + self.end) / 2 * (self.until - self.begin)
+        return self.start * self.begin + moving + self.end * (1 - self.until)
+
     def __mul__(self, other: Objective | Sum) -> Sum:
         terms = as_sum(other).terms
         if any(isinstance(each.weight, Ramp) for each in terms):

@@ -76,23 +76,32 @@ def _misfits(objective: Objective, tasks: Mapping[str, Task]) -> Iterator[Proble
 
 
 def control_objective(objective: Sum, tasks: Mapping[str, Task]) -> Sum:
-    """What the control is trained on: the hard terms, weighted up to the total of all terms of their task.
+    """What the control is trained on: the hard terms, weighted up to the total of all terms on outputs of their task.
 
     Without that the control of 0.1 * CE + 0.9 * KD would be a tenth as loud as its student, which matters under
-    clipping and weight decay. A task without a hard term (or with one of weight 0, under which the control would stay
-    untrained and every teacher help) gets its plain loss.
+    clipping and weight decay. Losses on inner features and on relations have no unit in common with labels: they count
+    up to a total of 1, so that the control beside 50 * RKD stays at 1 * CE. A task without a hard term (or with one of
+    weight 0, under which the control would stay untrained and every teacher help) gets its plain loss.
     """
     terms: list[Term] = []
     for head, task in tasks.items():
         mine = [term for term in objective if getattr(term.objective, "on", head) == head]
         hard = [term for term in mine if not term.objective.teaches]
-        total, loud = sum(_size(term) for term in mine), sum(_size(term) for term in hard)
+        outputs = sum(_size(term) for term in mine if _on_outputs(term.objective))
+        total = max(outputs, min(sum(_size(term) for term in mine), 1.0))
+        loud = sum(_size(term) for term in hard)
         if loud > 0:
             share = total / loud
             terms += [Term(_scaled(term, share), term.objective) for term in hard]
         else:
             terms.append(Term(total or 1.0, plain_loss(task, head)))
     return Sum(tuple(terms))
+
+
+def _on_outputs(objective: Objective) -> bool:
+    """Whether a loss compares outputs row by row, so that its weight compares with that of a hard loss."""
+    needs = objective.teacher_needs()
+    return not (needs.taps or needs.attention or objective.batchwise)
 
 
 def plain_loss(task: Task, head: str) -> Objective:
@@ -110,7 +119,7 @@ def plain_sum(tasks: Mapping[str, Task]) -> Sum:
 
 def _size(term: Term) -> float:
     weight = term.weight
-    return (weight.start + weight.end) / 2 if isinstance(weight, Ramp) else float(weight)
+    return weight.mean if isinstance(weight, Ramp) else float(weight)
 
 
 def _scaled(term: Term, share: float) -> float | Ramp:

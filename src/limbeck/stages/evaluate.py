@@ -13,7 +13,7 @@ from limbeck.data.rows import Rows
 from limbeck.evaluate import scorecard
 from limbeck.evaluate.evidence import TEACHER, Evidence, Validation
 from limbeck.stages import answers
-from limbeck.stages.job import Job
+from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.label import TRANSFER, stored_answers
 from limbeck.transfer.store import Store
 
@@ -25,7 +25,7 @@ def evaluate(job: Job) -> dict[str, Any]:
     inputs = {
         "train": job.run.stage("train", {}).fingerprint,
         "label": job.run.stage("label", {}).fingerprint,
-        "metric": str(job.data.metric),
+        "metric": metric_identity(job.data),
         "margin": job.settings.margin,
         "findings": [finding.to_json() for finding in job.findings],
     }

@@ -103,6 +103,15 @@ class Job:
                 self.console.finding(finding)
 
 
+def metric_identity(data: Data) -> str | None:
+    """What the chosen metric is: its name, and for a function of the user's own a hash of what it does."""
+    from limbeck.models.fingerprint import object_hash
+
+    if data.metric is None or isinstance(data.metric, str):
+        return data.metric
+    return f"{getattr(data.metric, '__name__', type(data.metric).__name__)} {object_hash(data.metric)}"
+
+
 def identity(
     settings: Settings, data: Data, teacher: Teacher, student: Student, objective: str, train: TrainSpec
 ) -> dict[str, Any]:
@@ -121,5 +130,5 @@ def identity(
         "tolerance": settings.tolerance,
         "ignore": list(settings.ignore),
         "codec": settings.codec,
-        "metric": data.metric if isinstance(data.metric, str) else getattr(data.metric, "__name__", None),
+        "metric": metric_identity(data),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from limbeck.core.console import Progress as Bar
 from limbeck.core.files import read_json, write_json
 from limbeck.core.findings import Finding
+from limbeck.core.runtime import derive_seed
 from limbeck.data.regression import Regression
 from limbeck.data.rows import Rows
 from limbeck.evaluate.cost import module_cost, training_cost
@@ -24,7 +25,7 @@ from limbeck.objectives.base import Sum
 from limbeck.signals import TeacherSource
 from limbeck.stages import answers
 from limbeck.stages.arms import CONTROL, PSEUDO, STUDENT, Arm, plain_sum
-from limbeck.stages.job import Job
+from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.label import resolve_objective
 from limbeck.stages.tables import encoded, labelled_first, table_of
 from limbeck.train.feed import Feed, Table
@@ -62,6 +63,7 @@ def train(job: Job, store: Store) -> None:
         "train": job.train,
         "seeds": list(job.seeds),
         "arms": [arm.name for arm in job.arms],
+        "metric": metric_identity(job.data),
     }
     files = [
         answers.file_name(split, arm.name, seed)
@@ -138,8 +140,9 @@ def train_arm(training: Training, arm: Arm, seed: int, bar: Bar) -> None:
         views=job.data.views if job.data.view is not None else 0,
     )
     source = training.source if arm.teaches else None
+    plan = replace(job.train, patience=None)  # an arm that stopped later would have had more chances
     module, fitted = fit_network(
-        job, job.student, arm.objective, feed, source, job.train, training.steps, seed, folder, training.validate,
+        job, job.student, arm.objective, feed, source, plan, training.steps, seed, folder, training.validate,
         bar=bar, label=arm.name,
     )  # fmt: skip
     for split, rows in ((answers.VALIDATION, job.data.validation), (answers.TEST, job.test)):
@@ -236,12 +239,13 @@ def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Pat
     rows, labelled = labelled_first(job.data.train)
     table = table_of(job.data, rows.take(np.arange(labelled)), views=job.data.view is not None and job.data.views > 0)
     views = job.data.views if job.data.view is not None else 0
-    feed = Feed.of(table, labelled=labelled, batch_size=spec.batch_size, seed=member, views=views)
+    seed = derive_seed("teacher", job.settings.seed, member)  # never that of a student of the same architecture
+    feed = Feed.of(table, labelled=labelled, batch_size=spec.batch_size, seed=seed, views=views)
     steps = int(spec.total_steps(labelled).value)
     objective = plain_sum(job.data.tasks)
     with job.console.progress(f"teach {member}", steps) as bar:
         module, fitted = fit_network(
-            job, student, objective, feed, None, spec, steps, member, folder, validator(job), bar=bar, label="teacher"
+            job, student, objective, feed, None, spec, steps, seed, folder, validator(job), bar=bar, label="teacher"
         )
     keep(job, module, student, fitted, folder)
     return module

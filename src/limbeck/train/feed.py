@@ -164,6 +164,8 @@ class Feed:
     ) -> Feed:
         """A feed over a table whose first `labelled` rows carry labels and whose other rows do not.
 
+        The whole table is permuted in each epoch: within chunks, rows that are sorted by class would come class by
+        class, which batch statistics and the last steps of an epoch would feel, and one arm more than the other.
         `unlabeled_batch` None: as many unlabelled rows a step as labelled ones. `order` makes an order of (n, seed).
         """
         from limbeck.core.runtime import derive_seed
@@ -171,7 +173,9 @@ class Feed:
         if order is None:
             from limbeck.data.order import Order
 
-            order = Order
+            def order(n: int, seed: int) -> Ordering:
+                return Order(n, seed, chunk=n)
+
         streams = [Stream(order(labelled, derive_seed("order", seed)), 0, labelled, batch_size)] if labelled else []
         rest = len(table) - labelled
         extra = batch_size if unlabeled_batch is None else unlabeled_batch

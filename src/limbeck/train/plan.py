@@ -27,14 +27,15 @@ class TrainSpec:
     unlabeled_batch   unlabelled rows added to each step of an arm that sees them; None: as many as labelled ones
     optimizer         adamw, adam, sgd or radam
     learning_rate     highest learning rate; "auto": 2e-3 (sgd: 0.05)
-    weight_decay      decoupled decay (adam: L2), on weight matrices only, not on biases and norms
+    weight_decay      decoupled decay of adamw, L2 of the others; on weight matrices only, not on biases and norms
     momentum          of sgd
     schedule          cosine, linear, step (a tenth after 50 % and 75 %), onecycle or constant
     warmup            fraction of the steps in which the learning rate rises (onecycle: at least 0.3)
     accumulate        number of micro-batches that a step is cut into: less memory, the same result
     clip              highest norm of the gradient; None: no clipping
     precision         fp32 or bf16 (autocast in the forward pass, weights stay fp32)
-    patience          validations without a better score before an arm stops early; None: never
+    patience          validations without a better score before a teacher's training stops early; None: never.
+                      Student and control always take the same steps, and each keeps its best state
     validate_every    steps between validations; "auto": 20 in a run; the last step is always validated
     checkpoint_every  steps between checkpoints; "auto": every 30 seconds
     skip_at_most      steps with a loss that is not finite that are skipped before training stops with an error
