@@ -22,7 +22,7 @@ from limbeck.core.errors import ConfigError, LimbeckError, ShapeMismatch, StoreD
 from limbeck.core.files import checksum, read_json, write_bytes, write_json
 from limbeck.core.runtime import derive_seed, device_of, seeded
 from limbeck.models import zoo
-from limbeck.models.fingerprint import object_hash, state_hash
+from limbeck.models.fingerprint import module_hash, object_hash
 from limbeck.models.outputs import (
     AUTO,
     LOGITS,
@@ -189,7 +189,7 @@ class Student:
         parts: list[Any] = [self.kind, self.label, list(self.in_shape), dict(self.out_sizes)]
         if self.kind != "name":
             module = self.instance if self.instance is not None else self.build(0)
-            parts += [repr(module), state_hash(module)]
+            parts.append(module_hash(module))
         return object_hash(parts)
 
 

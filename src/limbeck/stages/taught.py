@@ -40,8 +40,7 @@ class TaughtEstimator:
             )
         x, y, weight = self._labelled(job, heads[0])
         estimator = clone(self.estimator)
-        if "random_state" in estimator.get_params() and estimator.get_params()["random_state"] is None:
-            estimator.set_params(random_state=job.settings.seed)
+        estimator.set_params(**dict.fromkeys(_unseeded(estimator), job.settings.seed))
         weights = _weights(estimator, weight, job)
         self._given = GivenTeacher(_fitted(estimator, x, y, weights, folder), inputs=self._takes())
         return self._given.teach(job, folder)
@@ -74,6 +73,12 @@ class TaughtEstimator:
         return self._given
 
 
+def _unseeded(estimator: Any) -> list[str]:
+    """The random states, of parts too, that nobody has set: without a seed each fit would be another teacher."""
+    settings = estimator.get_params()
+    return [n for n, v in settings.items() if v is None and (n == "random_state" or n.endswith("__random_state"))]
+
+
 def _settings(estimator: Any) -> dict[str, Any]:
     return {name: repr(value) for name, value in sorted(estimator.get_params(deep=False).items())}
 
@@ -92,6 +97,9 @@ def _weights(estimator: Any, weight: Any, job: Job) -> dict[str, Any]:
     return {}
 
 
+_SKLEARN = ("sklearn.", "scipy.", "numpy.")  # trees and forests are kept in types that skops asks about
+
+
 def _fitted(estimator: Any, x: Any, y: Any, weights: Mapping[str, Any], folder: Path) -> Any:
     """Fit, or read what an earlier attempt fitted; skops holds it, never a pickle."""
     import skops.io
@@ -99,8 +107,10 @@ def _fitted(estimator: Any, x: Any, y: Any, weights: Mapping[str, Any], folder: 
     from limbeck.core.files import write_bytes
 
     path = folder / "estimator.skops"
-    if path.is_file() and not skops.io.get_untrusted_types(file=path):
-        return skops.io.load(path)
+    if path.is_file():
+        asked = skops.io.get_untrusted_types(file=path)
+        if all(name.startswith(_SKLEARN) for name in asked):
+            return skops.io.load(path, trusted=asked)
     try:
         estimator.fit(x, y, **weights)
     except Exception as e:
@@ -132,7 +142,14 @@ class TaughtNetwork:
     _given: list[GivenTeacher] = field(default_factory=list, repr=False)
 
     def describe(self) -> dict[str, Any]:
+        from torch import nn
+
         name = self.what if isinstance(self.what, str) else getattr(self.what, "__qualname__", type(self.what).__name__)
+        from limbeck.models.fingerprint import module_hash, object_hash
+
+        if not isinstance(self.what, str):
+            module = isinstance(self.what, nn.Module)
+            name = f"{name} {module_hash(self.what) if module else object_hash(self.what)}"
         return {
             "kind": "network",
             "model": name,

@@ -11,7 +11,12 @@ FACTS = "teacher.json"
 
 def teach(job: Job) -> None:
     """Make the teacher ready; what it needs lies in teacher/, its fingerprint in run.json."""
-    inputs = {"teacher": job.teacher.describe(), "data": job.data.fingerprint, "train": job.train, "seed": 0}
+    inputs = {
+        "teacher": job.teacher.describe(),
+        "data": job.data.fingerprint,
+        "train": job.train,
+        "seed": job.settings.seed,
+    }
     stage = job.run.stage("teach", inputs, outputs=(FOLDER,))
     folder = job.run.path(FOLDER)
     if stage.done:
