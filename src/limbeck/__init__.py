@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from limbeck.objectives import Hint as Hint
     from limbeck.objectives import HuberKD as HuberKD
     from limbeck.objectives import LogitMSE as LogitMSE
-    from limbeck.objectives import OnPolicyKL as OnPolicyKL
-    from limbeck.objectives import SimKD as SimKD
     from limbeck.objectives.base import ramp as ramp
     from limbeck.objectives.base import term as term
     from limbeck.recipe import Recipe as Recipe
@@ -67,11 +65,9 @@ _PUBLIC = {
     "LogitMSE": "limbeck.objectives:LogitMSE",
     "MSE": "limbeck.objectives:MSE",
     "NKD": "limbeck.objectives:NKD",
-    "OnPolicyKL": "limbeck.objectives:OnPolicyKL",
     "Predictions": "limbeck.stages.several:TableTeacher",
     "RKD": "limbeck.objectives:RKD",
     "Recipe": "limbeck.recipe:Recipe",
-    "SimKD": "limbeck.objectives:SimKD",
     "Teacher": "limbeck.stages.teachers:GivenTeacher",
     "TrainSpec": "limbeck.train.plan:TrainSpec",
     "TransferSet": "limbeck.transfer.dataset:TransferSet",

@@ -120,6 +120,7 @@ def read_data(recipe: Recipe) -> Data:
         views=spec.views,
         metric=metric_of(recipe.metric),
         image_size=spec.image_size,
+        seed=recipe.seed,
     )
 
 
