@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from limbeck.core.errors import ConfigError, LimbeckError, Problem
 from limbeck.core.kinds import suggest
+from limbeck.core.manifest import ASKED_NAME
 from limbeck.core.overrides import assign, override
-from limbeck.core.run import ASKED_NAME
 from limbeck.core.specs import at_least, build, dump_yaml, fingerprint, refuse, to_plain, without_defaults
 from limbeck.core.yamltext import Document, parse_yaml, read_yaml
 from limbeck.recipe_parts import BUILTIN as BUILTIN

@@ -44,7 +44,7 @@ def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
 
     What the recipe says of its own files (columns of inputs and ids, size of images) holds for this one too.
     """
-    from limbeck.core.run import ASKED_NAME
+    from limbeck.core.manifest import ASKED_NAME
     from limbeck.core.yamltext import read_yaml
     from limbeck.data.sources import NamedColumns, read, read_table
 

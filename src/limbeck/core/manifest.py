@@ -7,14 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from limbeck.core.errors import NotSupported, StoreDamaged, StoreMismatch
+from limbeck.core.errors import LimbeckError, NotSupported, StoreDamaged, StoreMismatch
 from limbeck.core.files import checksum, is_leftover, read_json
-from limbeck.core.lock import LOCK_NAME
 from limbeck.core.specs import differences
 
 RUN_NAME = "run.json"
+ASKED_NAME, RESOLVED_NAME, ERROR_NAME = "recipe.yaml", "resolved.yaml", "error.log"
 _GROWS = "events.jsonl"  # only appended to: what was there at the end of the run must still be its beginning
 _KEYS = {"status", "recipe", "stages", "files", "fingerprints", "facts"}
+
+# what limbeck writes into a run folder, beside the outputs that stages recorded
+_OWN_FILES = (ASKED_NAME, RESOLVED_NAME, _GROWS, ERROR_NAME, "scorecard.json", "report.html", "report.md")
+_OWN_FOLDERS = ("teacher", "transfer", "student", "control", "soft", "pseudo", "predictions", "export")
 
 
 def read_state(path: Path, schema: int) -> dict[str, Any]:
@@ -30,7 +34,36 @@ def read_state(path: Path, schema: int) -> dict[str, Any]:
     missing = sorted(_KEYS - set(state))
     if missing:
         raise StoreDamaged(f"expected {path} to describe a run, it lacks {', '.join(missing)}", "use --overwrite")
+    _refuse_outside(path, state)
     return state
+
+
+def _refuse_outside(path: Path, state: Mapping[str, Any]) -> None:
+    """Refuse a state with an output or file outside its folder: stages remove what stands there."""
+    for name in _names_in(path, state):
+        if not _stays_inside(name):
+            raise StoreDamaged(
+                f"expected {path} to name files inside its folder, it names {name!r}",
+                "it was changed by hand or by another program: start over with --overwrite",
+            )
+
+
+def _names_in(path: Path, state: Mapping[str, Any]) -> list[Any]:
+    """All outputs and files that a state names."""
+    try:
+        stages = list(state["stages"].values())
+        staged = [name for stage in stages for name in (*stage["outputs"], *stage["files"].keys())]
+        return [*state["files"].keys(), *staged]
+    except (AttributeError, KeyError, TypeError):
+        raise StoreDamaged(f"expected {path} to list stages and files, it does not", "use --overwrite") from None
+
+
+def _stays_inside(name: Any) -> bool:
+    """Whether a recorded name is a path below the run folder (and not the folder itself)."""
+    if not isinstance(name, str):
+        return False
+    path = Path(name)
+    return bool(path.parts) and not path.anchor and ".." not in path.parts
 
 
 def list_files(folder: Path) -> list[str]:
@@ -104,12 +137,20 @@ def nothing_done(state: Mapping[str, Any]) -> bool:
     return state["status"] == "failed" and not any(s["status"] == "done" for s in state["stages"].values())
 
 
-def clear(folder: Path) -> None:
-    """Empty a run folder, run.json last, so that half of it is still known for a run."""
-    for path in folder.iterdir():
-        if path.name not in (LOCK_NAME, RUN_NAME):
-            remove(path)
+def clear(folder: Path, schema: int) -> None:
+    """Remove what limbeck wrote into a run folder and nothing else, run.json last: half of it is still a run."""
+    for name in (*_OWN_FILES, *_OWN_FOLDERS, *_outputs_of(folder / RUN_NAME, schema)):
+        remove(folder / name)
     (folder / RUN_NAME).unlink(missing_ok=True)
+
+
+def _outputs_of(path: Path, schema: int) -> list[str]:
+    """The outputs that the stages of a run recorded; none where run.json cannot be trusted."""
+    try:
+        state = read_state(path, schema)
+    except LimbeckError:
+        return []
+    return [output for stage in state["stages"].values() for output in stage["outputs"]]
 
 
 def remove(path: Path) -> None:

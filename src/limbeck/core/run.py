@@ -28,6 +28,9 @@ from limbeck.core.hardware import hardware, versions
 from limbeck.core.kinds import suggest
 from limbeck.core.lock import LOCK_NAME, FolderLock
 from limbeck.core.manifest import (
+    ASKED_NAME,
+    ERROR_NAME,
+    RESOLVED_NAME,
     RUN_NAME,
     clear,
     damaged,
@@ -45,7 +48,6 @@ from limbeck.core.specs import differences, fingerprint, to_plain
 from limbeck.core.yamltext import write_yaml
 
 SCHEMA = 1
-ASKED_NAME, RESOLVED_NAME, ERROR_NAME = "recipe.yaml", "resolved.yaml", "error.log"
 STATUSES = ("running", "partial", "done", "failed", "interrupted")
 
 _open: list[Path] = []  # folders that this process is writing to, for the messages of the command line
@@ -81,7 +83,7 @@ class Run:
         the text of the recipe, kept as recipe.yaml.
         Raises StoreMismatch where the folder belongs to another recipe (naming the settings that differ), holds
         something else, or is being written to by another process. `overwrite` replaces an earlier run; one that
-        failed before its first stage was done is replaced without it.
+        failed before its first stage was done is replaced without it. Files that limbeck did not write stay.
         """
         folder = Path(folder)
         plain = to_plain(resolved)
@@ -93,11 +95,11 @@ class Run:
         lock.take()
         try:
             if overwrite:
-                clear(folder)
+                clear(folder, SCHEMA)
             resumes = (folder / RUN_NAME).exists()
             state = read_state(folder / RUN_NAME, SCHEMA) if resumes else {}
             if resumes and differences(state["recipe"], plain) and nothing_done(state):
-                clear(folder)
+                clear(folder, SCHEMA)
                 resumes, state = False, {}
             if resumes:
                 refuse_other(folder, state, plain)
