@@ -90,7 +90,7 @@ def test_a_teacher_no_better_than_the_control_is_named(rows, data, tmp_path):
     weak = Trained(x[:100], y[:100], width=2, steps=60)  # the same labels, and fewer units than its student
     run = distil(weak, "mlp(hidden=[16])", data, tmp_path / "run")
     found = {finding.code: finding for finding in run.findings}
-    assert found["LB201"].title == "the teacher is not reliably better than the control"
+    assert found["LB201"].title == "the teacher is worse than the control"
     assert found["LB201"].grade == "issue" and "teacher against the control" in found["LB201"].measured
     known = run.scorecard["tasks"]["main"]["knowledge"]
     assert run.verdict != "helped" or known["credited"] is (known["uptake"]["low"] > 0)

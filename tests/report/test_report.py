@@ -85,7 +85,7 @@ def test_the_terminal_summary_has_its_shape():
     assert lines[3].split() == ["teacher", "94.6", "100.0", "86,130", "–"]
     assert lines[4].split() == ["distilled", "91.2", "±2.0", "95.2", "610", "0.004", "ms"]
     assert lines[6].startswith("trivial baseline") and lines[6].endswith("± sd, 10 seeds")
-    assert lines[8] == "✔ keeps 96.3 % of the teacher (95 % CI 94.3–98.3), 141× fewer parameters"
+    assert lines[8] == "• keeps 96.3 % of the teacher (95 % CI 94.3–98.3), 141× fewer parameters"
     assert lines[9] == "✔ distillation helped: +4.4 points (CI +2.4…+6.4, 10 seeds)"
     assert lines[10] == "⚠ LB301  more data   (limbeck checks LB301)"
     assert lines[11:] == ["report   runs/digits-tiny/report.html", "next     limbeck export runs/digits-tiny"]

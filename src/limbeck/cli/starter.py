@@ -16,6 +16,8 @@ _NETWORKS = {  # teacher and student by the kind of rows
     "array": ("mlp(hidden=[128, 64])", "mlp(hidden=[16])"),
     "image": ("cnn(width=32, depth=2)", "cnn(width=8, depth=2)"),
 }
+_FOREST = "sklearn:ExtraTreesClassifier(n_estimators=300, min_samples_leaf=3)"  # boosting memorises few rows
+_FEW = 5_000
 _SEVERAL = ("|", ";")  # between labels in one cell
 
 
@@ -27,6 +29,7 @@ class _Look:
     columns: dict[str, Any]
     task: str
     reasons: list[str]
+    rows: int
 
 
 def starter(
@@ -35,6 +38,8 @@ def starter(
     """The recipe and its text for a file of rows; raises ConfigError where the file cannot be read."""
     found = _look(data, target, task)
     teacher, student = _NETWORKS[found.kind]
+    if found.kind == "table" and found.rows < _FEW:
+        teacher = _FOREST
     if found.task == "regression":
         teacher = teacher.replace("Classifier", "Regressor")
     if found.task == "multilabel" and found.kind == "table":
@@ -123,4 +128,4 @@ def _with_task(raw: Any, columns: dict[str, Any], reasons: list[str], task: str)
         reasons = [*reasons, f"task: {task} ({note.measured})"]
     else:
         reasons = [*reasons, f"task: {task} (as asked)"]
-    return _Look(raw.kind, columns, task, reasons)
+    return _Look(raw.kind, columns, task, reasons, len(raw.inputs))

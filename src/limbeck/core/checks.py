@@ -201,7 +201,7 @@ _PAGES = (
     Check(
         "LB303",
         "training stopped while the student was still improving",
-        "the validation score of the last fifth of training is tested for a slope",
+        "the best validation score of the last fifth of training is compared, over seeds, with the best one before",
         "distillation likes long training; the student may have more to give",
         "raise train.steps or train.epochs, for both arms alike",
     ),

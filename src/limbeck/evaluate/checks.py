@@ -64,13 +64,13 @@ def teacher_worth(over_control: Interval, over_trivial: Interval | None, unit: s
     if over_trivial is not None and not over_trivial.low > 0:
         against, seen, grade = "a constant answer", over_trivial, "issue"
     elif not over_control.low > 0:
-        against, seen, grade = "the control", over_control, "issue" if over_control.value <= 0 else "tip"
+        against, seen, grade = "the control", over_control, "issue" if over_control.high < 0 else "tip"
     else:
         return None
     return Finding(
         code="LB201",
         grade=grade,
-        title=f"the teacher is not reliably better than {against}",
+        title=f"the teacher is {'worse' if seen.high < 0 else 'not reliably better'} than {against}",
         measured=f"teacher against {against}: {points(seen, unit)}",
         why="a teacher that knows no more than its student can teach little; a gain would have other causes",
         todo="train a better teacher or an ensemble, give it more data, or check its preprocessing and class order",

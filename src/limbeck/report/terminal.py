@@ -19,6 +19,7 @@ from limbeck.report.words import (
 )
 
 WIDTH = 72
+_GOOD = 0.95  # of the teacher, reliably: a tick
 MARKS = {"issue": "✘", "tip": "⚠", "note": "•"}
 
 
@@ -51,11 +52,21 @@ def summary(
     if report:
         lines.append(f"report   {report}")
     if student:
-        lines.append(f"student  {student}")
+        lines.append(f"student  {student}{_which(scorecard)}")
     if folder:
         lines.append(f"next     limbeck {f'predict {folder} FILE' if student else f'export {folder}'}")
     text = "\n".join(line.rstrip() for line in lines)
     return to_ascii(text) if ascii else text
+
+
+def _which(scorecard: Mapping[str, Any]) -> str:
+    """Which of the students was exported, and its own score beside the mean over seeds."""
+    seed = (scorecard.get("provenance") or {}).get("exported_seed")
+    if seed is None or seed not in scorecard["seeds"]:
+        return ""
+    card = next(iter(scorecard["tasks"].values()))
+    found = card["arms"]["student"]["metrics"][card["metric"]["name"]]["per_seed"][scorecard["seeds"].index(seed)]
+    return f"  (seed {seed}, best on validation: {number(found, card['metric']['unit'])})"
 
 
 def _table(card: Mapping[str, Any], costs: Mapping[str, Any]) -> list[str]:
@@ -94,7 +105,8 @@ def _verdict(card: Mapping[str, Any], head: str, smaller: float | None) -> list[
         what = "of the teacher" if unit == "%" else "of what the teacher adds to the trivial baseline"
         text = f"keeps {number(kept['value'])} % {what} (95 % CI {number(kept['low'])}–{number(kept['high'])})"
         fewer = f", {smaller:.3g}× fewer parameters" if smaller is not None and smaller > 1 else ""
-        lines.append(f"{'✔' if kept['value'] > 0 else '✘'} {head}{text}{fewer}")
+        mark = "✔" if card["as_good"]["held"] or kept["low"] >= _GOOD else "•" if kept["value"] > 0 else "✘"
+        lines.append(f"{mark} {head}{text}{fewer}")
     points = " points" if unit == "%" else f" {metric_name(card)}"
     ends = f"CI {difference(gain['low'], unit)}…{difference(gain['high'], unit)}"
     amount = f"{difference(gain['value'], unit)}{points} ({ends}, {seeds} seed{'s' if seeds != 1 else ''})"

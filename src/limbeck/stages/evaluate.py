@@ -104,4 +104,5 @@ def _provenance(job: Job, facts: Mapping[str, Any]) -> dict[str, Any]:
         "teacher": job.teacher.describe(),
         "student": job.student.describe(),
         "steps": facts["steps"],
+        "exported_seed": facts["best_seed"],
     }

@@ -79,6 +79,14 @@ class Fitted:
         """Whether patience ended the training."""
         return self.steps < self.planned
 
+    @property
+    def late_gain(self) -> float | None:
+        """How far the best validation score of the last fifth lies above the best one before; None without scores."""
+        scores = [(entry["step"], entry["score"]) for entry in self.history if "score" in entry]
+        late = [score for step, score in scores if step > 0.8 * self.steps]
+        before = [score for step, score in scores if step <= 0.8 * self.steps]
+        return max(late) - max(before) if late and before else None
+
 
 def fit(
     learner: Learner,

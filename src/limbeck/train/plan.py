@@ -11,7 +11,7 @@ from limbeck.core.runtime import Choice
 from limbeck.core.specs import at_least, refuse
 
 _AUTO_EPOCHS = 40
-_AUTO_LEAST, _AUTO_MOST = 600, 20_000
+_AUTO_LEAST, _AUTO_MOST = 2_000, 20_000
 _POINTS = 20  # validations and log points of a run
 
 _LEARNING_RATES = {"adamw": 2e-3, "adam": 2e-3, "radam": 2e-3, "sgd": 0.05}
