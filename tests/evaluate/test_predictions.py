@@ -1,6 +1,7 @@
 """Predictions come back as they were written, whatever the order of rows, and damage is said."""
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -63,3 +64,13 @@ def test_honest_duplicates_are_rows_of_their_own(tmp_path):
     back = predictions.read([tmp_path / "a", tmp_path / "b"])
     assert back.keys.tolist() == rows.tolist()
     assert back.answers["b"]["main"].tolist() == values.tolist()
+
+
+def test_offsets_have_64_bits_and_files_with_32_are_still_read(tmp_path):
+    predictions.write(tmp_path / "a", keys(3), "a", {"main": np.arange(6.0).reshape(1, 3, 2)}, seeds=[0])
+    table = pq.read_table(tmp_path / "a")
+    assert table.schema.field("main").type == pa.large_list(pa.float32())
+    older = table.set_column(3, "main", table["main"].cast(pa.list_(pa.float32())))
+    pq.write_table(older, tmp_path / "b")
+    for name in ("a", "b"):
+        assert predictions.read(tmp_path / name).answers["a"]["main"].tolist() == [[[0, 1], [2, 3], [4, 5]]]

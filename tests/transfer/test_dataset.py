@@ -2,6 +2,8 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
@@ -87,6 +89,8 @@ def test_parquet_is_what_others_read(tmp_path, kit):
     store = kit.store(tmp_path / "t", rows, teacher, heads={"main": CLASSES, "price": PRICE})
     path = export_parquet(tmp_path / "t", tmp_path / "out" / "answers.parquet")
     frame = pd.read_parquet(path)
+    kind = pq.read_schema(path).field("main").type
+    assert kind == pa.large_list(pa.float32()), "32 bits of offsets end at 2^31 values"
     assert list(frame.columns) == ["key", "view", "main", "price"]
     assert np.allclose(np.stack(frame["main"]), store.gather(np.arange(50))["main"].numpy())
     assert frame["key"].is_unique

@@ -53,8 +53,8 @@ def write(
         _check(head, arm, np.asarray(values), len(seeds), len(keys))
         flat = np.ascontiguousarray(values, dtype=np.float32)
         width = flat.shape[-1]
-        offsets = np.arange(0, flat.size + 1, width, dtype=np.int32)
-        columns[head] = pa.ListArray.from_arrays(offsets, pa.array(flat.ravel()))
+        offsets = np.arange(flat.shape[0] * flat.shape[1] + 1, dtype=np.int64) * width  # 32 bits end at 2^31 values
+        columns[head] = pa.LargeListArray.from_arrays(offsets, pa.array(flat.ravel()))
     table = pa.table(columns).replace_schema_metadata({"limbeck.schema": SCHEMA})
     commit(path, lambda file: pq.write_table(table, file))
 

@@ -47,7 +47,7 @@ def _write_parquet(store: Store, file: BinaryIO) -> None:
         for name, output in store.outputs.items()
     }
     fields = [pa.field("key", pa.string()), pa.field("view", pa.int64())]
-    fields += [pa.field(name, pa.list_(pa.float32())) for name in store.outputs]
+    fields += [pa.field(name, pa.large_list(pa.float32())) for name in store.outputs]
     schema = pa.schema(fields, metadata={"limbeck.outputs": json.dumps(described, ensure_ascii=False)})
     keys, views = store.keys()
     with pq.ParquetWriter(file, schema) as writer:
@@ -56,8 +56,8 @@ def _write_parquet(store: Store, file: BinaryIO) -> None:
             columns: list[Any] = [pa.array([hex_key(key) for key in keys[places]]), pa.array(views[places])]
             for values in store.gather(places).values():
                 dense = np.ascontiguousarray(np.asarray(values))
-                offsets = np.arange(0, dense.size + 1, dense.shape[1], dtype=np.int32)
-                columns.append(pa.ListArray.from_arrays(offsets, pa.array(dense.reshape(-1))))
+                offsets = np.arange(len(dense) + 1, dtype=np.int64) * dense.shape[1]  # 32 bits end at 2^31 values
+                columns.append(pa.LargeListArray.from_arrays(offsets, pa.array(dense.reshape(-1))))
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
 
 
