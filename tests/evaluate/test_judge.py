@@ -153,3 +153,19 @@ def test_whole_numbers_are_quantities_where_the_answers_have_fractions():
     y = rng.integers(0, 50, 100)
     card = judge(y, student=y + rng.normal(size=(3, 100)), control=y + 3 * rng.normal(size=(3, 100)))
     assert card["tasks"]["main"]["kind"] == "regression"
+
+
+def test_boolean_labels_say_what_whole_numbers_say():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 80)
+    logits = {a: np.eye(2)[y] * 2 + rng.normal(size=(80, 2)) for a in ("teacher", "student", "control")}
+    plain = judge(y, **logits).retention
+    tables = {a: table(v, [False, True]) for a, v in logits.items()}
+    truth = pd.DataFrame({"id": [f"r{i}" for i in range(80)], "label": y})
+    for labels in (truth, truth.astype({"label": bool})):
+        assert judge(labels, **tables).retention == plain
+    assert judge(y.astype(bool), **logits).retention == plain
+    assert judge(y.astype(bool), **logits, classes=[False, True]).retention == plain
+    decided = {a: v.argmax(-1) for a, v in logits.items()}
+    for one, other in ((bool, int), (int, bool), (bool, bool)):
+        assert judge(y.astype(one), **{a: v.astype(other) for a, v in decided.items()}).retention == plain

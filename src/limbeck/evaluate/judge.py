@@ -9,11 +9,12 @@ import numpy as np
 
 from limbeck.core.errors import ConfigError, Problem
 from limbeck.core.kinds import suggest
+from limbeck.data.labels import text_of
 from limbeck.evaluate.answers import CLASSIFICATION, KINDS, MULTILABEL, REGRESSION, Array, Plain
 from limbeck.evaluate.evidence import CONTROL, STUDENT, TEACHER, Evidence
 from limbeck.evaluate.quality import Metric, UserMetric
 from limbeck.evaluate.scorecard import MARGIN, Scorecard, build
-from limbeck.evaluate.tables import Answers, Labels, answers_of, labels_of
+from limbeck.evaluate.tables import BOOLEANS, Answers, Labels, answers_of, labels_of
 
 
 def judge(
@@ -98,7 +99,7 @@ def _names(
         word = "label" if kind == MULTILABEL else "target"
         return tuple(f"{word} {i}" for i in range(labels.width))
     if classes is not None:
-        names = tuple(str(c) for c in classes)
+        names = tuple(text_of(c) for c in classes)
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             problems.append(Problem("classes", f"{', '.join(twice)} named more than once", "name every class once"))
@@ -108,11 +109,14 @@ def _names(
         return columns
     seen = labels.class_names()
     width = max((a.width for a in found.values()), default=1)
+    if seen and set(seen) <= set(BOOLEANS):
+        seen = BOOLEANS  # the rows may lack one of the two
     numeric = all(n.isdecimal() for n in seen)
     if numeric and width > 1:
         return tuple(str(i) for i in range(width))
     if numeric:
-        said = [n for a in found.values() for n in a.said()]
+        alike = dict(zip(BOOLEANS, "01", strict=True))
+        said = [alike.get(n, n) for a in found.values() for n in a.said()]
         return tuple(str(i) for i in range(max((int(n) for n in (*seen, *said) if n.isdecimal()), default=0) + 1))
     if width > 1 and width != len(seen):
         problems.append(

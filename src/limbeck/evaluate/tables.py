@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from limbeck.core.errors import Problem
+from limbeck.data.labels import text_of
 from limbeck.evaluate.answers import CLASSIFICATION, MULTILABEL, REGRESSION, Array, Outcome, log_softmax
 
 ID, SEED, LABEL = "id", "seed", "label"
+BOOLEANS = ("False", "True")
 TINY = 1e-12
 
 
@@ -43,14 +45,14 @@ class Labels:
 
     def class_names(self) -> tuple[str, ...]:
         """The distinct labels as text, numbers in their order."""
-        return sort_names({text(v) for v in self.values[self.mask]})
+        return sort_names({text_of(v) for v in self.values[self.mask]})
 
     def encode(self, task: Outcome, problems: list[Problem]) -> Array:
         """Class ids [N] or numbers [N, L]; rows without a label get 0 and are masked."""
         if task.kind != CLASSIFICATION:
             return self._numbers(problems)
-        place = {name: i for i, name in enumerate(task.names)}
-        words = [text(v) if known else task.names[0] for v, known in zip(self.values, self.mask, strict=True)]
+        place = places(task.names)
+        words = [text_of(v) if known else task.names[0] for v, known in zip(self.values, self.mask, strict=True)]
         strange = [w for w in words if w not in place]
         if strange:
             shown = ", ".join(sorted(set(strange))[:5])
@@ -92,7 +94,7 @@ class Answers:
         """The decisions as text, where these are decisions."""
         if self.width > 1:
             return set()
-        return {text(v) for block in self.blocks for v in np.unique(block.ravel())}
+        return {text_of(v) for block in self.blocks for v in np.unique(block.ravel())}
 
     def arrange(self, task: Outcome, labels: Labels, problems: list[Problem]) -> Array | None:
         """The answers in the order of the labels, as `limbeck.evaluate.answers` wants them; None after a problem."""
@@ -157,8 +159,8 @@ class Answers:
         return _logits(task, block)
 
     def _decisions(self, task: Outcome, block: Array, problems: list[Problem]) -> Array:
-        place = {name: i for i, name in enumerate(task.names)}
-        words = [text(v) for v in block.ravel()]
+        place = places(task.names)
+        words = [text_of(v) for v in block.ravel()]
         strange = sorted({w for w in words if w not in place})
         if strange:
             problems.append(
@@ -186,13 +188,14 @@ class Answers:
         return block[:, [self.columns.index(n) for n in task.names]]
 
 
-def text(value: Any) -> str:
-    """A label or id as text; 1.0 and 1 are the same."""
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    if isinstance(value, bool | np.bool_):
-        return str(int(value))
-    return str(value)
+def places(names: Sequence[str]) -> dict[str, int]:
+    """The class ids by name; False and 0, True and 1 stand for each other where only one of the two is a class."""
+    found = {name: i for i, name in enumerate(names)}
+    for one, other in zip(BOOLEANS, ("0", "1"), strict=True):
+        for name, alias in ((one, other), (other, one)):
+            if name in names and alias not in names:
+                found[alias] = found[name]
+    return found
 
 
 def sort_names(names: set[str]) -> tuple[str, ...]:
@@ -268,13 +271,13 @@ def labels_of(y: Any, ids: Sequence[Any] | None, problems: list[Problem]) -> Lab
         if not names:
             problems.append(Problem("y", "expected a column 'label', got only 'id'", ""))
             return None
-        columns = () if names == [LABEL] else tuple(map(str, names))
+        columns = () if names == [LABEL] else tuple(map(text_of, names))
         values, ids = table[names].to_numpy(), list(table[ID])
         values = values[:, 0] if len(names) == 1 else values
         values = np.asarray(table[names[0]]) if len(names) == 1 else values
     else:
         values = np.asarray(y)
-    words = None if ids is None else tuple(text(i) for i in ids)
+    words = None if ids is None else tuple(text_of(i) for i in ids)
     if words is not None and len(words) != len(values):
         problems.append(Problem("ids", f"expected {len(values)} ids, one for each row of y, got {len(words)}", ""))
         return None
@@ -322,6 +325,7 @@ def _whole(seeds: Any) -> bool:
 
 
 def _from_table(arm: str, table: Any, problems: list[Problem]) -> Answers | None:
+    table = table.set_axis([text_of(c) for c in table.columns], axis=1)  # pandas takes a list of booleans for a mask
     if ID not in table.columns:
         problems.append(
             Problem(arm, f"expected a column 'id', got {', '.join(map(str, table.columns))}", "rows are matched by id")
@@ -331,7 +335,7 @@ def _from_table(arm: str, table: Any, problems: list[Problem]) -> Answers | None
         problems.append(Problem(arm, "expected answers, the table has no rows", "one row per test row"))
         return None
     if SEED in table.columns and not _whole(table[SEED]):
-        odd = text(next(value for value in table[SEED] if not _whole([value])))
+        odd = text_of(next(value for value in table[SEED] if not _whole([value])))
         problems.append(Problem(arm, f"expected whole numbers as seeds, got {odd}", "number the trainings from 0"))
         return None
     names = [c for c in table.columns if c not in (ID, SEED)]
@@ -348,6 +352,6 @@ def _from_table(arm: str, table: Any, problems: list[Problem]) -> Answers | None
         problems.append(Problem(arm, f"{int(table[LABEL].isna().sum())} rows have no decision", "answer every row"))
         return None
     blocks = tuple(np.asarray(part[LABEL]) if bare else part[names].to_numpy() for _, part in parts)
-    ids = tuple(tuple(text(i) for i in part[ID]) for _, part in parts)
+    ids = tuple(tuple(text_of(i) for i in part[ID]) for _, part in parts)
     seeds = tuple(int(seed) for seed, _ in parts) if SEED in table.columns else ()
-    return Answers(arm, blocks, ids, seeds, () if bare else tuple(map(str, names)))
+    return Answers(arm, blocks, ids, seeds, () if bare else tuple(names))
