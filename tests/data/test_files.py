@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from limbeck.core.errors import ConfigError
-from limbeck.data.files import read_table
+from limbeck.data.data import Data
+from limbeck.data.files import read_separated, read_table
 from limbeck.data.sources import NamedColumns, read
 
 FRAME = pd.DataFrame({"n": [1.5, 2.5, None], "c": ["u", "v", "u"], "y": ["a", "b", "a"]})
@@ -32,6 +33,32 @@ def test_json_keeps_text_that_looks_like_a_number_or_a_date(tmp_path):
     frame = read_table(path)
     assert frame["code"].tolist() == ["007", "8"] and frame["date"].tolist() == ["2024-01-01", "x"]
     assert frame["n"][0] == 3 and pd.isna(frame["n"][1])
+
+
+@pytest.mark.parametrize(("ending", "separator"), [(".csv", ","), (".tsv", "\t")])
+def test_words_for_missing_are_words_in_text_and_missing_among_numbers(tmp_path, ending, separator):
+    path = tmp_path / f"t{ending}"
+    lines = ["n,flag,c,only,code,y", "1,True,NA,None,007,None", "NA,NA,,None,x,a", "nan,False,null,None,NA,n/a"]
+    path.write_text("\n".join(lines).replace(",", separator))
+    frame = read_table(path)
+    np.testing.assert_array_equal(frame["n"], [1, np.nan, np.nan])
+    assert frame["flag"][0] is True and pd.isna(frame["flag"][1]) and frame["flag"][2] is False
+    assert frame["c"][0] == "NA" and pd.isna(frame["c"][1]) and frame["c"][2] == "null"
+    assert frame["only"].tolist() == ["None"] * 3 and frame["code"].tolist() == ["007", "x", "NA"]
+    assert frame["y"].tolist() == ["None", "a", "n/a"]
+
+
+def test_columns_read_as_text_stay_as_they_stand(tmp_path):
+    (tmp_path / "t.csv").write_text("id,p\n007,0.5\nNA,null\n")
+    frame = read_separated(tmp_path / "t.csv", texts=("id", "key"))
+    assert frame["id"].tolist() == ["007", "NA"] and frame["p"][0] == 0.5 and np.isnan(frame["p"][1])
+
+
+def test_a_split_that_says_only_na_in_a_column_of_numbers_is_missing_there(tmp_path):
+    (tmp_path / "train.csv").write_text("n,m,y\n" + "".join(f"{i},{i},{'ab'[i % 2]}\n" for i in range(20)))
+    (tmp_path / "test.csv").write_text("n,m,y\n90,NA,a\n91,NA,b\n")
+    data = Data(train=tmp_path / "train.csv", test=tmp_path / "test.csv", columns=TARGET)
+    assert data.test.inputs["m"].dtype.kind == "f" and data.test.inputs["m"].isna().all()
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pandas as pd
 from limbeck.core.errors import ConfigError, LimbeckError
 from limbeck.core.kinds import suggest
 from limbeck.data.columns import LABELS, Columns, NamedColumns, targets_of
-from limbeck.data.frames import missing_columns
+from limbeck.data.frames import MISSING_WORDS, missing_columns
 from limbeck.data.images import of_folder
 from limbeck.data.labels import as_labels
 from limbeck.data.raw import Raw, inputs_of, of_frame
@@ -81,7 +81,34 @@ def _read_text(path: Path, separator: str) -> pd.DataFrame:
             f"expected columns separated by {separator!r} in {path}, its header reads '{names[0][:60]}'",
             "save it with commas as .csv or with tabs as .tsv, or give the frame that pandas reads",
         )
-    return pd.read_csv(path, sep=separator)
+    return read_separated(path, separator)
+
+
+def read_separated(path: Path, separator: str = ",", texts: Collection[str] = ()) -> pd.DataFrame:
+    """A CSV or TSV file; "NA" and its like are missing in a column of numbers and words elsewhere.
+
+    An empty field is always missing; the columns named in `texts` stay the text that stands there ("007" is not 7).
+    """
+    frame = pd.read_csv(
+        path, sep=separator, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(texts, str), low_memory=False
+    )
+    return frame.assign(**{
+        name: _without_words(frame[name])
+        for name in frame.columns
+        if name not in texts and (frame[name].dtype == object or pd.api.types.is_string_dtype(frame[name].dtype))
+    })  # fmt: skip
+
+
+def _without_words(column: pd.Series) -> pd.Series:
+    """Numbers (or true and false) with NaN for the missing words, where there is nothing else; else the column."""
+    there = column.notna() & ~column.isin(MISSING_WORDS)
+    given = column[there]
+    if given.empty:  # words alone may be a category
+        return column
+    if given.isin(("True", "TRUE", "true", "False", "FALSE", "false")).all():
+        return (column.str.lower() == "true").astype(object).where(there, np.nan)
+    found = pd.to_numeric(given, errors="coerce")
+    return column if found.isna().any() else found.reindex(column.index).astype(np.float64)
 
 
 def _read_lines(path: Path) -> pd.DataFrame:

@@ -14,6 +14,10 @@ from limbeck.core.kinds import suggest
 from limbeck.data.labels import is_missing, text_of
 from limbeck.data.rows import Array
 
+MISSING_WORDS = (
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL",
+    "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
 _DAY = np.timedelta64(1, "D") / np.timedelta64(1, "ns")
 
 
@@ -128,7 +132,10 @@ def like_column(train: pd.Series, column: pd.Series, name: str) -> dict[str, pd.
     if not len(column.dropna()) or not len(train.dropna()):
         return {}
     if is_numeric(train):
-        return {} if is_numeric(column) else {name: pd.Series(numbers(column, name), index=column.index)}
+        if is_numeric(column):
+            return {}
+        column = column.astype(object).mask(column.isin(MISSING_WORDS))  # a file that holds nothing else keeps them
+        return {name: pd.Series(numbers(column, name), index=column.index)}
     spelt = pd.api.types.is_string_dtype(train.dropna())
     if not spelt or not is_numeric(column):
         return {}

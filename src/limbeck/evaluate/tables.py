@@ -229,11 +229,13 @@ def _table(where: str, value: Any, problems: list[Problem]) -> Any:
     """A DataFrame from a DataFrame or a path; None where the value is neither, or after a problem."""
     import pandas as pd
 
+    from limbeck.data.files import read_separated
+
     if isinstance(value, pd.DataFrame):
         return value
     path = Path(value)
     readers = {
-        ".csv": lambda: pd.read_csv(path, dtype={ID: str}),
+        ".csv": lambda: read_separated(path, texts=(ID,)),
         ".parquet": lambda: pd.read_parquet(path),
         ".jsonl": lambda: pd.read_json(path, lines=True, dtype={ID: str}),
     }

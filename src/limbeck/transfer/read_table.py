@@ -40,9 +40,9 @@ def read_table(path: Path, id_column: str) -> pd.DataFrame:
 
 
 def _read_csv(path: Path, id_column: str) -> pd.DataFrame:
-    import pandas as pd
+    from limbeck.data.files import read_separated
 
-    return pd.read_csv(path, dtype={id_column: str, KEY: str})  # "007" is not 7
+    return read_separated(path, texts=(id_column, KEY))
 
 
 def _read_lines(path: Path, id_column: str) -> pd.DataFrame:
