@@ -49,6 +49,19 @@ def test_regression_on_a_table():
     )
 
 
+def test_targets_are_standardised_by_the_rows_left_in_train():
+    y = np.arange(100.0) ** 2
+    data = Data(train=(X, y), task="regression", test_fraction=0.2, labels=40)
+    task = data.tasks["main"]
+    left = y[found_in_rows(pd.DataFrame(X), pd.DataFrame(data.train.inputs))]
+    assert len(left) == 32 and task.mean[0] == pytest.approx(left.mean()) and task.scale[0] == pytest.approx(left.std())
+    for rows in (data.train, data.validation, data.test):
+        want = y[found_in_rows(pd.DataFrame(X), pd.DataFrame(rows.inputs))]
+        np.testing.assert_allclose(np.sort(task.predict(rows.targets["main"])), want, rtol=1e-5, atol=1e-2)
+    given = Data(train=(X, y), validation=(XT, YT), test=(XT + 1, YT), task="regression").tasks["main"]
+    assert given.mean == (y.mean(),)
+
+
 def found_in_rows(frame, inputs):
     return frame[list(inputs.columns)].apply(tuple, axis=1).isin(set(inputs.apply(tuple, axis=1)))
 

@@ -27,7 +27,7 @@ from limbeck.data.raw import group_names
 from limbeck.data.rows import Array, Rows, row_shape
 from limbeck.data.sources import Columns, Raw, read
 from limbeck.data.split import keep_labels, split_off
-from limbeck.data.tasks import Task
+from limbeck.data.tasks import Regression, Task
 from limbeck.data.views import View, view_of
 from limbeck.signals import MAIN
 
@@ -113,6 +113,8 @@ class Data:
             rows["train"], rows["validation"] = split_off(
                 rows["train"], validation_fraction, self.tasks, seed, "validation"
             )
+        if len(rows["train"]) < len(raws["train"].inputs):
+            self.tasks, rows = _fitted_again(self.tasks, rows)
         self.train, self.validation = rows["train"], rows["validation"]
         self.unlabeled: Rows | None = rows.get("unlabeled")
         self.test: Rows | None = rows.get("test")
@@ -256,6 +258,24 @@ def _encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str,
     if problems:
         raise _together(problems)
     return rows
+
+
+def _fitted_again(tasks: Mapping[str, Task], rows: Mapping[str, Rows]) -> tuple[dict[str, Task], dict[str, Rows]]:
+    """Regression tasks with mean and scale of the rows left in train, and every split standardised by them.
+
+    The labels of rows that were split off must not show in what training sees.
+    """
+    fitted, out = dict(tasks), dict(rows)
+    for head, old in tasks.items():
+        if old.kind != "regression" or not rows["train"].label_mask[head].any():
+            continue
+        natural = {s: old.to_natural(r.targets[head].astype(np.float64)) for s, r in rows.items() if head in r.targets}
+        new = Regression.fit(natural["train"][rows["train"].label_mask[head]], old.targets)
+        fitted[head] = new
+        for split, values in natural.items():
+            targets = {**out[split].targets, head: new.to_training(values).astype(np.float32)}
+            out[split] = replace(out[split], targets=targets)
+    return fitted, out
 
 
 def _weights(given: Array | None, split: str, problems: list[Problem]) -> Array | None:
