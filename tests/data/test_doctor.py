@@ -90,6 +90,15 @@ def test_validation_rows_and_groups_on_both_sides_are_said():
     assert not found("LB120", train=train, columns=columns)
 
 
+def test_unlabelled_rows_that_stand_in_validation_are_dropped_and_counted():
+    given = {"train": (X, Y), "validation": (FAR[:50], Y[:50])}
+    finding = only("LB119", **given, unlabeled=FAR[40:80])
+    assert finding.measured == "0 of 50 validation rows; 10 stood in unlabeled, which lost them"
+    assert finding.data == {"rows": 0, "of": 50, "unlabeled": 10}
+    np.testing.assert_array_equal(Data(**given, unlabeled=FAR[40:80]).unlabeled.inputs, FAR[50:80])
+    assert Data(**given, unlabeled=FAR[:9]).unlabeled is None
+
+
 def test_equal_inputs_with_different_labels_are_said():
     x, y = np.repeat(X[:100], 2, axis=0), np.repeat(Y[:100], 2)
     y[[0, 2, 4]] = 1 - y[[0, 2, 4]]

@@ -123,7 +123,7 @@ _PAGES = (
     Check(
         "LB119",
         "validation rows also stand in training",
-        "rows are hashed without their labels; validation rows whose hash stands in the training rows are counted",
+        "rows are hashed without their labels; validation rows whose hash stands in train or unlabeled are counted",
         "the best checkpoint and the temperature are chosen on rows that were trained on",
         "take them out of one of the two, or let limbeck split the validation rows off",
     ),

@@ -51,7 +51,8 @@ class Data:
 
     Where `columns` is None, the columns of a table are guessed
     from its training rows. Test rows that also stand in train, unlabeled or validation leave the score; the unlabelled
-    rows count, because the student, and not the control, is trained on the teacher's answers to them.
+    rows count, because the student, and not the control, is trained on the teacher's answers to them. Unlabelled rows
+    that also stand in validation are dropped, because the validation rows choose the best state.
 
     Raises ConfigError with every problem that was found.
     """
@@ -113,6 +114,7 @@ class Data:
             rows["train"], rows["validation"] = split_off(
                 rows["train"], validation_fraction, self.tasks, seed, "validation"
             )
+        rows, shared = doctor.without_validation(rows)
         if len(rows["train"]) < len(raws["train"].inputs):
             self.tasks, rows = _fitted_again(self.tasks, rows)
         self.train, self.validation = rows["train"], rows["validation"]
@@ -124,7 +126,7 @@ class Data:
         self.view: View | None = view_of(view, self.train.kind, seed, self.train)
         self.views = 0 if self.view is None else int(views if views is not None else 8)
         notes = [note for raw in raws.values() for note in raw.notes]
-        findings += doctor.look(rows, self.tasks, overlap, notes, self.preprocess.spec.get("columns"))
+        findings += doctor.look(rows, self.tasks, overlap, notes, self.preprocess.spec.get("columns"), shared)
         self.findings: tuple[Finding, ...] = tuple(findings)
 
     @cached_property

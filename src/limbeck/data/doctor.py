@@ -54,17 +54,33 @@ def without_overlap(rows: Mapping[str, Rows]) -> tuple[Rows, Overlap]:
     return test.take(~seen), overlap
 
 
+def without_validation(rows: Mapping[str, Rows]) -> tuple[dict[str, Rows], int]:
+    """The splits without the unlabelled rows that also stand in validation, and how many validation rows they were."""
+    out = dict(rows)
+    if "unlabeled" not in out:
+        return out, 0
+    more, validation = out.pop("unlabeled"), rows["validation"]
+    keep = ~found_in(more.keys, validation.keys)
+    if keep.any():
+        out["unlabeled"] = more.take(keep)
+    return out, int(found_in(validation.keys, more.keys).sum())
+
+
 def look(
     rows: Mapping[str, Rows],
     tasks: Mapping[str, Task],
     overlap: Overlap,
     notes: Sequence[str],
     used: Sequence[str] | None = None,
+    shared: int = 0,
 ) -> Iterator[Finding]:
-    """Every finding about the splits; `used` are the columns of a table that the preprocessing kept."""
+    """Every finding about the splits; `used` are the columns of a table that the preprocessing kept.
+
+    `shared` validation rows stood among the unlabelled rows too.
+    """
     if overlap.rows:
         yield _overlap(overlap)
-    yield from _seen(rows)
+    yield from _seen(rows, shared)
     train = rows["train"]
     for head, task in tasks.items():
         yield from _conflicts(train, head, task)
@@ -98,16 +114,18 @@ def _overlap(overlap: Overlap) -> Finding:
     )
 
 
-def _seen(rows: Mapping[str, Rows]) -> Iterator[Finding]:
+def _seen(rows: Mapping[str, Rows], shared: int) -> Iterator[Finding]:
     """Validation rows, and groups of held-out rows, that also stand in training."""
     train = rows["train"]
-    if "validation" in rows and (count := int(found_in(rows["validation"].keys, train.keys).sum())):
+    count = int(found_in(rows["validation"].keys, train.keys).sum()) if "validation" in rows else 0
+    if count or shared:
+        of = len(rows["validation"])
         yield Finding(
             "LB119", "tip", "validation rows also stand in training",
-            f"{count} of {len(rows['validation'])} validation rows",
+            f"{count} of {of} validation rows" + (f"; {shared} stood in unlabeled, which lost them" if shared else ""),
             "the best checkpoint and the temperature are chosen on rows that were trained on",
             "take them out of one of the two, or let limbeck split the validation rows off",
-            {"rows": count, "of": len(rows["validation"])},
+            {"rows": count, "of": of, **({"unlabeled": shared} if shared else {})},
         )  # fmt: skip
     for split in ("validation", "test"):
         here = rows[split].groups if split in rows else None
