@@ -314,7 +314,7 @@ def test_automatic_steps_say_why():
     assert TrainSpec(epochs=3, batch_size=100).total_steps(1000).value == 30
     assert TrainSpec(batch_size=100).total_steps(100_000).value == 20_000
     few = TrainSpec(batch_size=100).total_steps(200)
-    assert (few.value, few.reason) == (600, "40 passes would be 80 steps; at least 600")
+    assert (few.value, few.reason) == (2_000, "40 passes would be 80 steps; at least 2000")
 
 
 def test_a_batchwise_loss_is_refused_under_accumulation(kit):
