@@ -173,13 +173,22 @@ def test_weights_groups_and_ids_go_with_their_rows():
     data = Data(train=(X, Y), weights=weights, groups=groups, ids=ids)
     for rows in (data.train, data.validation):
         np.testing.assert_array_equal(rows.inputs, X[rows.ids])
-        np.testing.assert_array_equal(rows.weight, weights[rows.ids])
+        np.testing.assert_allclose(rows.weight, weights[rows.ids] / weights.mean(), rtol=1e-6)
         assert rows.groups.tolist() == [str(i // 2) for i in rows.ids]
     frame = table(w=weights, who=groups, row=ids)
     named = Data(train=frame, columns=NamedColumns(target="species", weight="w", group="who", id="row"))
     assert list(named.train.inputs) == ["a", "kind"]
-    np.testing.assert_array_equal(named.train.weight, weights[named.train.ids])
+    np.testing.assert_allclose(named.train.weight, weights[named.train.ids] / weights.mean(), rtol=1e-6)
     assert named.fingerprint != Data(train=frame.assign(w=1.0), columns=NamedColumns("a", "species")).fingerprint
+
+
+def test_weights_have_mean_one_over_labelled_rows_whatever_their_scale():
+    y, weights = Y.astype(float), np.arange(1, 101.0)
+    y[:20] = np.nan
+    given = {"train": (X, y), "validation": (XT, YT), "task": "classification"}
+    data, scaled = Data(**given, weights=weights), Data(**given, weights=1000 * weights)
+    np.testing.assert_allclose(data.train.weight, weights / weights[20:].mean(), rtol=1e-6)
+    np.testing.assert_allclose(scaled.train.weight, data.train.weight, rtol=1e-6)
 
 
 @pytest.mark.parametrize("columns", [None, NamedColumns(target="species")])

@@ -41,7 +41,8 @@ class Data:
     task                 "auto", "classification", "multilabel" or "regression"; a mapping for several tasks
     columns              which columns of a table mean what
     classes              all classes (or labels) in their order, where the training rows may not show them
-    weights, groups, ids one entry for each training row; rows of a group stay in one split
+    weights, groups, ids one entry for each training row; rows of a group stay in one split. Weights are divided by
+                         their mean over the labelled rows of the split: unlabelled rows weigh 1 on any scale
     labels               keep the labels of so many training rows; the others become unlabelled rows
     validation_fraction  split off the training rows where there is no validation (0 to 1)
     test_fraction        split off the training rows where there is no test; None: no test rows
@@ -252,7 +253,8 @@ def _encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str,
                 problems.append(
                     Problem(split, f"expected labels of '{head}', all {len(masks[head])} are missing", "give labels")
                 )
-        weight = _weights(raw.weight, split, problems)
+        labelled = np.logical_or.reduce([np.zeros(len(inputs), dtype=bool), *masks.values()])
+        weight = _weights(raw.weight, labelled, split, problems)
         if not problems:
             rows[split] = Rows(
                 raw.kind, inputs, row_keys(raw.kind, inputs), targets, masks, weight, group_names(raw.groups), raw.ids
@@ -280,19 +282,24 @@ def _fitted_again(tasks: Mapping[str, Task], rows: Mapping[str, Rows]) -> tuple[
     return fitted, out
 
 
-def _weights(given: Array | None, split: str, problems: list[Problem]) -> Array | None:
-    """Weights as float32 [N]; what is wrong with them is added to the problems."""
+def _weights(given: Array | None, labelled: Array, split: str, problems: list[Problem]) -> Array | None:
+    """Weights as float32 [N] of mean 1 over the labelled rows; what is wrong with them is added to the problems.
+
+    Unlabelled rows that join them weigh 1, which must mean the same whatever the scale of the weights.
+    """
     if given is None or split == "unlabeled":
         return None
     try:
-        weight = np.asarray(given, dtype=np.float64).astype(np.float32)
+        weight = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
-        weight = np.full(1, np.nan, dtype=np.float32)
+        weight = np.full(1, np.nan)
     if weight.ndim != 1 or not (np.isfinite(weight) & (weight >= 0)).all() or not weight.sum() > 0:
         problems.append(
             Problem(split, "expected finite weights >= 0 that are not all 0", "check the weights or their column")
         )
-    return weight
+        return None
+    mean = weight[labelled].mean() if weight[labelled].any() else weight.mean()
+    return (weight / mean).astype(np.float32)
 
 
 def _digest(rows: Rows) -> str:
