@@ -80,6 +80,24 @@ def test_overlap_does_not_depend_on_how_a_file_spelt_the_row():
     assert finding.data["rows"] == 3
 
 
+@pytest.mark.parametrize("narrow", ["train", "test"])
+@pytest.mark.parametrize("kind", ["array", "table", "nullable"])
+def test_test_rows_in_another_float_dtype_than_in_training_are_seen(kind, narrow):
+    rows = {"train": X, "test": np.concatenate([X[:3], FAR])}
+    rows[narrow] = rows[narrow].astype(np.float32)
+    if kind != "array":
+        rows = {split: pd.DataFrame(x, columns=["a", "b", "c"]).assign(n=3) for split, x in rows.items()}
+    if kind == "nullable":
+        rows = {split: x.convert_dtypes() for split, x in rows.items()}
+    data = Data(train=(rows["train"], Y), test=(rows["test"], np.append(Y[:3], Y)), task="classification")
+    assert data.overlaps == 3 and len(data.test) == 400
+    note = next(f.measured for f in data.findings if f.code == "LB111" and "float32" in f.measured)
+    where = "the inputs" if kind == "array" else "column a, b, c"
+    assert note == f"floats of {where} became float32 in every split, as they are in one of them"
+    if kind != "array":
+        assert data.train.inputs["n"].dtype.kind == "i"
+
+
 def test_validation_rows_and_groups_on_both_sides_are_said():
     finding = only("LB119", train=(X, Y), validation=(np.concatenate([X[:3], FAR]), np.append(Y, [0, 1, 0])))
     assert finding.grade == "tip" and finding.measured == "3 of 403 validation rows"

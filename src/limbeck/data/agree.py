@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from limbeck.core.errors import ConfigError, LimbeckError
-from limbeck.data.frames import like_column
+from limbeck.data.frames import like_column, numbers
 from limbeck.data.raw import Raw
 from limbeck.data.rows import row_shape
 
@@ -56,3 +57,41 @@ def like(train: Raw, raw: Raw, split: str) -> Raw:
     except LimbeckError as err:
         raise ConfigError(f"{split}: {err.what}", err.todo) from None
     return replace(raw, inputs=raw.inputs.assign(**changed)) if changed else raw
+
+
+def same_floats(raws: Mapping[str, Raw]) -> dict[str, Raw]:
+    """The splits with wider floats made float32 where another split has float32, so that copies of a row share a key.
+
+    Integers, images and narrower floats stay as they are; the training split gets a note of what was changed.
+    """
+    first = raws["train"]
+    if first.kind == "image":
+        return dict(raws)
+    if isinstance(first.inputs, pd.DataFrame):
+        found = [n for n in first.inputs.columns if _differ([raw.inputs[n].dtype for raw in raws.values()])]
+        where = f"column {', '.join(map(str, found))}"
+    else:
+        found = ["x"] if _differ([raw.inputs.dtype for raw in raws.values()]) else []
+        where = "the inputs"
+    if not found:
+        return dict(raws)
+    note = f"floats of {where} became float32 in every split, as they are in one of them"
+    out = {split: _narrowed(raw, found) for split, raw in raws.items()}
+    return {**out, "train": replace(out["train"], notes=(*out["train"].notes, note))}
+
+
+def _differ(dtypes: Sequence[Any]) -> bool:
+    sizes = {dtype.itemsize for dtype in dtypes if pd.api.types.is_float_dtype(dtype)}
+    return 4 in sizes and max(sizes) > 4
+
+
+def _narrowed(raw: Raw, names: Sequence[Any]) -> Raw:
+    if not isinstance(raw.inputs, pd.DataFrame):
+        return replace(raw, inputs=raw.inputs.astype(np.float32)) if _wide(raw.inputs.dtype) else raw
+    columns = {n: raw.inputs[n] for n in names if _wide(raw.inputs[n].dtype)}
+    new = {n: pd.Series(numbers(c, n).astype(np.float32), index=c.index) for n, c in columns.items()}
+    return replace(raw, inputs=raw.inputs.assign(**new)) if new else raw
+
+
+def _wide(dtype: Any) -> bool:
+    return pd.api.types.is_float_dtype(dtype) and dtype.itemsize > 4

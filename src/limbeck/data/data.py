@@ -19,7 +19,7 @@ from limbeck.core.errors import ConfigError, LimbeckError, Problem
 from limbeck.core.findings import Finding
 from limbeck.core.specs import fingerprint
 from limbeck.data import doctor
-from limbeck.data.agree import like, refuse_shapes
+from limbeck.data.agree import like, refuse_shapes, same_floats
 from limbeck.data.infer import build_task, infer_task
 from limbeck.data.keys import row_keys
 from limbeck.data.preprocess import Preprocess
@@ -97,7 +97,7 @@ class Data:
         raws = _read_all(given, columns, image_size)
         raws["train"] = _beside(raws["train"], weights, groups, ids)
         refuse_shapes(raws)
-        raws = {split: like(raws["train"], raw, split) for split, raw in raws.items()}
+        raws = same_floats({split: like(raws["train"], raw, split) for split, raw in raws.items()})
         findings: list[Finding] = []
         self.metric = metric
         self.seed = seed
@@ -271,7 +271,7 @@ def _fitted_again(tasks: Mapping[str, Task], rows: Mapping[str, Rows]) -> tuple[
     """
     fitted, out = dict(tasks), dict(rows)
     for head, old in tasks.items():
-        if old.kind != "regression" or not rows["train"].label_mask[head].any():
+        if not isinstance(old, Regression) or not rows["train"].label_mask[head].any():
             continue
         natural = {s: old.to_natural(r.targets[head].astype(np.float64)) for s, r in rows.items() if head in r.targets}
         new = Regression.fit(natural["train"][rows["train"].label_mask[head]], old.targets)
@@ -299,7 +299,7 @@ def _weights(given: Array | None, labelled: Array, split: str, problems: list[Pr
         )
         return None
     mean = weight[labelled].mean() if weight[labelled].any() else weight.mean()
-    return (weight / mean).astype(np.float32)
+    return np.asarray(weight / mean, dtype=np.float32)
 
 
 def _digest(rows: Rows) -> str:

@@ -114,18 +114,19 @@ def _overlap(overlap: Overlap) -> Finding:
     )
 
 
-def _seen(rows: Mapping[str, Rows], shared: int) -> Iterator[Finding]:
+def _seen(rows: Mapping[str, Rows], unlabelled: int) -> Iterator[Finding]:
     """Validation rows, and groups of held-out rows, that also stand in training."""
     train = rows["train"]
     count = int(found_in(rows["validation"].keys, train.keys).sum()) if "validation" in rows else 0
-    if count or shared:
+    if count or unlabelled:
         of = len(rows["validation"])
+        also = f"; {unlabelled} stood in unlabeled, which lost them" if unlabelled else ""
         yield Finding(
             "LB119", "tip", "validation rows also stand in training",
-            f"{count} of {of} validation rows" + (f"; {shared} stood in unlabeled, which lost them" if shared else ""),
+            f"{count} of {of} validation rows{also}",
             "the best checkpoint and the temperature are chosen on rows that were trained on",
             "take them out of one of the two, or let limbeck split the validation rows off",
-            {"rows": count, "of": of, **({"unlabeled": shared} if shared else {})},
+            {"rows": count, "of": of, **({"unlabeled": unlabelled} if unlabelled else {})},
         )  # fmt: skip
     for split in ("validation", "test"):
         here = rows[split].groups if split in rows else None
