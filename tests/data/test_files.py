@@ -59,6 +59,8 @@ def test_a_split_that_says_only_na_in_a_column_of_numbers_is_missing_there(tmp_p
     (tmp_path / "test.csv").write_text("n,m,y\n90,NA,a\n91,NA,b\n")
     data = Data(train=tmp_path / "train.csv", test=tmp_path / "test.csv", columns=TARGET)
     assert data.test.inputs["m"].dtype.kind == "f" and data.test.inputs["m"].isna().all()
+    alone = read_table(tmp_path / "test.csv")[["n", "m"]]
+    np.testing.assert_array_equal(data.preprocess.encode(alone), data.preprocess.encode(data.test.inputs))
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])

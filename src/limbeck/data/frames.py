@@ -112,8 +112,8 @@ def numbers(column: pd.Series, name: str) -> Array:
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     out = np.full(len(column), np.nan)
     for row, value in enumerate(column):
-        if is_missing_cell(value):
-            continue
+        if is_missing_cell(value) or (isinstance(value, str) and value in MISSING_WORDS):
+            continue  # a column of a file that holds nothing but such words was read as text
         try:
             out[row] = float(value)
         except (TypeError, ValueError, OverflowError):
@@ -132,10 +132,7 @@ def like_column(train: pd.Series, column: pd.Series, name: str) -> dict[str, pd.
     if not len(column.dropna()) or not len(train.dropna()):
         return {}
     if is_numeric(train):
-        if is_numeric(column):
-            return {}
-        column = column.astype(object).mask(column.isin(MISSING_WORDS))  # a file that holds nothing else keeps them
-        return {name: pd.Series(numbers(column, name), index=column.index)}
+        return {} if is_numeric(column) else {name: pd.Series(numbers(column, name), index=column.index)}
     spelt = pd.api.types.is_string_dtype(train.dropna())
     if not spelt or not is_numeric(column):
         return {}
