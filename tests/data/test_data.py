@@ -422,3 +422,9 @@ def test_all_problems_come_at_once():
     with pytest.raises(ConfigError, match=r"(?s)the data has 3 problems.*train: .*validation: .*test: ") as caught:
         Data(train=(X, Y[:3]), validation="nowhere.csv", test=([[1], [2, 3]], [0, 1]))
     assert [problem.where for problem in caught.value.problems] == ["train", "validation", "test"]
+
+
+def test_a_text_for_columns_is_the_column_of_labels():
+    frame = pd.DataFrame({"churn": ["yes", "no"] * 20, "age": range(40), "active": [0, 1, 1, 0] * 10})
+    data = Data(train=frame, test=frame.assign(age=frame["age"] + 100), columns="churn")
+    assert data.tasks["main"].classes == ("no", "yes") and list(data.train.inputs.columns) == ["age", "active"]

@@ -25,7 +25,7 @@ from limbeck.data.keys import row_keys
 from limbeck.data.preprocess import Preprocess
 from limbeck.data.raw import group_names
 from limbeck.data.rows import Array, Rows, row_shape
-from limbeck.data.sources import Columns, Raw, read
+from limbeck.data.sources import Columns, NamedColumns, Raw, read
 from limbeck.data.split import keep_labels, split_off
 from limbeck.data.tasks import Regression, Task
 from limbeck.data.views import View, view_of
@@ -39,7 +39,7 @@ class Data:
 
     train, unlabeled, validation, test   arrays (X, y) or (X, y, ids), frames, data sets, or paths; see `sources`
     task                 "auto", "classification", "multilabel" or "regression"; a mapping for several tasks
-    columns              which columns of a table mean what
+    columns              which columns of a table mean what; a text is the column of labels
     classes              all classes (or labels) in their order, where the training rows may not show them
     weights, groups, ids one entry for each training row; rows of a group stay in one split. Weights are divided by
                          their mean over the labelled rows of the split: unlabelled rows weigh 1 on any scale
@@ -66,7 +66,7 @@ class Data:
         validation: Any = None,
         test: Any = None,
         task: str | Mapping[str, str] = "auto",
-        columns: Columns | None = None,
+        columns: Columns | str | None = None,
         classes: Sequence[Any] | int | None = None,
         weights: Any = None,
         groups: Any = None,
@@ -94,7 +94,7 @@ class Data:
         if views is not None and views < 1:
             raise ConfigError(f"expected views of at least 1, got {views}", "the row itself is the first of them")
         given = {"train": train, "unlabeled": unlabeled, "validation": validation, "test": test}
-        raws = _read_all(given, columns, image_size)
+        raws = _read_all(given, NamedColumns(target=columns) if isinstance(columns, str) else columns, image_size)
         raws["train"] = _beside(raws["train"], weights, groups, ids)
         refuse_shapes(raws)
         raws = same_floats({split: like(raws["train"], raw, split) for split, raw in raws.items()})
