@@ -105,6 +105,7 @@ def test_folders_of_others_are_never_touched(tmp_path):
 def test_an_empty_folder_and_one_that_a_kill_left_are_taken(tmp_path):
     (tmp_path / ".lock").touch()
     opened(tmp_path).close()
+    assert Run.read(tmp_path).status == "done"
 
 
 def test_changed_inputs_run_a_stage_again_without_its_old_outputs(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -51,12 +52,10 @@ def _refuse(raw: Any, values: Array) -> None:
 
 def _of_list(raw: Sequence[Any]) -> Array:
     if any(isinstance(v, list | tuple | set | frozenset) for v in raw):
-        try:
+        with suppress(ValueError, TypeError):  # lists of several lengths, or cells without one: names, not a matrix
             matrix = np.array([list(v) for v in raw])
             if matrix.ndim == 2 and matrix.dtype.kind in "biuf":
                 return matrix
-        except (ValueError, TypeError):
-            pass
         out = np.empty(len(raw), dtype=object)
         out[:] = [list(v) if isinstance(v, set | frozenset | tuple) else v for v in raw]
         return out

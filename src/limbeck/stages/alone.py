@@ -144,8 +144,9 @@ def _alone(
     settings = Settings(name=folder.name, seed=seed, seeds=1, codec=codec)
     sizes = {head: task.size for head, task in data.tasks.items()}
     student = Student.of("linear", data.preprocess.shape, sizes)
-    resolved = {"teacher": teacher.describe(), "data": data.fingerprint, "train": asdict(plan), "seed": seed}
-    resolved |= {"codec": codec} if codec != "auto" else {}
+    resolved = {
+        "teacher": teacher.describe(), "data": data.fingerprint, "train": asdict(plan), "seed": seed, "codec": codec,
+    }  # fmt: skip
     with Run.open(folder, resolved, seeds=(seed,), overwrite=overwrite) as run:
         job = Job(
             settings=settings, data=data, teacher=teacher, student=student, objective=Sum(()), train=plan, run=run,
