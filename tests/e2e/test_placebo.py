@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from e2e_runs import Trained, consistent, digits, distil
+from e2e_runs import Trained, consistent, distil
 from torch import nn
 
 import limbeck as lb
@@ -14,11 +14,6 @@ from limbeck.evaluate import scorecard
 from limbeck.evaluate.evidence import Evidence
 
 NOISE = "0.3 * CE + 0.7 * KD(temperature=2)"
-
-
-@pytest.fixture(scope="module")
-def rows():
-    return digits(1 / 16)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from e2e_runs import Trained, consistent, digits, distil, score, trivial, weights_of
+from e2e_runs import Trained, consistent, distil, score, trivial, weights_of
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
@@ -12,11 +12,6 @@ import limbeck as lb
 from limbeck.core.yamltext import read_yaml
 
 SHORT = {"train": lb.TrainSpec(steps=10, batch_size=16, learning_rate=0.02), "seeds": 1, "until": "train"}
-
-
-@pytest.fixture(scope="module")
-def rows():
-    return digits(1 / 16)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from e2e_runs import VERDICTS, Trained, consistent, digits, distil, score, trivial, weight_bytes, weights_of
+from e2e_runs import VERDICTS, Trained, consistent, distil, score, trivial, weight_bytes, weights_of
 
 import limbeck as lb
 from limbeck.core.files import read_json
@@ -13,11 +13,6 @@ from limbeck.models.fingerprint import state_hash
 from limbeck.stages import train as stage
 
 SHORT = lb.TrainSpec(steps=20, batch_size=32, learning_rate=0.02, validate_every=10)
-
-
-@pytest.fixture(scope="module")
-def rows():
-    return digits(1 / 16)
 
 
 @pytest.fixture(scope="module")
