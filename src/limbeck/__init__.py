@@ -25,12 +25,18 @@ if TYPE_CHECKING:
     from limbeck.objectives import LSKD as LSKD
     from limbeck.objectives import MSE as MSE
     from limbeck.objectives import NKD as NKD
+    from limbeck.objectives import PKD as PKD
     from limbeck.objectives import RKD as RKD
+    from limbeck.objectives import AttentionScores as AttentionScores
     from limbeck.objectives import BernoulliKD as BernoulliKD
     from limbeck.objectives import BoundedKD as BoundedKD
+    from limbeck.objectives import Hidden as Hidden
+    from limbeck.objectives import HiddenCosine as HiddenCosine
     from limbeck.objectives import Hint as Hint
     from limbeck.objectives import HuberKD as HuberKD
     from limbeck.objectives import LogitMSE as LogitMSE
+    from limbeck.objectives import MiniLM as MiniLM
+    from limbeck.objectives import layer_map as layer_map
     from limbeck.objectives.base import ramp as ramp
     from limbeck.objectives.base import term as term
     from limbeck.recipe import Recipe as Recipe
@@ -48,6 +54,7 @@ __version__ = "0.1.0"
 
 # name -> "module:attribute"; the one list of what is promised
 _PUBLIC = {
+    "AttentionScores": "limbeck.objectives:AttentionScores",
     "BCE": "limbeck.objectives:BCE",
     "BernoulliKD": "limbeck.objectives:BernoulliKD",
     "BoundedKD": "limbeck.objectives:BoundedKD",
@@ -56,6 +63,8 @@ _PUBLIC = {
     "DKD": "limbeck.objectives:DKD",
     "Columns": "limbeck.data.sources:NamedColumns",
     "Data": "limbeck.data.data:Data",
+    "Hidden": "limbeck.objectives:Hidden",
+    "HiddenCosine": "limbeck.objectives:HiddenCosine",
     "Hint": "limbeck.objectives:Hint",
     "HuberKD": "limbeck.objectives:HuberKD",
     "KD": "limbeck.objectives:KD",
@@ -64,7 +73,9 @@ _PUBLIC = {
     "LimbeckError": "limbeck.core.errors:LimbeckError",
     "LogitMSE": "limbeck.objectives:LogitMSE",
     "MSE": "limbeck.objectives:MSE",
+    "MiniLM": "limbeck.objectives:MiniLM",
     "NKD": "limbeck.objectives:NKD",
+    "PKD": "limbeck.objectives:PKD",
     "Predictions": "limbeck.stages.several:TableTeacher",
     "RKD": "limbeck.objectives:RKD",
     "Recipe": "limbeck.recipe:Recipe",
@@ -75,6 +86,7 @@ _PUBLIC = {
     "export": "limbeck.stages.alone:export",
     "judge": "limbeck.evaluate.judge:judge",
     "label": "limbeck.stages.alone:label",
+    "layer_map": "limbeck.objectives:layer_map",
     "load": "limbeck.stages:load",
     "ramp": "limbeck.objectives.base:ramp",
     "teach": "limbeck.stages.alone:teach",

@@ -5,7 +5,15 @@ import pytest
 from limbeck.objectives import CATALOG, objectives
 from limbeck.testing import check_objective, contract_names
 
-FIELDS = {"Hint": {"pair": ("h", "layer3")}, "SimKD": {"pair": ("h", "pool")}}
+FIELDS = {
+    "AttentionScores": {"pairs": ((1, 2), (2, 4)), "student_heads": 2, "teacher_heads": 2},
+    "Hidden": {"pairs": (("hidden.0", "hidden.0"), ("hidden.1", "hidden.3"))},
+    "HiddenCosine": {"pair": ("hidden.2", "hidden.4")},
+    "Hint": {"pair": ("h", "layer3")},
+    "MiniLM": {"layers": (2, 4), "relation_heads": 2},
+    "PKD": {"pairs": (("hidden.1", "hidden.2"), ("hidden.2", "hidden.4"))},
+    "SimKD": {"pair": ("h", "pool")},
+}
 
 VARIANTS = {
     "KD at 1": ("KD", {"temperature": 1.0}),
@@ -19,6 +27,12 @@ VARIANTS = {
     "forward OnPolicyKL": ("OnPolicyKL", {"beta": 0.0}),
     "reverse OnPolicyKL": ("OnPolicyKL", {"beta": 1.0}),
     "KD on another head": ("KD", {"on": "colour"}),
+    "Hidden with a map for every pair": (
+        "Hidden",
+        {"pairs": (("hidden.0", "hidden.0"), ("hidden.1", "hidden.3")), "projection": "each"},
+    ),
+    "MiniLM of one relation head": ("MiniLM", {"layers": (1, 1), "relation_heads": 1}),
+    "PKD of one pair": ("PKD", {"pairs": (("hidden.1", "hidden.2"),)}),
 }
 
 

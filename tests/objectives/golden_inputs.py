@@ -19,5 +19,20 @@ def features(rows, width, a, b, e):
     return torch.sin(a * i + b * j + e * i * j)
 
 
+def maps(rows, channels, height, width, a, b, c, d, e):
+    """feat(B, C, H, W) of the golden file: sin(a i + b j + c h + d w + e i j)."""
+    i, j, h, w = torch.meshgrid(
+        *(torch.arange(n, dtype=torch.float64) for n in (rows, channels, height, width)), indexing="ij"
+    )
+    return torch.sin(a * i + b * j + c * h + d * w + e * i * j)
+
+
 STUDENT_EMBEDDING = features(6, 5, 0.9, 0.4, 0.2)
 TEACHER_EMBEDDING = features(6, 8, -0.7, 0.5, 0.3) + 0.1
+
+# attention before the softmax [B, H, T, T], hidden states [B, T, D], and which of the T tokens are real
+STUDENT_SCORES = 2 * maps(2, 3, 5, 5, 0.5, 0.8, 0.3, -0.2, 0.1)
+TEACHER_SCORES = 2 * maps(2, 3, 5, 5, -0.4, 0.6, 0.25, 0.5, 0.15)
+STUDENT_STATES = maps(2, 5, 6, 1, 0.5, 0.8, 0.3, 0.0, 0.1).squeeze(-1)
+TEACHER_STATES = maps(2, 5, 6, 1, -0.4, 0.6, 0.25, 0.0, 0.15).squeeze(-1)
+REAL = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]) == 1

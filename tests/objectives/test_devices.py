@@ -7,7 +7,15 @@ import pytest
 from limbeck.objectives import CATALOG, objectives
 from limbeck.testing import make_sample
 
-FIELDS = {"Hint": {"pair": ("h", "layer3")}, "SimKD": {"pair": ("h", "pool")}}
+FIELDS = {
+    "AttentionScores": {"pairs": ((1, 2), (2, 4)), "student_heads": 2, "teacher_heads": 2},
+    "Hidden": {"pairs": (("hidden.0", "hidden.0"), ("hidden.1", "hidden.3"))},
+    "HiddenCosine": {"pair": ("hidden.2", "hidden.4")},
+    "Hint": {"pair": ("h", "layer3")},
+    "MiniLM": {"layers": (2, 4), "relation_heads": 2},
+    "PKD": {"pairs": (("hidden.1", "hidden.2"), ("hidden.2", "hidden.4"))},
+    "SimKD": {"pair": ("h", "pool")},
+}
 AWAY = "meta"  # a device that refuses to be mixed with tensors on the CPU
 
 

@@ -6,12 +6,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden_inputs import LABELS, STUDENT, STUDENT_EMBEDDING, TEACHER, TEACHER_EMBEDDING, VALID
+from golden_inputs import (
+    LABELS,
+    REAL,
+    STUDENT,
+    STUDENT_EMBEDDING,
+    STUDENT_SCORES,
+    STUDENT_STATES,
+    TEACHER,
+    TEACHER_EMBEDDING,
+    TEACHER_SCORES,
+    TEACHER_STATES,
+    VALID,
+)  # fmt: skip
 
-from limbeck.objectives import BCE, CE, DIST, DKD, KD, LSKD, MSE, NKD, RKD, BernoulliKD
+from limbeck.objectives import BCE, CE, DIST, DKD, KD, LSKD, MSE, NKD, PKD, RKD, BernoulliKD, Hidden, HiddenCosine
 from limbeck.objectives.base import mean_of
 from limbeck.objectives.divergences import entropy, generalised_jsd, kl, reverse_kl
+from limbeck.objectives.feature.attention_scores import attention_loss
+from limbeck.objectives.feature.cosine import cosine_loss
+from limbeck.objectives.feature.hidden import hidden_loss
 from limbeck.objectives.feature.hint import hint_loss
+from limbeck.objectives.feature.pkd import pkd_loss
+from limbeck.objectives.relation.minilm import relation_loss
 from limbeck.objectives.relation.rkd import rkd_loss
 from limbeck.objectives.response.bce import bce_loss
 from limbeck.objectives.response.bernoulli_kd import bernoulli_kd_loss
@@ -47,11 +64,34 @@ LOGIT_LOSSES = {
     "distillm_js_distance_lam0.5": lambda s: generalised_jsd(s, TEACHER, 0.5)[VALID].mean(),
     # their forward KL leaves out the teacher's entropy
     "distillm_forward_kl": lambda s: (kl(s, TEACHER) + entropy(TEACHER))[VALID].mean(),
+    # a cross-entropy at temperature 1, and their mean runs over the 7 classes too
+    "tinybert_soft_ce": lambda s: (kl(s, TEACHER) + entropy(TEACHER)).mean() / 7,
 }
 EMBEDDING_LOSSES = {
     "rkd_d25_a50": lambda s: rkd_loss(s, TEACHER_EMBEDDING, 25.0, 50.0),
     "rkd_dist_only": lambda s: rkd_loss(s, TEACHER_EMBEDDING, 1.0, 0.0),
 }
+SCORE_LOSSES = {
+    "textbrewer_att_mse_loss": lambda s: attention_loss(s, TEACHER_SCORES, REAL),
+    "minilmv2_relation_kl": lambda s: relation_loss(s, TEACHER_SCORES, REAL),
+    # they zero padded keys on both sides and divide by all pairs, padded queries included
+    "tinybert_att_mse": lambda s: attention_loss(real_keys(s), real_keys(TEACHER_SCORES)),
+}
+STATE_LOSSES = {
+    "textbrewer_hid_mse_loss": lambda s: hidden_loss([s], [TEACHER_STATES], REAL),
+    "textbrewer_cos_loss": lambda s: cosine_loss(s, TEACHER_STATES, REAL),
+    "textbrewer_pkd_loss": lambda s: pkd_loss(s, TEACHER_STATES, REAL),
+}
+LOSSES = {
+    **{key: (loss, STUDENT) for key, loss in LOGIT_LOSSES.items()},
+    **{key: (loss, STUDENT_EMBEDDING) for key, loss in EMBEDDING_LOSSES.items()},
+    **{key: (loss, STUDENT_SCORES) for key, loss in SCORE_LOSSES.items()},
+    **{key: (loss, STUDENT_STATES) for key, loss in STATE_LOSSES.items()},
+}
+
+
+def real_keys(scores):
+    return torch.where(REAL[:, None, None, :], scores, 0.0)
 
 
 def value_and_gradient(loss, student):
@@ -61,11 +101,10 @@ def value_and_gradient(loss, student):
     return float(value.detach()), grad
 
 
-@pytest.mark.parametrize("key", [*LOGIT_LOSSES, *EMBEDDING_LOSSES])
+@pytest.mark.parametrize("key", LOSSES)
 def test_golden(key):
     golden, tolerance = GOLDEN[key], 1e-6 if key.startswith("distillm_") else 1e-9
-    loss, student = (LOGIT_LOSSES[key], STUDENT) if key in LOGIT_LOSSES else (EMBEDDING_LOSSES[key], STUDENT_EMBEDDING)
-    value, grad = value_and_gradient(loss, student)
+    value, grad = value_and_gradient(*LOSSES[key])
     assert value == pytest.approx(golden["value"], abs=tolerance)
     assert float(grad.norm()) == pytest.approx(golden["grad_l2"], abs=tolerance)
     first = golden["grad_first"]
@@ -73,7 +112,7 @@ def test_golden(key):
 
 
 def test_every_golden_number_is_used_and_says_where_it_comes_from():
-    assert set(GOLDEN) == {*LOGIT_LOSSES, *EMBEDDING_LOSSES}
+    assert set(GOLDEN) == set(LOSSES)
     assert all(entry["reference"] and entry["commit"] for entry in GOLDEN.values())
 
 
@@ -86,6 +125,11 @@ OBJECTIVES = {
     "multilabel_mld": BernoulliKD(),
     "rkd_d25_a50": RKD(pair=("h", "pool")),
 }
+STATE_OBJECTIVES = {
+    "textbrewer_hid_mse_loss": Hidden(pairs=(("hidden.1", "hidden.2"),), projection="none"),
+    "textbrewer_cos_loss": HiddenCosine(pair=("hidden.1", "hidden.2")),
+    "textbrewer_pkd_loss": PKD(pairs=(("hidden.1", "hidden.2"),)),
+}
 
 
 @pytest.mark.parametrize("key", OBJECTIVES)
@@ -95,6 +139,33 @@ def test_the_objective_is_its_function(key):
     teacher = Signals({"main": TEACHER}, {"pool": TEACHER_EMBEDDING})
     value = mean_of(*OBJECTIVES[key].loss(student, teacher, batch, None))
     assert float(value) == pytest.approx(GOLDEN[key]["value"], abs=1e-9)
+
+
+@pytest.mark.parametrize("key", STATE_OBJECTIVES)
+def test_the_objective_on_states_is_its_function(key):
+    batch = Batch(keys=np.zeros((2, 2), np.uint64))
+    student = Signals({}, {"hidden.1": STUDENT_STATES}, mask=REAL)
+    teacher = Signals({}, {"hidden.2": TEACHER_STATES}, mask=REAL)
+    value = mean_of(*STATE_OBJECTIVES[key].loss(student, teacher, batch, None))
+    assert float(value) == pytest.approx(GOLDEN[key]["value"], abs=1e-9)
+
+
+def test_tinybert_counts_padded_queries_and_divides_by_all_pairs():
+    """Padded queries are in their sum, all pairs in their count; without both it is ours."""
+    padded = (real_keys(STUDENT_SCORES) - real_keys(TEACHER_SCORES)).square()[~REAL[:, None].expand(-1, 3, -1)]
+    theirs = GOLDEN["tinybert_att_mse"]["value"] * 3 * 2 * 25 - float(padded.sum())
+    assert theirs / (3 * (25 + 9)) == pytest.approx(GOLDEN["textbrewer_att_mse_loss"]["value"], abs=1e-9)
+
+
+def test_no_score_is_taken_for_padding():
+    """Without a mask TextBrewer zeroes scores up to -0.001 as if they were padding; ours has no such rule."""
+    zeroed = [torch.where(s <= -1e-3, 0.0, s) for s in (STUDENT_SCORES, TEACHER_SCORES)]
+    theirs = float((zeroed[0] - zeroed[1]).square().mean())
+    ours = float(attention_loss(STUDENT_SCORES, TEACHER_SCORES))
+    assert ours == pytest.approx(float((STUDENT_SCORES - TEACHER_SCORES).square().mean()), abs=1e-12)
+    assert theirs < 0.7 * ours
+    low = [s - 200 for s in (STUDENT_SCORES, TEACHER_SCORES)]
+    assert float(attention_loss(*low)) == pytest.approx(ours)  # 0 under their rule, and under TinyBERT's -100
 
 
 # ---------------------------------------------------------- no golden entry: the formula, written in NumPy

@@ -24,8 +24,14 @@ if TYPE_CHECKING:
     from limbeck.objectives.base import ramp as ramp
     from limbeck.objectives.base import term as term
     from limbeck.objectives.cards import card as card
+    from limbeck.objectives.feature.attention_scores import AttentionScores as AttentionScores
+    from limbeck.objectives.feature.cosine import HiddenCosine as HiddenCosine
+    from limbeck.objectives.feature.hidden import Hidden as Hidden
     from limbeck.objectives.feature.hint import Hint as Hint
+    from limbeck.objectives.feature.layer_map import layer_map as layer_map
+    from limbeck.objectives.feature.pkd import PKD as PKD
     from limbeck.objectives.feature.simkd import SimKD as SimKD
+    from limbeck.objectives.relation.minilm import MiniLM as MiniLM
     from limbeck.objectives.relation.rkd import RKD as RKD
     from limbeck.objectives.response.bce import BCE as BCE
     from limbeck.objectives.response.bernoulli_kd import BernoulliKD as BernoulliKD
@@ -60,6 +66,9 @@ class Entry:
 _HERE = "limbeck.objectives"
 
 CATALOG: dict[str, Entry] = {
+    "AttentionScores": Entry(
+        f"{_HERE}.feature.attention_scores:AttentionScores", "feature", "arXiv:1909.10351", "attention before softmax"
+    ),
     "BCE": Entry(f"{_HERE}.response.bce:BCE", "hard", "none", "binary cross-entropy with labels, multi-label"),
     "BernoulliKD": Entry(
         f"{_HERE}.response.bernoulli_kd:BernoulliKD", "response", "arXiv:2308.06453", "each label's probability"
@@ -70,6 +79,10 @@ CATALOG: dict[str, Entry] = {
     "CE": Entry(f"{_HERE}.response.ce:CE", "hard", "arXiv:1512.00567", "cross-entropy with labels"),
     "DIST": Entry(f"{_HERE}.response.dist:DIST", "response", "arXiv:2205.10536", "correlations of probabilities"),
     "DKD": Entry(f"{_HERE}.response.dkd:DKD", "response", "arXiv:2203.08679", "target and other classes apart"),
+    "Hidden": Entry(f"{_HERE}.feature.hidden:Hidden", "feature", "arXiv:1909.10351", "hidden states, layer by layer"),
+    "HiddenCosine": Entry(
+        f"{_HERE}.feature.cosine:HiddenCosine", "feature", "arXiv:1910.01108", "directions of hidden states"
+    ),
     "Hint": Entry(f"{_HERE}.feature.hint:Hint", "feature", "arXiv:1412.6550", "an inner feature, through a projector"),
     "HuberKD": Entry(
         f"{_HERE}.response.regression_kd:HuberKD", "response", "Ann. Math. Statist. 1964", "values, Huber distance"
@@ -81,10 +94,14 @@ CATALOG: dict[str, Entry] = {
     ),
     "LogitMSE": Entry(f"{_HERE}.response.logit_mse:LogitMSE", "response", "arXiv:1312.6184", "centred logits"),
     "MSE": Entry(f"{_HERE}.response.label_mse:MSE", "hard", "none", "squared error against labels"),
+    "MiniLM": Entry(
+        f"{_HERE}.relation.minilm:MiniLM", "relation", "arXiv:2012.15828", "relations between tokens in one layer"
+    ),
     "NKD": Entry(f"{_HERE}.response.nkd:NKD", "response", "arXiv:2303.13005", "target, and renormalised other classes"),
     "OnPolicyKL": Entry(
         f"{_HERE}.sequence.on_policy_kl:OnPolicyKL", "sequence", "arXiv:2306.13649", "the student's own text, judged"
     ),
+    "PKD": Entry(f"{_HERE}.feature.pkd:PKD", "feature", "arXiv:1908.09355", "directions of the first token's states"),
     "RKD": Entry(f"{_HERE}.relation.rkd:RKD", "relation", "arXiv:1904.05068", "distances and angles between rows"),
     "SimKD": Entry(
         f"{_HERE}.feature.simkd:SimKD", "feature", "arXiv:2203.14001", "last features, and the teacher's classifier"
@@ -103,6 +120,7 @@ _PUBLIC = {
     **dict.fromkeys(("auto_temperature", "resolve_auto"), f"{_HERE}.response.temperature"),
     **dict.fromkeys(("dump", "parse"), f"{_HERE}.spelling"),
     "card": f"{_HERE}.cards",
+    "layer_map": f"{_HERE}.feature.layer_map",
 }
 
 __all__ = sorted(["CATALOG", "Entry", "objectives", *_PUBLIC])

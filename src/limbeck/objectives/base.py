@@ -58,6 +58,7 @@ class Traits:
     sums_over_classes    a class that neither side believes in changes nothing: the sum over classes is no mean
     independent_labels   its classes are independent labels (sigmoid), not one choice (softmax)
     positions            it takes outputs or taps with positions [B, T, ...] and a mask [B, T]
+    tokens               it takes nothing else: every tap has positions [B, T, D]
     """
 
     zero_at_equal: bool = True
@@ -71,6 +72,7 @@ class Traits:
     sums_over_classes: bool = False
     independent_labels: bool = False
     positions: bool = True
+    tokens: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,11 @@ class Objective:
     def teaches(self) -> bool:
         """Whether the teacher has a part in this loss; terms that do not are all that the control keeps."""
         return self.teacher_needs() != Needs()
+
+    @property
+    def multiples(self) -> tuple[int, int]:
+        """What the widths of the student's and of the teacher's taps must be multiples of: numbers of heads."""
+        return 1, 1
 
     def student_needs(self) -> Needs:
         """What the student must give."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 from limbeck.core.errors import ConfigError, Problem
 
 Unlabelled: TypeAlias = Literal["teacher", "skip"]
 UNLABELLED = ("teacher", "skip")
+_FROM_ONE = "layers are counted from 1"
 
 
 class Fields:
@@ -68,8 +69,36 @@ class Fields:
         value = getattr(self.spec, name)
         if optional and value is None:
             return self
-        if not (isinstance(value, tuple) and len(value) == 2 and all(isinstance(tap, str) and tap for tap in value)):
+        if not _both(value, _is_name):
             self.note(name, f"expected two names of taps, (student, teacher), got {value!r}")
+        return self
+
+    def pairs(self, name: str) -> Fields:
+        """One or more pairs of tap names."""
+        value = getattr(self.spec, name)
+        if not (isinstance(value, tuple) and value and all(_both(pair, _is_name) for pair in value)):
+            self.note(name, f"expected pairs of names of taps, ((student, teacher), ...), got {value!r}")
+        return self
+
+    def layers(self, name: str) -> Fields:
+        """The numbers of a layer of the student and a layer of the teacher."""
+        value = getattr(self.spec, name)
+        if not _both(value, _is_count):
+            self.note(name, f"expected two numbers of layers, (student, teacher), got {value!r}", _FROM_ONE)
+        return self
+
+    def layer_pairs(self, name: str) -> Fields:
+        """One or more pairs of layer numbers."""
+        value = getattr(self.spec, name)
+        if not (isinstance(value, tuple) and value and all(_both(pair, _is_count) for pair in value)):
+            self.note(name, f"expected pairs of numbers of layers, ((student, teacher), ...), got {value!r}", _FROM_ONE)
+        return self
+
+    def positive(self, name: str) -> Fields:
+        """A whole number of at least 1."""
+        value = getattr(self.spec, name)
+        if not _is_count(value):
+            self.note(name, f"expected a whole number >= 1, got {value!r}")
         return self
 
     def weights(self, name: str) -> Fields:
@@ -93,3 +122,15 @@ class Fields:
         """Raise one ConfigError with all problems, if there are any."""
         if self.problems:
             raise ConfigError.of(self.problems, type(self.spec).__name__)
+
+
+def _both(value: Any, right: Callable[[Any], bool]) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(right(each) for each in value)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -8,7 +8,7 @@ output of the student (teacher-head reuse), so it runs wherever the student runs
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,6 +41,42 @@ class Projector(nn.Module):
     def forward(self, tap: Tensor) -> Tensor:
         out: Tensor = self.map(tap)
         return out if self.size is None else fit_map(out, self.size)
+
+
+class PairProjectors(nn.Module):
+    """Maps for several pairs of taps: one for each ("each"), one for all ("shared"), or where widths differ ("auto").
+
+    `shapes` are those of the taps (student's, teacher's) of every pair, without the batch.
+    """
+
+    def __init__(self, shapes: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], kind: str) -> None:
+        super().__init__()
+        widths = [(own[-1], other[-1]) for own, other in shapes]
+        if kind == "shared" and len(set(widths)) > 1:
+            raise ShapeMismatch(
+                f"expected pairs of the same widths for a shared projection, got {_listed(widths)}",
+                "give every pair its own with projection='each'",
+            )
+        wanted = shapes[:1] if kind == "shared" else shapes
+        self.maps = nn.ModuleList(
+            nn.Identity() if kind == "auto" and own[-1] == other[-1] else Projector(own, other) for own, other in wanted
+        )
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train."""
+        return any(True for _ in self.parameters())
+
+    def forward(self, tap: Tensor, number: int = 0) -> Tensor:
+        """The student's tap of pair `number` in the teacher's width."""
+        out: Tensor = self.maps[number if len(self.maps) > 1 else 0](tap)
+        return out
+
+
+def projected(head: nn.Module | None, tap: Tensor, number: int = 0) -> Tensor:
+    """The student's tap of a pair through its map; the tap itself where nothing is trained."""
+    out: Tensor = tap if head is None else head(tap, number)
+    return out
 
 
 def fit_map(values: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -108,6 +144,10 @@ def shapes_of_pair(
         if name not in taps:
             raise _no_tap(name, taps, side)
     return student_taps[pair[0]], teacher_taps[pair[1]]
+
+
+def _listed(widths: Iterable[tuple[int, int]]) -> str:
+    return ", ".join(f"{own} to {other}" for own, other in dict.fromkeys(widths))
 
 
 def _no_tap(name: str, there: Iterable[str], side: str) -> MissingSignal:

@@ -16,6 +16,8 @@ from limbeck.objectives.base import Objective, Shapes, mean_of
 from limbeck.objectives.weighing import shape_of
 from limbeck.signals import MAIN, Batch, Needs, Output, Signals
 
+SOME_POSITIONS = 4
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -110,7 +112,12 @@ def make_sample(
     seed: int = 0,
     weighted: bool = False,
 ) -> Sample:
-    """Random signals of the size that an objective asks for; `positions` adds the dimension T and a ragged mask."""
+    """Random signals of the size that an objective asks for; `positions` adds the dimension T and a ragged mask.
+
+    An objective that takes nothing but tokens always gets positions. Widths are taken times the number of its heads.
+    """
+    positions = positions or (SOME_POSITIONS if objective.traits.tokens else 0)
+    own, other = (width * heads for width, heads in zip(widths, objective.multiples, strict=True))
     draw = torch.Generator().manual_seed(seed)
     lead = (rows, positions) if positions else (rows,)
 
@@ -123,12 +130,8 @@ def make_sample(
     on = getattr(objective, "on", MAIN)
     student_needs, teacher_needs = objective.student_needs(), objective.teacher_needs()
     names = tuple(dict.fromkeys((on, *student_needs.outputs, *teacher_needs.outputs)))
-    student = Signals(
-        {n: normal(classes) for n in names}, {t: normal(widths[0]) for t in student_needs.taps}, mask=mask
-    )
-    teacher = Signals(
-        {n: normal(classes) for n in names}, {t: normal(widths[1]) for t in teacher_needs.taps}, mask=mask
-    )
+    student = Signals({n: normal(classes) for n in names}, {t: normal(own) for t in student_needs.taps}, mask=mask)
+    teacher = Signals({n: normal(classes) for n in names}, {t: normal(other) for t in teacher_needs.taps}, mask=mask)
     targets, label_mask = _labels(objective, on, lead, classes, draw, dtype)
     batch = Batch(
         keys=np.stack([np.zeros(rows, np.uint64), np.arange(rows, dtype=np.uint64)], axis=1),
