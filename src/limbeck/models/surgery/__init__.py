@@ -2,5 +2,16 @@
 
 from limbeck.models.surgery.anatomy import Anatomy, tap_paths
 from limbeck.models.surgery.layers import keep_layers, layer_importance
+from limbeck.models.surgery.report import describe
+from limbeck.models.surgery.static import static_embeddings
+from limbeck.models.surgery.vocabulary import shrink_vocabulary
 
-__all__ = ["Anatomy", "keep_layers", "layer_importance", "tap_paths"]
+__all__ = [
+    "Anatomy",
+    "describe",
+    "keep_layers",
+    "layer_importance",
+    "shrink_vocabulary",
+    "static_embeddings",
+    "tap_paths",
+]
