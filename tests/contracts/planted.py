@@ -120,6 +120,14 @@ class PaddingCounts(Planted):
         return total, count if teacher.mask is None else torch.tensor(float(teacher.mask.numel()))
 
 
+class CountsFromTheLeft(Planted):
+    """Weighs a position by its number, which is another one where padding is on the left."""
+
+    def loss(self, student, teacher, batch, head):
+        left, right, mask = dense_pair(student, teacher, self.on)
+        return weigh(self.rows(left, right) * (1 if mask is None else torch.arange(mask.shape[1])), batch, mask)
+
+
 class MeanOverTheBatch(Planted):
     def loss(self, student, teacher, batch, head):
         total, count = super().loss(student, teacher, batch, head)

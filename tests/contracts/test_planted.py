@@ -28,6 +28,7 @@ BROKEN = {
     "MaskIgnored": "masked positions",
     "MaskAfterwards": "masked positions",
     "PaddingCounts": "padding length",
+    "CountsFromTheLeft": "padding side",
     "MeanOverTheBatch": "micro-batches",
     "OtherCount": "count ahead",
     "LooksAtNeighbours": "batch permutation",

@@ -222,6 +222,9 @@ def _unknown(name: str, known: Mapping[str, Any]) -> tuple[str, str]:
 def _wanted(name: str, field: str, known: Mapping[str, Any]) -> str:
     if field == "pair":
         return f"for example {name}(pair=('tap of the student', 'tap of the teacher'))"
+    if field in ("layers", "pairs"):
+        both = "1, 3" if "int" in str(known[field]) else "'hidden.1', 'hidden.3'"
+        return f"for example {name}({field}={f'({both})' if field == 'layers' else f'(({both}),)'}), student's first"
     return f"it takes {describe(known[field])}"
 
 

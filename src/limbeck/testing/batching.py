@@ -87,6 +87,22 @@ def padding_length(objective: Objective) -> None:
     assert close(value, other), f"three more padded positions change the loss from {value:g} to {other:g}"
 
 
+def padding_side(objective: Objective) -> None:
+    """Padding on the left is as good as padding on the right."""
+    if not objective.traits.positions:
+        return
+    sample = make_sample(objective, positions=5, weighted=True)
+    mask = sample.student.mask
+    assert mask is not None
+    left = _masked(sample.student_as(lambda x: _pushed(x, mask)).teacher_as(lambda x: _pushed(x, mask)), mask.flip(1))
+    left = left.with_batch(
+        targets={name: _pushed(target, mask) for name, target in sample.batch.targets.items()},
+        label_mask={name: _pushed(known, mask) for name, known in sample.batch.label_mask.items()},
+    )
+    value, other = sample.measured()[0], left.measured()[0]
+    assert close(value, other), f"padding on the left instead of the right changes the loss from {value:g} to {other:g}"
+
+
 def micro_batches(objective: Objective) -> None:
     """Sums and counts of the parts of a batch add up to those of the whole; or `batchwise` says that they do not."""
     assert objective.traits.row_wise != objective.batchwise, "row_wise and batchwise must be each other's opposite"
@@ -156,6 +172,12 @@ def _unlabelled(target: Tensor, sample: Sample, name: str, garbage: float) -> Te
     known = sample.batch.label_mask[name]
     shaped = known.reshape(known.shape + (1,) * (target.dim() - known.dim()))
     return torch.where(shaped, target, torch.full_like(target, garbage))
+
+
+def _pushed(x: Tensor, mask: Tensor) -> Tensor:
+    """Rows whose padding on the right is moved to the left."""
+    free = mask.shape[1] - mask.sum(dim=1)
+    return torch.stack([row.roll(int(shift), 0) for row, shift in zip(x, free, strict=True)])
 
 
 def _padded(x: Tensor, more: int) -> Tensor:

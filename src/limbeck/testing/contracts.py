@@ -40,6 +40,7 @@ CONTRACTS: tuple[Contract, ...] = (
     Contract("row weights", batching.row_weights),
     Contract("masked positions", batching.masked_positions),
     Contract("padding length", batching.padding_length),
+    Contract("padding side", batching.padding_side),
     Contract("micro-batches", batching.micro_batches),
     Contract("missing labels", batching.missing_labels),
     Contract("unequal widths", structure.unequal_widths),
