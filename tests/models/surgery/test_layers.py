@@ -3,6 +3,7 @@ import copy
 import pytest
 import tiny
 import torch
+import transformers as tf
 
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.models.surgery import Anatomy, keep_layers, layer_importance
@@ -138,6 +139,8 @@ def test_what_cannot_be_kept_is_refused():
         ([1, 0], "in ascending order"),
         ([0, 0], "in ascending order"),
         ([3], "from 0 to 2"),
+        ("all", "from 0 to 2"),
+        (1.5, "from 0 to 2"),
         ([], "from 0 to 2"),
         (None, "expected layers to keep, got none"),
     ):
@@ -164,3 +167,25 @@ def test_a_real_encoder_loses_layers_and_round_trips(minilm, tmp_path):
     student = keep_layers(model, 3)
     batch = tokenizer(["a small test", "another one, longer"], padding=True, return_tensors="pt")
     assert torch.equal(tiny.answer(student, batch), tiny.answer(tiny.again(student, tmp_path), batch))
+
+
+def test_the_precision_of_every_tensor_is_kept(tmp_path):
+    model = tiny.make("bert").to(torch.bfloat16)
+    model.classifier.float()
+    student = keep_layers(model, 2)
+    assert {key: value.dtype for key, value in student.state_dict().items()} == {
+        key: model.state_dict()[key].dtype for key in student.state_dict()
+    }
+
+
+def test_a_model_without_its_pooler_stays_without():
+    model = tf.BertModel(tf.BertConfig(**tiny.BERT, num_hidden_layers=2), add_pooling_layer=False).eval()
+    student = keep_layers(model, 2)
+    assert student.pooler is None
+    assert torch.equal(tiny.answer(student, tiny.inputs("bert")), tiny.answer(model, tiny.inputs("bert")))
+
+
+def test_an_encoder_of_t5_alone_is_cut():
+    config = tf.T5Config(vocab_size=60, d_model=16, d_kv=4, d_ff=24, num_layers=3, num_heads=4)
+    student = keep_layers(tf.T5EncoderModel(config), 2)
+    assert len(Anatomy.of(student).encoder) == student.config.num_layers == 2

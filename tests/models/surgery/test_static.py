@@ -1,6 +1,9 @@
 import pytest
 import tiny
+import tokenizers as tk
 import torch
+import transformers as tf
+from tokenizers import models, pre_tokenizers
 
 from limbeck.core.errors import ConfigError, ShapeMismatch
 from limbeck.models.surgery import describe, shrink_vocabulary, static_embeddings
@@ -84,3 +87,15 @@ def test_sizes_count_what_is_shared_once(minilm):
     assert size == {"parameters": 22713216, "embeddings": 11917824, "bytes": 90852864}
     mlm = tiny.make("bert-mlm", depth=1)
     assert describe(mlm)["parameters"] == mlm.num_parameters()
+
+
+@pytest.mark.parametrize("name", ["distilbert", "t5", "gpt2", "roberta"])
+def test_other_architectures_give_static_vectors(name):
+    letters = models.WordLevel({"<pad>": 0, "<unk>": 1} | {chr(97 + n): n + 2 for n in range(26)}, unk_token="<unk>")
+    made = tk.Tokenizer(letters)
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = tf.PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", unk_token="<unk>")
+    matrix = static_embeddings(tiny.make(name, depth=1), tokenizer, 5)
+    assert matrix.shape == (28, 5)
+    assert not matrix[:2].any()
+    assert matrix.isfinite().all()

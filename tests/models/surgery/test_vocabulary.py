@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import tiny
 import tokenizers as tk
@@ -139,6 +141,66 @@ def test_ids_in_the_configs_are_those_of_the_new_vocabulary():
     assert model.generation_config.bad_words_ids == [[3], [start, 2]]
     out = student.generate(**encoded(short, ["the fox"]), max_new_tokens=3)
     assert out.max() < len(short)
+
+
+def of_class(name):
+    """A tokenizer of a class of transformers' own, which builds itself anew from the vocabulary."""
+    kind = {"BertTokenizer": "WordPiece", "RobertaTokenizer": "BPE"}.get(name, "Unigram")
+    spec = json.loads(trained(kind).backend_tokenizer.to_str())["model"]
+    if kind == "BPE":
+        return tf.RobertaTokenizer(vocab=spec["vocab"], merges=[tuple(pair) for pair in spec["merges"]])
+    tokens = [entry if kind == "WordPiece" else tuple(entry) for entry in spec["vocab"]]
+    if kind == "WordPiece":
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(word for word in tokens if word not in SPECIAL)]
+        return tf.BertTokenizer(vocab={word: number for number, word in enumerate(words)})
+    first = ["<s>", "<pad>", "</s>", "<unk>"] if name == "XLMRobertaTokenizer" else ["<pad>", "</s>", "<unk>"]
+    last = [("<mask>", 0.0)] if name == "XLMRobertaTokenizer" else []
+    rest = [entry for entry in tokens if entry[0] not in SPECIAL]
+    return getattr(tf, name)(vocab=[(token, 0.0) for token in first] + rest + last)
+
+
+@pytest.mark.parametrize("name", ["BertTokenizer", "RobertaTokenizer", "XLMRobertaTokenizer", "T5Tokenizer"])
+def test_classes_that_build_themselves_round_trip(name, tmp_path):
+    tokenizer = of_class(name)
+    model = bert_for(tokenizer)
+    student, short = shrink_vocabulary(model, tokenizer, len(tokenizer) - 20, ["the brown fox"] * 5)
+    assert type(short) is type(tokenizer)
+    before, after = tokenizer("the brown fox")["input_ids"], short("the brown fox")["input_ids"]
+    assert short.convert_ids_to_tokens(after) == tokenizer.convert_ids_to_tokens(before)
+    short.save_pretrained(tmp_path)
+    student.config.save_pretrained(tmp_path)
+    read = tf.AutoTokenizer.from_pretrained(tmp_path)
+    assert read.get_vocab() == short.get_vocab()
+    assert read(TEXTS)["input_ids"] == short(TEXTS)["input_ids"]
+    assert not any(short.unk_token_id in row for row in short(TEXTS)["input_ids"])
+
+
+def test_bart_loses_rows_and_the_bias_of_its_scores():
+    tokenizer = trained("BPE")
+    torch.manual_seed(0)
+    model = tf.BartForConditionalGeneration(
+        tf.BartConfig(**{**tiny.BART, "vocab_size": len(tokenizer)}, encoder_layers=1, decoder_layers=1)
+    ).eval()
+    model.final_logits_bias.copy_(torch.randn(1, len(tokenizer)))
+    student, short = shrink_vocabulary(model, tokenizer, len(tokenizer) - 30, TEXTS)
+    old, new = encoded(tokenizer, ["the brown the"]), encoded(short, ["the brown the"])
+    ids = [tokenizer.convert_tokens_to_ids(short.convert_ids_to_tokens(n)) for n in range(len(short))]
+    torch.testing.assert_close(tiny.answer(student, dict(new)), tiny.answer(model, dict(old))[..., ids])
+
+
+def test_every_word_of_a_real_vocabulary_stays_known(minilm):
+    model, tokenizer = minilm
+    _, short = shrink_vocabulary(model, tokenizer, 2100, ["a"])
+    words = [token.removeprefix("##") for token in tokenizer.get_vocab()]
+    pairs = [a + b for a, b in zip(words[::3], words[1::3], strict=False)]
+    for texts in (words, pairs):
+        before, after = (t(texts, truncation=False, padding=False)["input_ids"] for t in (tokenizer, short))
+        lost = [
+            text
+            for text, old, new in zip(texts, before, after, strict=True)
+            if (short.unk_token_id in new) != (tokenizer.unk_token_id in old)
+        ]
+        assert not lost
 
 
 def test_a_real_encoder_gets_small_and_keeps_its_answers(minilm, tmp_path):

@@ -115,8 +115,8 @@ def _numbers(want: Keep, depth: int, how: str, scores: list[float] | None, name:
         if how == "first_last":
             return sorted({*range((want + 1) // 2), *range(depth - want // 2, depth)})
         return uniform(want, depth)
-    numbers = [int(n) for n in want] if isinstance(want, Sequence) and not isinstance(want, str) else []
-    inside = bool(numbers) and all(0 <= n < depth for n in numbers)
+    numbers = list(want) if isinstance(want, Sequence) else []
+    inside = bool(numbers) and all(type(n) is int and 0 <= n < depth for n in numbers)
     if not inside or numbers != sorted(set(numbers)):
         raise ConfigError(
             f"expected layer numbers of the {name} from 0 to {depth - 1} in ascending order, got {want!r}",

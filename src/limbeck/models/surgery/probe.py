@@ -78,7 +78,9 @@ def _hook(call: Callable[[Tensor, Tensor], None], state: Mapping[str, Tensor | N
     def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         given = args[0] if args else kwargs.get("hidden_states")
         made = output[0] if isinstance(output, tuple | list) else output
-        if isinstance(given, Tensor) and isinstance(made, Tensor):
+        if isinstance(made, Tensor):
+            # what is called with other names (embeddings) is looked at for its output only
+            given = given if isinstance(given, Tensor) else made
             call(_valid(given, state["mask"]), _valid(made, state["mask"]))
 
     return hook

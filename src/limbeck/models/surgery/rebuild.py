@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from limbeck.core.errors import NotSupported, ShapeMismatch
@@ -31,8 +32,9 @@ def rebuild(model: M, config: Any, state: Mapping[str, Tensor]) -> M:
                 "do the surgery on the transformers model inside it",
             ) from error
     old: Any = model
-    new = new.to(device=device_of(model), dtype=old.dtype)
+    new = new.to(device=device_of(model))
     _leave_out(old, new)
+    _as_precise(new, state)
     try:
         new.load_state_dict(dict(state))
     except RuntimeError as error:
@@ -45,6 +47,20 @@ def rebuild(model: M, config: Any, state: Mapping[str, Tensor]) -> M:
         new.generation_config = copy.deepcopy(old.generation_config)
     made: M = new.train(model.training)
     return made
+
+
+def shapes(model: nn.Module, config: Any) -> dict[str, torch.Size]:
+    """The shapes that the tensors of `model` have under another config, without making them."""
+    with torch.device("meta"), seeded(derive_seed("surgery", 0)):
+        made: Any = type(model)(copy.deepcopy(config))
+    return {key: value.shape for key, value in made.state_dict().items()}
+
+
+def _as_precise(new: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give every tensor the dtype of what it takes over: some models keep a part in float32."""
+    for key, tensor in (*new.named_parameters(), *new.named_buffers()):
+        if key in state and tensor.dtype != state[key].dtype:
+            tensor.data = tensor.data.to(state[key].dtype)
 
 
 def _leave_out(old: nn.Module, new: nn.Module) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from limbeck.core.errors import NotSupported, ShapeMismatch
 from limbeck.models.surgery.anatomy import check_model
-from limbeck.models.surgery.rebuild import M, rebuild
+from limbeck.models.surgery.rebuild import M, rebuild, shapes
 from limbeck.models.surgery.static import count_tokens
 from limbeck.models.surgery.tokens import choose, cut, parse
 
@@ -68,11 +68,10 @@ def _cut_model(model: M, rows: int, kept: list[int], new: Mapping[int, int]) -> 
     _renumber(config, new)
     index = torch.tensor(kept)
     # what changes its shape with the size of the vocabulary has a row for each token, whatever it is called
-    with torch.device("meta"):
-        shapes = {key: value.shape for key, value in type(model)(copy.deepcopy(config)).state_dict().items()}
+    wanted = shapes(model, config)
     state: dict[str, Tensor] = {}
     for key, value in model.state_dict().items():
-        axes = [n for n, of in enumerate(value.shape) if key in shapes and shapes[key][n] != of]
+        axes = [n for n, of in enumerate(value.shape) if key in wanted and wanted[key][n] != of]
         if axes and value.shape[axes[0]] != rows:
             raise ShapeMismatch(f"expected {rows} rows in {key}, got {list(value.shape)}")
         state[key] = value.index_select(axes[0], index.to(value.device)) if axes else value
