@@ -56,7 +56,8 @@ def write(
         offsets = np.arange(flat.shape[0] * flat.shape[1] + 1, dtype=np.int64) * width  # 32 bits end at 2^31 values
         columns[head] = pa.LargeListArray.from_arrays(offsets, pa.array(flat.ravel()))
     table = pa.table(columns).replace_schema_metadata({"limbeck.schema": SCHEMA})
-    commit(path, lambda file: pq.write_table(table, file))
+    # keys and answers hardly repeat: to look for a dictionary of them costs more than all the rest
+    commit(path, lambda file: pq.write_table(table, file, use_dictionary=["arm", "seed"]))
 
 
 def _check(head: str, arm: str, values: Array, seeds: int, rows: int) -> None:

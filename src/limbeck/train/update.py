@@ -49,6 +49,8 @@ class Updater:
         self.terms = list(learner.objective)
         self._weights = [term.weight_at(0.0) for term in self.terms]
         self._moving = any(isinstance(term.weight, Ramp) for term in self.terms)
+        bind = None if learner.on_policy or not learner.teaches else getattr(source, "bound_to", None)
+        self.bound = None if bind is None else bind(feed.table.keys, feed.views)
         self.parts: Sequence[Part] = ()
         self.fault = ""
         self._scalars: dict[float, Tensor] = {}
@@ -125,8 +127,12 @@ class Updater:
         for micro in range(self.spec.accumulate):
             part = micro * self.ranks.size + self.ranks.rank
             rows, epochs = self.feed.rows_of(step, part, parts)
-            batch = self.feed.take(rows, epochs % self.feed.views if self.feed.views else None)
-            batch, teacher = self.learner.prepare(batch, self.source)
+            views = epochs % self.feed.views if self.feed.views else None
+            batch = self.feed.take(rows, views)
+            if self.bound is not None:
+                teacher = self.bound.at(rows, views)
+            else:
+                batch, teacher = self.learner.prepare(batch, self.source)
             if teacher is not None and self.device.type != "cpu":
                 teacher = to_device(teacher, self.device)
             found.append((batch, teacher, rows))

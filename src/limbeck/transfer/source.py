@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from limbeck.core.errors import ConfigError, MissingSignal, StoreMismatch
 from limbeck.signals import Batch, Needs, Signals
@@ -20,6 +23,9 @@ from limbeck.transfer.table import PredictionTable as PredictionTable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+Array = np.ndarray[Any, Any]
+_BOUND = 1 << 24  # positions that are held at once, 8 bytes each
 
 
 class Stored:
@@ -49,6 +55,25 @@ class Stored:
             outputs[name] = head.to_training(outputs[name])
         return Signals(outputs)
 
+    def bound_to(self, keys: Array, views: int) -> Bound | None:
+        """The same answers by row of a table with these keys [N, 2] under views 0 to `views` - 1 (0: without views).
+
+        Every key is looked up once instead of in every epoch. None where the table of positions would be large.
+        Raises StoreMismatch for a row or view that was never labelled.
+        """
+        count = max(views, 1)
+        if len(keys) * count > _BOUND:
+            return None
+        numbers = [None if not views else np.full(len(keys), view, dtype=np.int64) for view in range(count)]
+        return Bound(self, np.stack([self.store.rows_of(keys, number) for number in numbers]))
+
+    def at(self, positions: Array) -> Signals:
+        """The answers at positions int64 [B] of the store."""
+        outputs = self.store.gather(positions, self._names)
+        for name, head in self._converted.items():
+            outputs[name] = head.to_training(outputs[name])
+        return Signals(outputs)
+
     def _check(self, name: str, head: Head) -> None:
         if name not in self.store.outputs:
             raise StoreMismatch(
@@ -63,6 +88,19 @@ class Stored:
                 f"{self.store.path} holds {there.kind} answers over {_list(there.names)}",
                 "label again with these tasks into a new folder; the order of classes counts",
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """Stored answers by row of one table: `positions` int64 [views, N] in the store."""
+
+    stored: Stored
+    positions: Array
+
+    def at(self, rows: Array, views: Array | None) -> Signals:
+        """The answers to table rows [B] under views [B]."""
+        found = self.positions[0].take(rows) if views is None else self.positions[views, rows]
+        return self.stored.at(found)
 
 
 class Live:

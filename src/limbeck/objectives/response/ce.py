@@ -31,7 +31,9 @@ def ce_rows(
     student: Tensor, labels: Tensor, label_smoothing: float = 0.0, class_weight: Tensor | None = None
 ) -> Tensor:
     """Cross-entropy [...] of logits [..., C] with class ids [...]."""
-    logits = raised(student).movedim(-1, 1)
+    logits = raised(student)
+    if logits.dim() > 2:
+        logits = logits.movedim(-1, 1)
     weight = None if class_weight is None else class_weight.to(logits)
     return F.cross_entropy(logits, labels.long(), weight, reduction="none", label_smoothing=label_smoothing)
 
