@@ -5,6 +5,7 @@ from torch import nn
 
 from limbeck.core.errors import ConfigError, MissingSignal, ShapeMismatch, StoreMismatch
 from limbeck.data.tasks import Classification, MultiLabel, Regression
+from limbeck.data.views import view_of
 from limbeck.signals import Batch, Needs, Signals
 from limbeck.transfer.source import Ensemble, Live, Stored
 
@@ -18,6 +19,38 @@ def batch_of(rows, **extra):
 
 
 # ------------------------------------------------------------------------------------------ stored
+
+
+@pytest.mark.parametrize("tasks", [{"main": CLASSES}, {"price": PRICE}])
+def test_answers_bound_to_a_table_are_those_of_its_keys(tmp_path, kit, tasks):
+    rows = kit.rows()
+    kit.store(tmp_path / "t", rows, kit.Teacher({head: task.size for head, task in tasks.items()}), heads=tasks)
+    source = Stored(tmp_path / "t", tasks)
+    keys, picked = rows.keys[::-1], np.array([3, 0, 3, 7])
+    bound = source.bound_to(keys, 0)
+    for head in tasks:
+        wanted = source.answer(Batch(keys=keys[picked])).outputs[head]
+        assert torch.equal(bound.at(picked, None).outputs[head], wanted)
+
+
+def test_answers_bound_to_a_table_know_views(tmp_path, kit):
+    rows = kit.rows()
+    view = view_of("noise(0.5)", "array", 0, rows)
+    kit.store(tmp_path / "t", rows, heads={"main": CLASSES}, view=view, views=3)
+    source = Stored(tmp_path / "t", {"main": CLASSES})
+    picked, views = np.array([1, 1, 1, 4]), np.array([0, 1, 2, 2])
+    bound = source.bound_to(rows.keys, 3).at(picked, views).outputs["main"]
+    assert torch.equal(bound, source.answer(Batch(keys=rows.keys[picked], views=views)).outputs["main"])
+    assert not torch.equal(bound[0], bound[1])
+    with pytest.raises(StoreMismatch, match=r"expected answers to all 10 rows .* view 3"):
+        source.bound_to(rows.keys[:10], 4)
+
+
+def test_a_table_without_answers_cannot_be_bound(tmp_path, kit):
+    rows = kit.rows()
+    kit.store(tmp_path / "t", rows.take(np.arange(5)), heads={"main": CLASSES})
+    with pytest.raises(StoreMismatch, match="5 are missing, the first at position 5"):
+        Stored(tmp_path / "t", {"main": CLASSES}).bound_to(rows.keys[:10], 0)
 
 
 def test_stored_answers_are_the_teachers(tmp_path, kit):
