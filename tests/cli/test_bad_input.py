@@ -128,7 +128,7 @@ def test_all_problems_at_once_with_their_lines(command, tmp_path):
         ("CE + KD(alpha=0.5)", ["there is no 'alpha'", "weights stand in the sum"]),
         ("CE + KD(temperature=hot)", ["KD.temperature: expected a number or auto, got hot"]),
         ("CE + KD(temperature=-1)", ["KD.temperature: expected a number > 0 or 'auto', got -1.0"]),
-        ("CE + FOO", ["expected the name of a loss, got 'FOO'", "known: BCE"]),
+        ("CE + FOO", ["expected the name of a loss, got 'FOO'", "known: ", " BCE, "]),
         ("CE +", ["cannot read 'CE +'"]),
         ("-1 * KD + CE", ["finite number >= 0, got -1.0"]),
         ("nowhere.module:Loss + CE", ["cannot import nowhere.module", "there is no module 'nowhere'"]),
