@@ -131,7 +131,7 @@ class TeacherSpec:
     @property
     def kind(self) -> str:
         """What `model` is: "predictions" (a table), "answers" (labelled before), "sklearn", "import" (a path to code)
-        or "zoo" (built in).
+        or "zoo" (a network that is trained first: built in, or hf:NAME of transformers).
         """
         if self.model.startswith("answers:"):
             return "answers"
@@ -139,6 +139,8 @@ class TeacherSpec:
             return "predictions"
         if self.model.startswith("sklearn:"):
             return "sklearn"
+        if self.model.startswith("hf:"):
+            return "zoo"
         return "import" if ":" in self.model.partition("(")[0] else "zoo"
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 import limbeck as lb
 from limbeck.core.run import Run
-from limbeck.models.student import read_weights
+from limbeck.models.saved import read_weights
 
 PLAN = lb.TrainSpec(steps=80, batch_size=32, learning_rate=0.02, validate_every=20)
 VERDICTS = ("helped", "no reliable difference", "hurt")

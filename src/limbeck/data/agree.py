@@ -19,7 +19,7 @@ def refuse_shapes(raws: Mapping[str, Raw]) -> None:
     """Raise ConfigError where a split has other columns, another shape or another dtype of images than train."""
     first = raws["train"]
     for split, raw in raws.items():
-        if raw.kind == first.kind == "table":
+        if raw.kind == first.kind and first.kind in ("table", "text"):
             missing = [n for n in row_shape(first.inputs) if n not in row_shape(raw.inputs)]
             extra = [n for n in row_shape(raw.inputs) if n not in row_shape(first.inputs)]
             if missing or extra:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from limbeck.core.errors import ConfigError, LimbeckError, Problem
 from limbeck.core.findings import Finding
@@ -232,7 +233,7 @@ def _tasks(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: list
 
 def _encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str, Rows]:
     rows, problems = {}, []
-    order = list(row_shape(raws["train"].inputs)) if raws["train"].kind == "table" else None
+    order = list(row_shape(raws["train"].inputs)) if isinstance(raws["train"].inputs, pd.DataFrame) else None
     for split, raw in raws.items():
         inputs = raw.inputs if order is None else raw.inputs[order]
         targets: dict[str, Array] = {}

@@ -227,9 +227,9 @@ def _inputs(train: Rows, used: Sequence[str] | None) -> Iterator[Finding]:
                 constant.append(str(name))
             elif used is not None and name not in used:
                 unused.append(str(name))
-            elif not is_numeric(column):
+            elif train.kind == "table" and not is_numeric(column):
                 mixed.append(str(name))
-            if _several_types(column):
+            if train.kind == "table" and _several_types(column):
                 several.append(str(name))
     elif train.kind == "array" and train.inputs.ndim == 2:
         holes = np.isnan(train.inputs.astype(np.float64)).sum(axis=0)

@@ -12,6 +12,7 @@ float32 themselves: ONNX does the same two operations, so that an exported model
     array   {"kind": "array", "shape": [D], "keep": [...], "fill": [...], "mean": [...], "scale": [...]}
             x[:, keep], NaN -> fill, standardised; all lists are as long as `keep`. Rows of more dimensions have
             "keep": null and "fill": null, and one mean and scale for each entry of the last axis.
+    text    {"kind": "text", "columns": [...]}: one or two columns of texts; the network's own tokenizer encodes them
     image   {"kind": "image", "channels", "height", "width", "channel_axis": true, "dtype": "uint8", "mean", "scale"}
             [N, H, W, C] (or [N, H, W] where `channel_axis` is false) -> [N, C, H, W], a mean and scale per channel.
 """
@@ -50,6 +51,9 @@ class Preprocess:
         Raises ConfigError when nothing is left.
         """
         rows = Rows.concat([split.without_labels() for split in splits])
+        if rows.kind == "text":
+            assert isinstance(rows.inputs, pd.DataFrame)
+            return cls({"kind": "text", "columns": list(rows.inputs.columns)})
         if rows.kind == "table":
             return cls(_fit_table(rows.inputs, max_values))
         if rows.kind == "image":
@@ -68,6 +72,11 @@ class Preprocess:
 
         Raises ShapeMismatch for rows of another shape and ConfigError for columns that are missing.
         """
+        if self.spec["kind"] == "text":
+            raise ConfigError(
+                "expected a network that takes text, got one that takes numbers",
+                "give one that brings a tokenizer, such as hf:FOLDER",
+            )
         if self.spec["kind"] == "table":
             return _encode_table(self.spec, inputs)
         if isinstance(inputs, pd.DataFrame):
@@ -79,6 +88,8 @@ class Preprocess:
     def shape(self) -> tuple[int, ...]:
         """Shape of one encoded row."""
         spec = self.spec
+        if spec["kind"] == "text":
+            return ()
         if spec["kind"] == "image":
             return (spec["channels"], spec["height"], spec["width"])
         if spec["kind"] == "array":

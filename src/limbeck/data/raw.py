@@ -14,6 +14,7 @@ from limbeck.data.columns import Columns, NamedColumns, guess_columns, targets_o
 from limbeck.data.frames import is_number, is_numeric, missing_columns, numbers, refuse_twice, tidy
 from limbeck.data.labels import as_labels, is_missing, text_of
 from limbeck.data.rows import Array, Inputs
+from limbeck.data.texts import as_texts, is_text_list, texts_of
 from limbeck.signals import MAIN
 
 NO_GROUP = "\1"  # begins the name of a row that has no group
@@ -67,7 +68,9 @@ def named_labels(y: Any) -> tuple[dict[str, Array], dict[str, tuple[str, ...]]]:
 
 
 def inputs_of(given: Any, split: str) -> tuple[str, Inputs]:
-    """Kind and array of numeric inputs; raises ConfigError for text, ragged rows and numbers that are not finite."""
+    """Kind and rows, of numbers or texts; raises ConfigError for mixed types, ragged rows and broken numbers."""
+    if is_text_list(given):
+        return "text", as_texts({"text": given}, split)[0]
     array = _as_array(given, split)
     if array.dtype.kind == "O" and all(v is None or is_number(v) for v in array.reshape(-1)):
         array = array.astype(np.float64)  # None is NaN
@@ -158,7 +161,7 @@ def of_frame(
     inputs = list(columns.inputs) or [n for n in known if n not in special]
     if not inputs:
         raise ConfigError(f"expected input columns in {split}, every column means something else", "see columns.inputs")
-    kind, values, said = _frame_inputs(frame[inputs], split)
+    kind, values, said = frame_inputs(frame[inputs], split)
     declared = {head: classes[n[0]] for head, n in targets.items() if classes and len(n) == 1 and n[0] in classes}
 
     def column(name: str | None) -> Array | None:
@@ -189,7 +192,7 @@ def _refuse_columns(columns: Columns, labelled: Sequence[str], known: Sequence[s
     return set(absent)
 
 
-def _frame_inputs(frame: pd.DataFrame, split: str) -> tuple[str, Inputs, list[str]]:
+def frame_inputs(frame: pd.DataFrame, split: str) -> tuple[str, Inputs, list[str]]:
     """A table, or an array where the only column holds one array (or list of numbers) in each row."""
     if frame.shape[1] == 1 and len(frame) and isinstance(frame.iloc[0, 0], np.ndarray | list):
         cells = [np.asarray(_plain(cell)) for cell in frame.iloc[:, 0]]
@@ -201,6 +204,8 @@ def _frame_inputs(frame: pd.DataFrame, split: str) -> tuple[str, Inputs, list[st
             )
         kind, array = inputs_of(np.stack(cells), split)
         return kind, array, []
+    if (text := texts_of(frame, split)) is not None:
+        return "text", *text
     table, said = table_of(frame, split)
     return "table", table, said
 

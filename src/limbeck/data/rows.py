@@ -11,7 +11,7 @@ import pandas as pd
 
 from limbeck.core.errors import ShapeMismatch
 
-KINDS = ("array", "table", "image")
+KINDS = ("array", "table", "image", "text")
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 Inputs: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame"
@@ -21,7 +21,8 @@ Inputs: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame"
 class Rows:
     """One split of the data; every field has one entry per row.
 
-    `inputs` are raw: an array [N, ...] of numbers ("array"), a DataFrame ("table"), or [N, H, W] / [N, H, W, C]
+    `inputs` are raw: an array [N, ...] of numbers ("array"), a DataFrame ("table"; "text": one or
+    two columns of texts), or [N, H, W] / [N, H, W, C]
     uint8 or float ("image"). `keys` [N, 2] uint64, column 0 the high word. `targets` in training space by task:
     int64 [N] class ids, float32 [N, L] of 0/1, float32 [N, K] standardised; empty where there are no labels.
     `label_mask` bool [N] by task. `ids` are the user's names of rows, aliases of keys.

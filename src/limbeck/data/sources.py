@@ -22,7 +22,7 @@ from limbeck.data.datasets import of_dataset, of_hub
 from limbeck.data.files import of_path
 from limbeck.data.files import read_table as read_table
 from limbeck.data.raw import Raw as Raw
-from limbeck.data.raw import guessed_from, inputs_of, named_labels, of_frame, table_of
+from limbeck.data.raw import frame_inputs, guessed_from, inputs_of, named_labels, of_frame
 from limbeck.data.rows import Inputs
 
 
@@ -64,8 +64,7 @@ def _of_tuple(given: tuple[Any, ...], split: str) -> Raw:
     notes: list[str] = []
     inputs: Inputs
     if isinstance(x, pd.DataFrame):
-        kind = "table"
-        inputs, notes = table_of(x, split)
+        kind, inputs, notes = frame_inputs(x, split)
     else:
         kind, inputs = inputs_of(x, split)
     labels, names = named_labels(y) if y is not None else ({}, {})

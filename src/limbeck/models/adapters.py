@@ -27,7 +27,7 @@ from limbeck.models.outputs import (
     to_logits,
     to_outputs,
 )
-from limbeck.models.predict import answering, told
+from limbeck.models.predict import answer, answering, told
 
 Answers: TypeAlias = "dict[str, np.ndarray[Any, Any]]"  # float32 [N, width] by head
 
@@ -206,7 +206,7 @@ class TorchModel:
             inputs = self._fitting(inputs)
         with answering(self.module, self._parts):
             with told(self.who, inputs):
-                raw = self.module(inputs)
+                raw = answer(self.module, inputs)
             return self._bridge(raw, _count(inputs))
 
     def _fitting(self, inputs: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A student as a recipe knows it: a name, a factory or an instance; what it is built of, saved and loaded as.
+"""A student as a recipe knows it: a name, a factory or an instance; what it is built of.
 
 A name ("mlp(hidden=[64])", "package.module:factory") or a factory is initialised per seed. An instance is copied,
 and its weights count as pretrained.
@@ -11,15 +11,13 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from limbeck.core.catalog import load_path
-from limbeck.core.errors import ConfigError, LimbeckError, ShapeMismatch, StoreDamaged
-from limbeck.core.files import checksum, read_json, write_bytes, write_json
+from limbeck.core.errors import ConfigError, LimbeckError, ShapeMismatch
 from limbeck.core.runtime import derive_seed, device_of, seeded
 from limbeck.models import zoo
 from limbeck.models.fingerprint import module_hash, object_hash
@@ -36,9 +34,9 @@ from limbeck.models.outputs import (
     to_outputs,
 )
 from limbeck.models.predict import answering
+from limbeck.models.text.network import PREFIX, TextNetwork, Tokenised
+from limbeck.models.text.tokens import TextEncoder
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
-_FORMAT = 1
 _PROBE_ROWS = 32
 
 
@@ -70,6 +68,7 @@ class Student:
     kinds: Mapping[str, str]
     output: str = AUTO
     instance: nn.Module | None = field(default=None, compare=False, repr=False)
+    encoder: TextEncoder | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -91,6 +90,10 @@ class Student:
         kinds = {head: (kinds or {}).get(head, "classification") for head in out_sizes}
         if isinstance(what, Student):
             return what
+        if isinstance(what, Tokenised):
+            return _tokenised(what, out_sizes, kinds)
+        if isinstance(what, str) and what.startswith(PREFIX):
+            return _pretrained(what, out_sizes, kinds)
         if isinstance(what, nn.Module):
             name = f"{type(what).__module__}:{type(what).__qualname__}"
             return cls("instance", lambda: copy.deepcopy(what), name, in_shape, out_sizes, kinds, output, what)
@@ -101,7 +104,7 @@ class Student:
         if callable(factory):
             name = f"{getattr(what, '__module__', '?')}:{getattr(what, '__qualname__', type(what).__qualname__)}"
             label = what if isinstance(what, str) else name
-            return cls("factory", _caller(factory, in_shape, out_sizes), label, in_shape, out_sizes, kinds, output)
+            return cls("factory", caller(factory, in_shape, out_sizes), label, in_shape, out_sizes, kinds, output)
         raise ConfigError(
             f"expected a student as a name, a function that makes a module, or a module, got {type(what).__name__}",
             "for example student='mlp(hidden=[64, 32])', or a torch.nn.Module",
@@ -109,8 +112,8 @@ class Student:
 
     @property
     def pretrained(self) -> bool:
-        """Whether the weights come with it: true for an instance."""
-        return self.kind == "instance"
+        """Whether the weights come with it: true for an instance, and for a pretrained model of text."""
+        return self.kind in ("instance", "pretrained")
 
     def build(self, seed: int) -> nn.Module:
         """A fresh module for a seed (an instance: its copy, the same for every seed), checked against the task.
@@ -118,7 +121,7 @@ class Student:
         Raises ConfigError where a factory returns no module, ShapeMismatch where inputs or outputs do not fit.
         """
         module = self._raw(seed)
-        check_fit(module, self.in_shape, self.out_sizes, f"the student {self.label}")
+        check_fit(module, self.in_shape, self.out_sizes, f"the student {self.label}", tokens=self.encoder is not None)
         for path in self.bridge.paths:
             replace_module(module, path, nn.Identity())
         if not self.bridge.wrapped:
@@ -187,10 +190,35 @@ class Student:
     def fingerprint(self) -> str:
         """A hash of what it is: the text of a name, the weights that a factory or an instance gives."""
         parts: list[Any] = [self.kind, self.label, list(self.in_shape), dict(self.out_sizes)]
+        if self.encoder is not None:
+            parts.append(self.encoder.fingerprint)
         if self.kind != "name":
             module = self.instance if self.instance is not None else self.build(0)
             parts.append(module_hash(module))
         return object_hash(parts)
+
+
+_PROBED_TOKENS = (4,)
+
+
+def _tokenised(module: Tokenised, out_sizes: Mapping[str, int], kinds: Mapping[str, str]) -> Student:
+    """A network of text that is handed in: copied for each seed."""
+    name = f"{type(module).__module__}:{type(module).__qualname__}"
+    return Student(
+        "instance", lambda: copy.deepcopy(module), name, _PROBED_TOKENS, out_sizes, kinds, LOGITS, module,
+        module.encoder,
+    )  # fmt: skip
+
+
+def _pretrained(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, str]) -> Student:
+    """A pretrained model of transformers; heads that it does not bring are made from the seed."""
+    where = text.removeprefix(PREFIX)
+
+    def make() -> nn.Module:
+        return TextNetwork.pretrained(where, out_sizes, kinds)
+
+    encoder = TextEncoder.load(where)
+    return Student("pretrained", make, text, _PROBED_TOKENS, out_sizes, kinds, LOGITS, None, encoder)
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -210,10 +238,18 @@ def _outputs(module: nn.Module, probe: Tensor, heads: Sequence[str]) -> dict[str
         return to_outputs(module(probe), heads)
 
 
-def check_fit(module: nn.Module, in_shape: tuple[int, ...], out_sizes: Mapping[str, int], who: str) -> None:
-    """Run two rows of zeros through a module and refuse it where its widths are not those of the tasks."""
+def check_fit(
+    module: nn.Module, in_shape: tuple[int, ...], out_sizes: Mapping[str, int], who: str, *, tokens: bool = False
+) -> None:
+    """Run two rows of zeros (token 0) through a module and refuse it where its widths are not those of the tasks."""
+    if not in_shape:  # rows of text have no shape of their own
+        raise ConfigError(
+            f"expected a network that takes text, got {who}, which takes numbers",
+            "give one that brings a tokenizer, such as hf:FOLDER",
+        )
     parameter = next(module.parameters(), None)
-    probe = torch.zeros((2, *in_shape), device=parameter.device if parameter is not None else None)
+    device = parameter.device if parameter is not None else None
+    probe = torch.zeros((2, *in_shape), device=device, dtype=torch.int32 if tokens else torch.float32)
     with answering(module):
         try:
             raw = module(probe)
@@ -229,7 +265,7 @@ def check_fit(module: nn.Module, in_shape: tuple[int, ...], out_sizes: Mapping[s
         check_width(output, out_sizes[head], head, who)
 
 
-def _caller(
+def caller(
     factory: Callable[..., nn.Module], in_shape: tuple[int, ...], out_sizes: Mapping[str, int]
 ) -> Callable[[], nn.Module]:
     """Call a factory with what it asks for by name: in_shape and out_sizes, or nothing."""
@@ -248,84 +284,3 @@ def _caller(
             "bind them first, for example with functools.partial or a lambda",
         )
     return lambda: factory(**asked)
-
-
-def save(module: nn.Module, folder: Path | str, *, source: Student | None = None, **notes: Any) -> None:
-    """Write a module as weights (safetensors) and config.json, each whole and durable; nothing is pickled.
-
-    `source` is the Student that it was built from: a final activation that was taken off is put back, in place.
-    """
-    from safetensors.torch import save as to_bytes
-
-    folder = Path(folder)
-    if source is not None:
-        module = source.finish(module)
-    state = {name: value.detach().cpu().clone().contiguous() for name, value in module.state_dict().items()}
-    data = to_bytes(state)
-    write_bytes(folder / WEIGHTS, data)
-    config: dict[str, Any] = {"format": _FORMAT, "weights": checksum(data), "class": _class_path(module)}
-    if isinstance(module, zoo.Net):
-        config |= {
-            "kind": "name",
-            "name": module.spec,
-            "in_shape": list(module.in_shape),
-            "out_sizes": module.out_sizes,
-        }
-    elif source is not None:
-        config |= {"kind": source.kind, "name": source.label, "in_shape": list(source.in_shape)}
-        config["out_sizes"] = dict(source.out_sizes)
-    else:
-        config |= {"kind": "instance", "name": _class_path(module)}
-    write_json(folder / CONFIG, config | notes)
-
-
-def load(folder: Path | str, like: nn.Module | None = None) -> nn.Module:
-    """Read a module back in eval mode; `like` gives the architecture where only its weights were written.
-
-    Raises StoreDamaged where bytes changed, ConfigError where the architecture is not known, ShapeMismatch where it is
-    another.
-    """
-    folder = Path(folder)
-    config = read_json(folder / CONFIG)
-    module = like if like is not None else _rebuild(config, folder)
-    try:
-        module.load_state_dict(read_weights(folder, config))
-    except RuntimeError as error:
-        lines = str(error).splitlines()
-        raise ShapeMismatch(
-            f"expected the weights in {folder} to fit {type(module).__name__}, they do not: {lines[-1].strip()}",
-            f"they were written by {config.get('class')}: give the same architecture",
-        ) from error
-    return module.eval()
-
-
-def read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a saved model, their checksum verified; raises StoreDamaged."""
-    from safetensors.torch import load as from_bytes
-
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise StoreDamaged(f"expected the weights {path}, there are none", "train the student again")
-    data = path.read_bytes()
-    if checksum(data) != config.get("weights"):
-        raise StoreDamaged(
-            f"expected {path} to match its checksum, it does not",
-            "the bytes on disk have changed since they were written: restore the file, or train the student again",
-        )
-    return from_bytes(data)
-
-
-def _rebuild(config: Mapping[str, Any], folder: Path) -> nn.Module:
-    kind, name = config.get("kind"), str(config.get("name"))
-    if kind == "name":
-        return zoo.build(name, tuple(config["in_shape"]), config["out_sizes"])
-    if kind == "factory" and "<" not in name:
-        return _caller(load_path(name), tuple(config["in_shape"]), config["out_sizes"])()
-    raise ConfigError(
-        f"expected a network that can be built by name in {folder}, its weights belong to an instance of {name}",
-        "give the architecture: load(folder, like=your_module)",
-    )
-
-
-def _class_path(module: nn.Module) -> str:
-    return f"{type(module).__module__}:{type(module).__qualname__}"

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from limbeck.core.errors import MissingSignal
 from limbeck.core.kinds import suggest
 from limbeck.models.predict import answering
+
+
+@runtime_checkable
+class Masked(Protocol):
+    """A model that knows which positions of its inputs are real."""
+
+    def mask(self, inputs: Any) -> Tensor:
+        """True where a position is real, bool [B, T]."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,7 @@ def list_taps(model: nn.Module, example: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _module(model: nn.Module, name: str, what: str) -> nn.Module:
+    name = getattr(model, "tap_paths", {}).get(name, name)
     try:
         return model.get_submodule(name) if name else model
     except AttributeError:

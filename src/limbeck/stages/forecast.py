@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from limbeck.core.findings import Finding
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from limbeck.data.data import Data
     from limbeck.models.student import Student
     from limbeck.recipe import Recipe
@@ -44,7 +42,7 @@ def check_recipe(recipe: Recipe) -> CheckReport:
     arms = arms_of(objective, data.tasks, unlabeled=data.unlabeled is not None, attribution=more)
     labelled = int(max(mask.sum() for mask in data.train.label_mask.values()))
     steps = recipe.train.total_steps(labelled)
-    per_step = seconds_a_step(student.build(0), data, recipe.train)
+    per_step = seconds_a_step(student, data, recipe.train)
     training = per_step * int(steps.value) * len(arms) * recipe.seeds
     teaching = _teaching_seconds(recipe, data, labelled)
     smallest = smallest_gain(data, recipe.seeds)
@@ -68,7 +66,7 @@ def check_recipe(recipe: Recipe) -> CheckReport:
     return CheckReport(tuple(found), estimate)
 
 
-def seconds_a_step(module: nn.Module, data: Data, plan: TrainSpec) -> float:
+def seconds_a_step(student: Student, data: Data, plan: TrainSpec) -> float:
     """Seconds of one training step, the median of some on the first rows."""
     import numpy as np
     import torch
@@ -77,7 +75,7 @@ def seconds_a_step(module: nn.Module, data: Data, plan: TrainSpec) -> float:
     from limbeck.stages.tables import encoded
 
     rows = data.train.take(np.arange(plan.batch_size) % len(data.train))
-    inputs = encoded(data, rows)
+    module, inputs = student.build(0), encoded(data, rows, student)
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-6)
     taken: list[float] = []
     module.train()
@@ -102,8 +100,8 @@ def _teaching_seconds(recipe: Recipe, data: Data, labelled: int) -> float:
     for spec in recipe.teacher:
         if spec.kind == "zoo":
             plan = spec.train or recipe.train
-            module = Student.of(spec.model, data.preprocess.shape, sizes).build(0)
-            total += seconds_a_step(module, data, plan) * int(plan.total_steps(labelled).value) * spec.members
+            network = Student.of(spec.model, data.preprocess.shape, sizes)
+            total += seconds_a_step(network, data, plan) * int(plan.total_steps(labelled).value) * spec.members
     return total
 
 
@@ -135,4 +133,5 @@ def _memory(data: Data, student: Student) -> int:
     import math
 
     rows = sum(len(split) for split in (data.train, data.unlabeled, data.validation, data.test) if split is not None)
-    return 4 * rows * math.prod(data.preprocess.shape) + 16 * int(student.describe()["parameters"])
+    width = math.prod(data.preprocess.shape) if student.encoder is None else student.encoder.max_length
+    return 4 * rows * width + 16 * int(student.describe()["parameters"])

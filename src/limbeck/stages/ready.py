@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from limbeck.core.errors import ConfigError
 from limbeck.models.predict import answering
 from limbeck.models.student import Student
 from limbeck.models.taps import list_taps, run
@@ -32,6 +33,15 @@ def refuse_taps(objective: Sum, student: Student, teacher: Teacher) -> None:
         refuse_inner(theirs, f"a teacher of kind {teacher.describe()['kind']}")
 
 
+def refuse_export(student: Student) -> None:
+    """Raise ConfigError for a student that has no ONNX export."""
+    if student.encoder is not None:
+        raise ConfigError(
+            f"expected no ONNX of a student of text ({student.label}), limbeck cannot export one yet",
+            "say `export: {onnx: false}` (onnx=False in Python); student/seed-N loads in transformers",
+        )
+
+
 def _has_inside(teacher: Teacher) -> bool:
     if isinstance(teacher, SourceTeacher):
         return True  # it says itself what it has, when it is asked
@@ -42,7 +52,7 @@ def _has_inside(teacher: Teacher) -> bool:
 
 def probe(student: Student) -> torch.Tensor:
     """Two rows of zeros that fit a student."""
-    return torch.zeros((2, *student.in_shape))
+    return torch.zeros((2, *student.in_shape), dtype=torch.float32 if student.encoder is None else torch.int32)
 
 
 def recipe_taps(recipe: Recipe) -> dict[str, dict[str, list[int]]]:

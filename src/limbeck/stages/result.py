@@ -85,7 +85,7 @@ class DistillRun:
     @property
     def student(self) -> Any:
         """The student of the seed that validated best, as you wrote it: a torch module in evaluation mode."""
-        from limbeck.models.student import load
+        from limbeck.models.saved import load
 
         seed = self._run.stage("train", {}).facts.get("best_seed")
         if seed is None:
@@ -93,7 +93,8 @@ class DistillRun:
                 f"expected a trained student in {self.folder}, it is {self.status}", "run `limbeck train`"
             )
         folder = self.folder / "student" / f"seed-{seed}"
-        like = None if self._student is None else self._student.finish(self._student.build(seed))
+        text = self._student is None or self._student.encoder is not None
+        like = None if text else self._student.finish(self._student.build(seed))
         return load(folder, like=like)
 
     @property

@@ -219,11 +219,14 @@ def _is_weighted(entry: Any) -> bool:
 
 def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> Teacher:
     from limbeck.models import zoo
+    from limbeck.models.text.network import PREFIX
 
     if text.lower().endswith(TABLE_ENDINGS):
         return TableTeacher(Path(text), output)
     if text.startswith(ANSWERS):
         return AnsweredTeacher.of(text.removeprefix(ANSWERS))
+    if text.startswith(PREFIX):
+        return TaughtNetwork(text, members, train)
     if text.startswith("sklearn:"):
         return TaughtEstimator(estimator_of(text.removeprefix("sklearn:")))
     if ":" not in text or zoo.is_zoo_name(text):

@@ -9,21 +9,38 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from limbeck.core.errors import ConfigError
 from limbeck.data.data import Data
 from limbeck.data.rows import Rows, take_inputs
+from limbeck.models.student import Student
 from limbeck.train.feed import Table
 
 Array = np.ndarray[Any, Any]
 
 
-def encoded(data: Data, rows: Rows) -> Tensor:
-    """Student inputs [N, ...] float32."""
-    return torch.from_numpy(np.ascontiguousarray(data.preprocess.encode(rows.inputs), dtype=np.float32))
+def encoder_of(data: Data, student: Student) -> Callable[[Any], Tensor]:
+    """What makes inputs of a student [N, ...] of raw rows: its tokenizer (int32), else the preprocessing (float32)."""
+    if student.encoder is not None:
+        if data.train.kind != "text":
+            raise ConfigError(
+                f"expected rows of text for the student {student.label}, got rows of kind {data.train.kind}",
+                "give columns of texts (one, or two for pairs), or a network that takes numbers",
+            )
+        tokens = student.encoder.encode
+        return lambda inputs: torch.from_numpy(tokens(inputs))
+    encode = data.preprocess.encode
+    return lambda inputs: torch.from_numpy(np.ascontiguousarray(encode(inputs), dtype=np.float32))
+
+
+def encoded(data: Data, rows: Rows, student: Student) -> Tensor:
+    """Student inputs [N, ...] of rows."""
+    return encoder_of(data, student)(rows.inputs)
 
 
 def table_of(
     data: Data,
     rows: Rows,
+    student: Student,
     *,
     views: bool = False,
     pseudo: Mapping[str, Array] | None = None,
@@ -33,6 +50,7 @@ def table_of(
 
     `teacher_inputs` makes what a live teacher takes of raw rows; without it the teacher does not run.
     """
+    encode = encoder_of(data, student)
     targets: dict[str, Tensor] = {}
     masks: dict[str, Tensor] = {}
     for head, task in data.tasks.items():
@@ -49,7 +67,7 @@ def table_of(
         return data.view(inputs, rows.keys[index], views)
 
     def student_gather(index: Array, views: Array | None) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(data.preprocess.encode(raw(index, views)), dtype=np.float32))
+        return encode(raw(index, views))
 
     def teacher_gather(index: Array, views: Array | None) -> Tensor:
         assert teacher_inputs is not None
@@ -57,7 +75,7 @@ def table_of(
 
     return Table(
         rows.keys,
-        student_gather if views else encoded(data, rows),
+        student_gather if views else encode(rows.inputs),
         targets,
         masks,
         None if rows.weight is None else torch.from_numpy(rows.weight),

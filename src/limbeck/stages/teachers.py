@@ -185,7 +185,11 @@ class GivenTeacher:
     def _prepare(self, data: Data) -> Callable[[Any], Any]:
         from torch import nn
 
+        from limbeck.models.text.network import Tokenised, text_rows
+
         module = isinstance(self.model, nn.Module)
+        if isinstance(self.model, Tokenised):
+            return lambda inputs: text_rows(self.model.encoder.encode, inputs)
         how = self.inputs if self.inputs != "auto" else "encoded" if module and data.train.kind != "array" else "raw"
         if how == "encoded":
             return lambda inputs: _as_input(data.preprocess.encode(inputs), module)

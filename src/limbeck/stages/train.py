@@ -21,7 +21,8 @@ from limbeck.evaluate.cost import module_cost, training_cost
 from limbeck.evaluate.quality import metric_for
 from limbeck.models.outputs import AsLogits
 from limbeck.models.predict import predict
-from limbeck.models.student import CONFIG, WEIGHTS, Student, load, save
+from limbeck.models.saved import WEIGHTS, config_of, load, save
+from limbeck.models.student import Student
 from limbeck.objectives.base import Sum
 from limbeck.signals import TeacherSource
 from limbeck.stages import answers
@@ -90,13 +91,16 @@ def prepare(job: Job, store: Store) -> Training:
     pool, labelled = labelled_first(job.pool)
     few = pool.take(np.arange(labelled))
     tables = {
-        STUDENT: (table_of(job.data, pool, views=views, teacher_inputs=take), labelled),
-        "few": (table_of(job.data, few, views=views, teacher_inputs=take), labelled),
+        STUDENT: (table_of(job.data, pool, job.student, views=views, teacher_inputs=take), labelled),
+        "few": (table_of(job.data, few, job.student, views=views, teacher_inputs=take), labelled),
     }
     if any(arm.pseudo for arm in job.arms):
-        tables[PSEUDO] = (table_of(job.data, pool, views=views, pseudo=_pseudo(job, store, pool)), labelled)
+        tables[PSEUDO] = (
+            table_of(job.data, pool, job.student, views=views, pseudo=_pseudo(job, store, pool)),
+            labelled,
+        )
     steps = int(job.train.total_steps(labelled).value)
-    return Training(job, source, tables, steps, validator(job))
+    return Training(job, source, tables, steps, validator(job, job.student))
 
 
 def _pseudo(job: Job, store: Store, pool: Rows) -> dict[str, np.ndarray[Any, Any]]:
@@ -197,7 +201,8 @@ def keep(
         "predictions": {name: checksum(job.run.path(name)) for name in written},
     }
     write_json(folder / FACTS, facts)
-    save(module, folder, source=student)  # config.json is its last file: it says that all of it is there
+    names = {head: task.names for head, task in job.data.tasks.items()}
+    save(module, folder, source=student, names=names)  # config.json is its last file: it says that all of it is there
     checkpoint.clear(folder / "checkpoints")
 
 
@@ -215,21 +220,21 @@ def done(job: Job, arm: str, seed: int, folder: Path) -> bool:
 def kept(folder: Path) -> bool:
     """Whether a folder holds a trained network, with the weights that were written."""
     try:
-        return bool(checksum(folder / WEIGHTS) == read_json(folder / CONFIG)["weights"])
+        return bool(checksum(folder / WEIGHTS) == read_json(config_of(folder))["weights"])
     except (StoreDamaged, KeyError, TypeError, OSError):
         return False
 
 
 def predictions(job: Job, module: nn.Module, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
     """Answers of a student in natural units."""
-    found = predict(module, encoded(job.data, rows), tuple(job.data.tasks))
+    found = predict(module, encoded(job.data, rows, job.student), tuple(job.data.tasks))
     return {head: np.asarray(task.to_natural(found[head]), np.float32) for head, task in job.data.tasks.items()}
 
 
-def validator(job: Job) -> Callable[[nn.Module], float]:
+def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
     """A score on the validation rows, higher is better: the metric, averaged over the tasks."""
     rows = job.data.validation
-    inputs: Tensor = encoded(job.data, rows)
+    inputs: Tensor = encoded(job.data, rows, student)
     heads = tuple(job.data.tasks)
     judged = []
     for number, (head, task) in enumerate(job.data.tasks.items()):
@@ -259,15 +264,26 @@ def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Pat
     if kept(folder):
         return rebuilt(student, member, folder)
     rows, labelled = labelled_first(job.data.train)
-    table = table_of(job.data, rows.take(np.arange(labelled)), views=job.data.view is not None and job.data.views > 0)
     views = job.data.views if job.data.view is not None else 0
+    table = table_of(job.data, rows.take(np.arange(labelled)), student, views=views > 0)
     seed = derive_seed("teacher", job.settings.seed, member)  # never that of a student of the same architecture
     feed = Feed.of(table, labelled=labelled, batch_size=spec.batch_size, seed=seed, views=views)
     steps = int(spec.total_steps(labelled).value)
     objective = plain_sum(job.data.tasks)
     with job.console.progress(f"teach {member}", steps) as bar:
         module, fitted = fit_network(
-            job, student, objective, feed, None, spec, steps, seed, folder, validator(job), bar=bar, label="teacher"
+            job,
+            student,
+            objective,
+            feed,
+            None,
+            spec,
+            steps,
+            seed,
+            folder,
+            validator(job, student),
+            bar=bar,
+            label="teacher",
         )
     keep(job, module, student, fitted, folder)
     return module
@@ -289,6 +305,8 @@ def load_student(job: Job, seed: int) -> nn.Module:
 
 def rebuilt(student: Student, seed: int, folder: Path) -> nn.Module:
     """The saved weights in a network that answers in training space (its final activation taken off)."""
+    if student.encoder is not None:
+        return load(folder)
     module = student.build(seed)
     load(folder, like=module.inner if isinstance(module, AsLogits) else module)
     return module.eval()
@@ -301,7 +319,8 @@ def _note(job: Job, stage: Any) -> None:
     }
     scores = [entry["best_score"] for entry in facts[STUDENT]]
     best = max(range(len(scores)), key=lambda i: -np.inf if scores[i] is None else scores[i])
-    example = encoded(job.data, job.data.validation.take(np.arange(min(64, len(job.data.validation)))))
+    held = job.data.validation.take(np.arange(min(64, len(job.data.validation))))
+    example = encoded(job.data, held, job.student)
     cost = module_cost(load_student(job, job.seeds[best]), example)
     costs: dict[str, Any] = {"teacher": job.teacher.cost(job)}
     for arm in job.arms:

@@ -24,6 +24,8 @@ from limbeck.transfer.table import PredictionTable as PredictionTable
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from limbeck.models.taps import Captured
+
 Array = np.ndarray[Any, Any]
 _BOUND = 1 << 24  # positions that are held at once, 8 bytes each
 
@@ -169,14 +171,14 @@ class Live:
     def _run(self, inputs: Any) -> Signals:
         from limbeck.models.outputs import check_width, to_logits, to_outputs
         from limbeck.models.predict import told
-        from limbeck.models.taps import Captured, run
+        from limbeck.models.taps import Captured, Masked
 
         with told(f"the teacher {getattr(self.model, '__qualname__', type(self.model).__name__)}", inputs):
             if self._module is None:
                 captured = Captured(_as_tensors(self.model(inputs)), {}, {})
             else:
                 with self._evaluating():
-                    captured = run(self._module, self._moved(inputs), self.taps, self.attention)
+                    captured = self._captured(self._module, self._moved(inputs))
         outputs: dict[str, Any] = dict(to_outputs(captured.raw, tuple(self.heads)))
         for name, head in self.heads.items():
             check_width(outputs[name], head.size, name, "the teacher")
@@ -184,7 +186,16 @@ class Live:
                 outputs[name] = to_logits(outputs[name], head.kind)
             if name in self._converted:
                 outputs[name] = head.to_training(outputs[name])
-        return Signals(outputs, captured.taps, captured.attention)
+        mask = self._module.mask(inputs) if isinstance(self._module, Masked) else None
+        return Signals(outputs, captured.taps, captured.attention, mask)
+
+    def _captured(self, module: nn.Module, inputs: Any) -> Captured:
+        from limbeck.models.predict import answer
+        from limbeck.models.taps import Captured, run
+
+        if self.taps or self.attention or self.input_grad:
+            return run(module, inputs, self.taps, self.attention)
+        return Captured(answer(module, inputs), {}, {})
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
