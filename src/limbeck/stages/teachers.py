@@ -183,13 +183,14 @@ class GivenTeacher:
         return callable_cost(self._answering, lambda size: prepare(rows.take(np.arange(size) % len(rows)).inputs))
 
     def _prepare(self, data: Data) -> Callable[[Any], Any]:
+        import torch
         from torch import nn
 
-        from limbeck.models.text.network import Tokenised, text_rows
+        from limbeck.models.text.network import Tokenised
 
         module = isinstance(self.model, nn.Module)
         if isinstance(self.model, Tokenised):
-            return lambda inputs: text_rows(self.model.encoder.encode, inputs)
+            return lambda inputs: torch.from_numpy(self.model.encoder.encode(inputs))
         how = self.inputs if self.inputs != "auto" else "encoded" if module and data.train.kind != "array" else "raw"
         if how == "encoded":
             return lambda inputs: _as_input(data.preprocess.encode(inputs), module)

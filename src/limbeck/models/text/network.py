@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -107,13 +106,6 @@ class TextNetwork(Tokenised):
 
         return {name: f"model.{path}" for name, path in tap_paths(self.model).items()}
 
-    def cut(self, model: nn.Module, encoder: TextEncoder | None = None) -> TextNetwork:
-        """The same heads and tasks on another model."""
-        made = TextNetwork(model, encoder or self.encoder, self.out_sizes)
-        if len(self.heads):
-            made.heads.load_state_dict(self.heads.state_dict())
-        return made
-
     def files(self, folder: Path, names: Mapping[str, tuple[str, ...]]) -> None:
         """Write config.json, model.safetensors and the tokenizer, so that from_pretrained and pipeline load them."""
         if list(names) == [MAIN]:
@@ -152,8 +144,3 @@ def text_from(folder: Path, out_sizes: Mapping[str, int], max_length: int) -> To
 
         made.heads.load_state_dict(load_file(folder / HEADS))
     return made
-
-
-def text_rows(encode: Any, inputs: Any) -> Tensor:
-    """Encoded rows as a tensor."""
-    return torch.from_numpy(np.ascontiguousarray(encode(inputs)))

@@ -6,7 +6,6 @@ them, and -1 where there is no token. The network that takes such rows cuts off 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,22 +73,12 @@ class TextEncoder:
             out[there] |= np.fromiter((s << _SEGMENT for row in segments for s in row), np.int32, int(lengths.sum()))
         return out
 
-    def same_width(self, parts: Sequence[Array]) -> list[Array]:
-        """Encoded rows of several calls, all as wide as the widest."""
-        width = max(part.shape[1] for part in parts)
-        return [np.pad(p, ((0, 0), (0, width - p.shape[1])), constant_values=PADDING) for p in parts]
-
     @cached_property
     def fingerprint(self) -> str:
         """A hash of what decides the ids of a text."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         text = backend.to_str() if backend is not None else repr(sorted(self.tokenizer.get_vocab().items()))
         return xxhash.xxh3_128_hexdigest(f"{text}{self.max_length}".encode())
-
-    @property
-    def size(self) -> int:
-        """Number of token ids."""
-        return len(self.tokenizer)
 
 
 def _columns(inputs: Any) -> list[list[str]]:
