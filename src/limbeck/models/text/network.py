@@ -41,6 +41,14 @@ class Tokenised(nn.Module):
         """Positions of rows of like length, at most `budget` tokens together."""
         return in_parts(rows, self.budget)
 
+    def forward(self, rows: Tensor) -> Any:
+        """Logits [B, C] of encoded rows [B, T], a mapping of them for several tasks."""
+        return self.answers(trimmed(rows))
+
+    def answers(self, rows: Tensor) -> Any:
+        """What `forward` says, of rows that are trimmed; without steps that depend on values, so that it exports."""
+        raise NotImplementedError
+
     def files(self, folder: Path, names: Mapping[str, tuple[str, ...]]) -> None:
         """Write what others load into a folder: weights, configuration, tokenizer."""
         raise NotImplementedError
@@ -88,9 +96,8 @@ class TextNetwork(Tokenised):
                 ) from error
         return cls(model, TextEncoder.load(where, max_length), out_sizes)
 
-    def forward(self, rows: Tensor) -> Tensor | dict[str, Tensor]:
-        """Logits [B, C] of encoded rows [B, T], a mapping of them for several tasks."""
-        inputs = model_inputs(trimmed(rows), self._segments, self._padding)
+    def answers(self, rows: Tensor) -> Tensor | dict[str, Tensor]:
+        inputs = model_inputs(rows, self._segments, self._padding)
         if not len(self.heads):
             logits: Tensor = self.model(**inputs).logits
             return logits
