@@ -41,7 +41,7 @@ class TextEncoder:
     def __init__(self, tokenizer: Any, max_length: int | None = None) -> None:
         own = int(getattr(tokenizer, "model_max_length", _LONGEST))
         self.tokenizer = tokenizer
-        self.max_length = min(max_length or 128, own if own < _LONGEST else 128)
+        self.max_length = min(max_length or 128, own) if own < _LONGEST else max_length or 128
 
     @classmethod
     def load(cls, where: str | Path, max_length: int | None = None) -> TextEncoder:
@@ -53,6 +53,15 @@ class TextEncoder:
                 f"expected a tokenizer at {where}, got: {str(error).splitlines()[0]}",
                 "give a folder that holds tokenizer.json, or a name that transformers knows",
             ) from error
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TextEncoder:
+        return self  # copies of a network share it: nothing changes a tokenizer
+
+    @property
+    def fillers(self) -> list[int]:
+        """Ids that can stand where there is no token: of padding, else of the end of a text."""
+        ids = (getattr(self.tokenizer, name, None) for name in ("pad_token_id", "eos_token_id"))
+        return [int(number) for number in ids if number is not None]
 
     def encode(self, inputs: Any) -> Array:
         """Texts (a table of one or two columns, or a sequence of texts) as int32 [N, T], -1 where there is no token."""
@@ -100,6 +109,16 @@ def trimmed(rows: Tensor) -> Tensor:
 def mask_of(rows: Tensor) -> Tensor:
     """Where there are tokens, bool [B, T]."""
     return rows >= 0
+
+
+def ids_of(rows: Tensor) -> Tensor:
+    """Token ids of rows, int64; 0 where there is no token."""
+    return torch.where(rows >= 0, rows & _IDS, 0).long()
+
+
+def segments_of(rows: Tensor) -> Tensor:
+    """1 for tokens of the second text of a pair, else 0, int64."""
+    return torch.where(rows >= 0, rows >> _SEGMENT, 0).long()
 
 
 def model_inputs(rows: Tensor, segments: bool, padding: int) -> dict[str, Tensor]:
