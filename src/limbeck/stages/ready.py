@@ -27,7 +27,7 @@ def refuse_taps(objective: Sum, student: Student, teacher: Teacher) -> None:
     """
     mine, theirs = objective.student_needs(), objective.teacher_needs()
     if mine.taps or mine.attention:
-        module = student.build(0)
+        module = student.blank()
         with answering(module):
             run(module, probe(student), mine.taps, mine.attention)
     if (theirs.taps or theirs.attention) and not _has_inside(teacher):
@@ -72,4 +72,4 @@ def recipe_taps(recipe: Recipe) -> dict[str, dict[str, list[int]]]:
 
 def taps_of(student: Student) -> dict[str, list[int]]:
     """The inner features of a network that an objective can name, with their shapes (without the batch)."""
-    return {name: list(shape) for name, shape in list_taps(student.build(0), probe(student)).items()}
+    return {name: list(shape) for name, shape in list_taps(student.blank(), probe(student)).items()}

@@ -25,7 +25,7 @@ from limbeck.models.saved import WEIGHTS, config_of, load, save
 from limbeck.models.student import Student
 from limbeck.objectives.base import Sum
 from limbeck.signals import TeacherSource
-from limbeck.stages import answers
+from limbeck.stages import answers, start
 from limbeck.stages.arms import CONTROL, PSEUDO, STUDENT, Arm, plain_sum
 from limbeck.stages.bases import student_of
 from limbeck.stages.job import Job, metric_identity
@@ -74,7 +74,7 @@ def train(job: Job, store: Store) -> None:
         return
     with stage:
         training = prepare(job, store)
-        stage.note(objective=text, auto=job.reasons, steps=training.steps)
+        stage.note(objective=text, auto=job.reasons, steps=training.steps, start=start.look(job))
         with job.console.progress("train", training.steps * len(job.arms) * len(job.seeds)) as bar:
             for seed in job.seeds:
                 for arm in job.arms:

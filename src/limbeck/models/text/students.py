@@ -12,7 +12,7 @@ from torch import nn
 from limbeck.core.runtime import derive_seed, seeded
 from limbeck.models.fingerprint import module_hash, object_hash
 from limbeck.models.outputs import LOGITS
-from limbeck.models.student import Origin, Student
+from limbeck.models.student import Origin, Student, check_fit
 from limbeck.models.text import chain as spelling
 from limbeck.models.text.chain import Chain
 from limbeck.models.text.derive import derive
@@ -49,6 +49,7 @@ def text_student(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, st
     else:
         read = partial(Mould, as_base(ground.network, ground.who, str(chain)))
     blank = derive(read(), chain, ground, blank=True)
+    check_fit(blank.network, PROBED, out_sizes, f"the student {chain}", tokens=True)
 
     def fingerprint() -> str:
         return object_hash([module_hash(read().network), list(read().fresh)])
@@ -89,6 +90,7 @@ def _from_nothing(
     )  # fmt: skip
     with seeded(derive_seed("derive", 0)):
         network = SmallText(plan, encoder, out_sizes)
+    check_fit(network, PROBED, out_sizes, f"the student {chain}", tokens=True)
     mould = Mould(network, tuple(name for name, _ in network.named_parameters()))
     origin = Origin(lambda: object_hash(asdict(plan)), lambda: network)
     return Student("text", mould.cast, str(chain), PROBED, out_sizes, kinds, LOGITS, None, encoder, origin)

@@ -6,6 +6,7 @@ them, and -1 where there is no token. The network that takes such rows cuts off 
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,12 @@ class TextEncoder:
     def fingerprint(self) -> str:
         """A hash of what decides the ids of a text."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        text = backend.to_str() if backend is not None else repr(sorted(self.tokenizer.get_vocab().items()))
+        if backend is None:
+            text = repr(sorted(self.tokenizer.get_vocab().items()))
+        else:
+            spec = json.loads(backend.to_str())
+            # set by the last call, whatever that was: each call here says its own
+            text = json.dumps({name: part for name, part in spec.items() if name not in ("truncation", "padding")})
         return xxhash.xxh3_128_hexdigest(f"{text}{self.max_length}".encode())
 
 
