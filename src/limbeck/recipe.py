@@ -39,13 +39,16 @@ OBJECTIVES = {  # what `objective: auto` becomes, by task
     "regression": "0.1 * MSE + 0.9 * L2KD",
 }
 
+NETWORKS = ("linear", "mlp", "cnn", "resnet")  # built in; the names of limbeck.models.zoo, which needs torch
+
 COMMENTS = {  # above the keys of a written recipe
     "name": "the name of the run and of its folder below runs/",
     "data": "paths are relative to this file; a test set is read once, at the end; fractions are 0 to 1",
     "teacher": 'built in: mlp(hidden=[128, 64]), cnn(width=16), linear; or "sklearn:NAME(...)", a table of\n'
     'predictions, "answers:DIR" (a run that was labelled before), or an import path "package.module:make";\n'
     "members: 5 trains an ensemble of five",
-    "student": 'a built-in network or an import path "package.module:make"',
+    "student": 'a built-in network, an import path "package.module:make", or for texts "hf:FOLDER", or a chain such\n'
+    'as "keep_layers(2) | vocabulary(8000)" (made of the teacher), static(dim=64), bag_of_words, text_cnn',
     "objective": "a weighted sum of losses; the control keeps those without a teacher",
     "train": "for student and control alike; steps or epochs, learning_rate per step",
     "codec": "how answers are stored: auto is fp16 for classes and labels, fp32 for numbers",
@@ -194,6 +197,10 @@ class Recipe:
         for number, teacher in enumerate(self.teacher):
             if teacher.kind in ("predictions", "answers"):
                 yield from self._missing(f"teacher.{number}.model", teacher.model.removeprefix("answers:"))
+        yield from _text_problems("student", self.student)
+        for number, teacher in enumerate(self.teacher):
+            if teacher.kind == "zoo":
+                yield from _text_problems(f"teacher.{number}.model", teacher.model)
         if self.objective != "auto":
             yield from _objective_problems(self.objective)
 
@@ -208,6 +215,13 @@ class Recipe:
 def _listing(folder: Path, names: Sequence[str]) -> str:
     shown = sorted(name for name in names if not name.startswith("."))[:5]
     return f"in {folder} there is {', '.join(shown)}" if shown else f"{folder} is not there, or empty"
+
+
+def _text_problems(where: str, name: str) -> Iterator[Problem]:
+    from limbeck.models.text.chain import chain_problems, is_chain
+
+    if is_chain(name, NETWORKS):
+        yield from chain_problems(name, where)
 
 
 def _objective_in(values: Mapping[str, Any]) -> Iterator[Problem]:

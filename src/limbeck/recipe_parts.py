@@ -139,7 +139,7 @@ class TeacherSpec:
             return "predictions"
         if self.model.startswith("sklearn:"):
             return "sklearn"
-        if self.model.startswith("hf:"):
+        if self.model.startswith("hf:") or "|" in self.model:
             return "zoo"
         return "import" if ":" in self.model.partition("(")[0] else "zoo"
 

@@ -14,7 +14,8 @@ from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
 from limbeck.core.files import checksum, read_json, write_bytes, write_json
 from limbeck.models import zoo
 from limbeck.models.student import Student, caller
-from limbeck.models.text.network import Tokenised, text_from
+from limbeck.models.text.network import Tokenised
+from limbeck.models.text.saved import load_text
 
 WEIGHTS, CONFIG, TEXT_CONFIG = "model.safetensors", "config.json", "limbeck.json"
 _FORMAT = 1
@@ -73,7 +74,7 @@ def _save_tokenised(
         "format": _FORMAT, "kind": "text", "class": _class_path(module), "weights": checksum(folder / WEIGHTS),
         "out_sizes": dict(module.out_sizes), "max_length": module.encoder.max_length,
     }  # fmt: skip
-    write_json(folder / TEXT_CONFIG, config | dict(notes))
+    write_json(folder / TEXT_CONFIG, config | module.notes() | dict(notes))
 
 
 def config_of(folder: Path) -> Path:
@@ -91,8 +92,7 @@ def load(folder: Path | str, like: nn.Module | None = None) -> nn.Module:
     folder = Path(folder)
     config = read_json(config_of(folder))
     if config.get("kind") == "text":
-        read_weights(folder, config)  # its checksum
-        return text_from(folder, config["out_sizes"], config["max_length"]).eval()
+        return load_text(folder, config, read_weights(folder, config)).eval()
     module = like if like is not None else _rebuild(config, folder)
     try:
         module.load_state_dict(read_weights(folder, config))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,7 +34,9 @@ from limbeck.models.outputs import (
     to_outputs,
 )
 from limbeck.models.predict import answering
-from limbeck.models.text.network import PREFIX, TextNetwork, Tokenised
+from limbeck.models.text.chain import is_chain
+from limbeck.models.text.ground import Ground
+from limbeck.models.text.network import Tokenised
 from limbeck.models.text.tokens import TextEncoder
 
 _PROBE_ROWS = 32
@@ -57,8 +59,23 @@ class Bridge:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a student of text is made of, where making it is dear.
+
+    `fingerprint` is a hash of that, `blank` a module of the same shapes to look at, `after` what makes the student of
+    the run's teacher once that is taught.
+    """
+
+    fingerprint: Callable[[], str]
+    blank: Callable[[], nn.Module]
+    after: Callable[[nn.Module], Callable[[], nn.Module]] | None = None
+
+
+@dataclass(frozen=True)
 class Student:
-    """How to make a student: `kind` is "name", "factory" or "instance"."""
+    """How to make a student: `kind` is "name", "factory" or "instance"; of text also "pretrained" (a model of
+    transformers), "derived" (made of one) or "text" (a small network with a tokenizer).
+    """
 
     kind: str
     make: Callable[[], nn.Module]
@@ -69,6 +86,7 @@ class Student:
     output: str = AUTO
     instance: nn.Module | None = field(default=None, compare=False, repr=False)
     encoder: TextEncoder | None = field(default=None, compare=False, repr=False)
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -79,21 +97,27 @@ class Student:
         *,
         kinds: Mapping[str, str] | None = None,
         output: str = AUTO,
+        ground: Ground | None = None,
     ) -> Student:
-        """Take a zoo text, an import path, a factory or a module; raises ConfigError for anything else.
+        """Take a zoo text, a chain of steps on text, an import path, a factory or a module.
+
+        Raises ConfigError for anything else.
 
         A factory is called with in_shape and out_sizes where it names them. `output` says whether the network gives
         logits or probabilities; auto looks. `kinds` maps heads to kinds of task (classification where not given).
+        `ground` has the training texts and the teacher that students of text are made from.
         """
+        from limbeck.models.text.students import handed_in, text_student
+
         check_output_kind(output)
         in_shape = tuple(int(size) for size in in_shape)
         kinds = {head: (kinds or {}).get(head, "classification") for head in out_sizes}
         if isinstance(what, Student):
             return what
         if isinstance(what, Tokenised):
-            return _tokenised(what, out_sizes, kinds)
-        if isinstance(what, str) and what.startswith(PREFIX):
-            return _pretrained(what, out_sizes, kinds)
+            return handed_in(what, out_sizes, kinds)
+        if isinstance(what, str) and is_chain(what, tuple(zoo.ZOO)):
+            return text_student(what, out_sizes, kinds, ground or Ground())
         if isinstance(what, nn.Module):
             name = f"{type(what).__module__}:{type(what).__qualname__}"
             return cls("instance", lambda: copy.deepcopy(what), name, in_shape, out_sizes, kinds, output, what)
@@ -112,8 +136,25 @@ class Student:
 
     @property
     def pretrained(self) -> bool:
-        """Whether the weights come with it: true for an instance, and for a pretrained model of text."""
-        return self.kind in ("instance", "pretrained")
+        """Whether the weights come with it: true for an instance, and for a model of text that is or was pretrained."""
+        return self.kind in ("instance", "pretrained", "derived")
+
+    @property
+    def wants_teacher(self) -> bool:
+        """Whether it is made of what the run's teacher has learnt: until then it has untaught weights."""
+        return self.origin is not None and self.origin.after is not None
+
+    def taught_by(self, network: nn.Module) -> Student:
+        """The student made of a taught teacher; its name and fingerprint stay."""
+        if self.origin is None or self.origin.after is None:
+            return self
+        return replace(self, make=self.origin.after(network))
+
+    def blank(self) -> nn.Module:
+        """A module to look at, of the same shapes as what `build` gives, without the work."""
+        if self.instance is not None:
+            return self.instance
+        return self.origin.blank() if self.origin is not None else self.build(0)
 
     def build(self, seed: int) -> nn.Module:
         """A fresh module for a seed (an instance: its copy, the same for every seed), checked against the task.
@@ -177,7 +218,7 @@ class Student:
 
     def describe(self) -> dict[str, Any]:
         """What resolved.yaml says about the student."""
-        module = self.instance if self.instance is not None else self.build(0)
+        module = self.blank()
         return {
             "kind": self.kind,
             "name": self.label,
@@ -192,33 +233,12 @@ class Student:
         parts: list[Any] = [self.kind, self.label, list(self.in_shape), dict(self.out_sizes)]
         if self.encoder is not None:
             parts.append(self.encoder.fingerprint)
-        if self.kind != "name":
+        if self.origin is not None:
+            parts.append(self.origin.fingerprint())
+        elif self.kind != "name":
             module = self.instance if self.instance is not None else self.build(0)
             parts.append(module_hash(module))
         return object_hash(parts)
-
-
-_PROBED_TOKENS = (4,)
-
-
-def _tokenised(module: Tokenised, out_sizes: Mapping[str, int], kinds: Mapping[str, str]) -> Student:
-    """A network of text that is handed in: copied for each seed."""
-    name = f"{type(module).__module__}:{type(module).__qualname__}"
-    return Student(
-        "instance", lambda: copy.deepcopy(module), name, _PROBED_TOKENS, out_sizes, kinds, LOGITS, module,
-        module.encoder,
-    )  # fmt: skip
-
-
-def _pretrained(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, str]) -> Student:
-    """A pretrained model of transformers; heads that it does not bring are made from the seed."""
-    where = text.removeprefix(PREFIX)
-
-    def make() -> nn.Module:
-        return TextNetwork.pretrained(where, out_sizes, kinds)
-
-    encoder = TextEncoder.load(where)
-    return Student("pretrained", make, text, _PROBED_TOKENS, out_sizes, kinds, LOGITS, None, encoder)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -103,6 +103,7 @@ def _provenance(job: Job, facts: Mapping[str, Any]) -> dict[str, Any]:
         "data": job.data.describe(),
         "teacher": job.teacher.describe(),
         "student": job.student.describe(),
+        "start": facts.get("start"),
         "steps": facts["steps"],
         "exported_seed": facts["best_seed"],
     }

@@ -36,8 +36,9 @@ def check_recipe(recipe: Recipe) -> CheckReport:
 
     data = read_data(recipe)
     check_data(data)
-    student, objective = make_student(recipe, data), make_objective(recipe, data)
-    refuse_taps(objective, student, make_teacher(recipe))
+    teacher = make_teacher(recipe)
+    student, objective = make_student(recipe, data, teacher), make_objective(recipe, data)
+    refuse_taps(objective, student, teacher)
     more = recipe.evaluate.attribution in ("auto", True)
     arms = arms_of(objective, data.tasks, unlabeled=data.unlabeled is not None, attribution=more)
     labelled = int(max(mask.sum() for mask in data.train.label_mask.values()))
@@ -76,7 +77,8 @@ def seconds_a_step(student: Student, data: Data, plan: TrainSpec) -> float:
 
     rows = data.train.take(np.arange(plan.batch_size) % len(data.train))
     module, inputs = student.build(0), encoded(data, rows, student)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-6)
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-6)
     taken: list[float] = []
     module.train()
     for _ in range(_WARM_UP + _TIMED_STEPS):
@@ -93,14 +95,13 @@ def seconds_a_step(student: Student, data: Data, plan: TrainSpec) -> float:
 
 def _teaching_seconds(recipe: Recipe, data: Data, labelled: int) -> float:
     """Seconds to train the built-in networks among the teachers; others cannot be known."""
-    from limbeck.models.student import Student
+    from limbeck.stages.bases import student_of
 
-    sizes = {head: task.size for head, task in data.tasks.items()}
     total = 0.0
     for spec in recipe.teacher:
         if spec.kind == "zoo":
             plan = spec.train or recipe.train
-            network = Student.of(spec.model, data.preprocess.shape, sizes)
+            network = student_of(spec.model, data)
             total += seconds_a_step(network, data, plan) * int(plan.total_steps(labelled).value) * spec.members
     return total
 

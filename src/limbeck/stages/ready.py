@@ -11,6 +11,7 @@ from limbeck.models.predict import answering
 from limbeck.models.student import Student
 from limbeck.models.taps import list_taps, run
 from limbeck.objectives.base import Sum
+from limbeck.stages.bases import student_of
 from limbeck.stages.several import SourceTeacher
 from limbeck.stages.taught import TaughtNetwork
 from limbeck.stages.teachers import GivenTeacher, Teacher, refuse_inner
@@ -26,7 +27,7 @@ def refuse_taps(objective: Sum, student: Student, teacher: Teacher) -> None:
     """
     mine, theirs = objective.student_needs(), objective.teacher_needs()
     if mine.taps or mine.attention:
-        module = student.build(0)
+        module = student.blank()
         with answering(module):
             run(module, probe(student), mine.taps, mine.attention)
     if (theirs.taps or theirs.attention) and not _has_inside(teacher):
@@ -57,18 +58,18 @@ def probe(student: Student) -> torch.Tensor:
 
 def recipe_taps(recipe: Recipe) -> dict[str, dict[str, list[int]]]:
     """Inner features of a recipe's student and of its teachers that are networks: name -> shape without the batch."""
-    from limbeck.stages.recipes import make_student, read_data
+    from limbeck.stages.recipes import make_student, make_teacher, read_data
 
     data = read_data(recipe)
-    student = make_student(recipe, data)
+    student = make_student(recipe, data, make_teacher(recipe))
     found = {f"student  {recipe.student}": taps_of(student)}
     for spec in recipe.teacher:
         if spec.kind == "zoo":
-            network = Student.of(spec.model, student.in_shape, student.out_sizes, kinds=student.kinds)
+            network = student_of(spec.model, data)
             found[f"teacher  {spec.model}"] = taps_of(network)
     return found
 
 
 def taps_of(student: Student) -> dict[str, list[int]]:
     """The inner features of a network that an objective can name, with their shapes (without the batch)."""
-    return {name: list(shape) for name, shape in list_taps(student.build(0), probe(student)).items()}
+    return {name: list(shape) for name, shape in list_taps(student.blank(), probe(student)).items()}

@@ -32,11 +32,12 @@ def run_recipe(
     console = console or Console()
     data = read_data(recipe)
     check_data(data)
+    teacher = make_teacher(recipe)
     return run_job(
         settings_of(recipe),
         data,
-        make_teacher(recipe),
-        make_student(recipe, data),
+        teacher,
+        make_student(recipe, data, teacher),
         make_objective(recipe, data),
         recipe.train,
         Path(out) if out is not None else recipe.folder,
@@ -65,13 +66,11 @@ def make_objective(recipe: Recipe, data: Data) -> Sum:
     return objective_of(recipe.objective, data)
 
 
-def make_student(recipe: Recipe, data: Data) -> Student:
-    """The student of a recipe."""
-    from limbeck.models.student import Student
+def make_student(recipe: Recipe, data: Data, teacher: Teacher) -> Student:
+    """The student of a recipe, which may be made of its teacher."""
+    from limbeck.stages.bases import student_of
 
-    sizes = {head: task.size for head, task in data.tasks.items()}
-    kinds = {head: task.kind for head, task in data.tasks.items()}
-    return Student.of(recipe.student, data.preprocess.shape, sizes, kinds=kinds)
+    return student_of(recipe.student, data, teacher)
 
 
 def make_teacher(recipe: Recipe) -> Teacher:

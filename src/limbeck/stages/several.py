@@ -219,16 +219,16 @@ def _is_weighted(entry: Any) -> bool:
 
 def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> Teacher:
     from limbeck.models import zoo
-    from limbeck.models.text.network import PREFIX
+    from limbeck.models.text.chain import Chain, is_chain
 
     if text.lower().endswith(TABLE_ENDINGS):
         return TableTeacher(Path(text), output)
     if text.startswith(ANSWERS):
         return AnsweredTeacher.of(text.removeprefix(ANSWERS))
-    if text.startswith(PREFIX):
-        return TaughtNetwork(text, members, train)
     if text.startswith("sklearn:"):
         return TaughtEstimator(estimator_of(text.removeprefix("sklearn:")))
+    if is_chain(text, tuple(zoo.ZOO)):
+        return TaughtNetwork(str(Chain.parse(text)), members, train)
     if ":" not in text or zoo.is_zoo_name(text):
         return TaughtNetwork(zoo.canonical(text), members, train)
     return teacher_of(_imported(text), output=output)

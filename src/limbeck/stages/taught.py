@@ -166,6 +166,11 @@ class TaughtNetwork:
             self._given.append(GivenTeacher(module, inputs="encoded", output="logits"))
         return [finding for given in self._given for finding in given.teach(job, folder)]
 
+    @property
+    def members_taught(self) -> tuple[GivenTeacher, ...]:
+        """What was taught, empty before."""
+        return tuple(self._given)
+
     def source(self, job: Job, needs: Needs) -> TeacherSource:
         from limbeck.transfer.source import Ensemble, Live
 

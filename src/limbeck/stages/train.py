@@ -25,8 +25,9 @@ from limbeck.models.saved import WEIGHTS, config_of, load, save
 from limbeck.models.student import Student
 from limbeck.objectives.base import Sum
 from limbeck.signals import TeacherSource
-from limbeck.stages import answers
+from limbeck.stages import answers, start
 from limbeck.stages.arms import CONTROL, PSEUDO, STUDENT, Arm, plain_sum
+from limbeck.stages.bases import student_of
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.label import resolve_objective
 from limbeck.stages.tables import encoded, labelled_first, table_of
@@ -73,7 +74,7 @@ def train(job: Job, store: Store) -> None:
         return
     with stage:
         training = prepare(job, store)
-        stage.note(objective=text, auto=job.reasons, steps=training.steps)
+        stage.note(objective=text, auto=job.reasons, steps=training.steps, start=start.look(job))
         with job.console.progress("train", training.steps * len(job.arms) * len(job.seeds)) as bar:
             for seed in job.seeds:
                 for arm in job.arms:
@@ -260,7 +261,7 @@ def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
 
 def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Path) -> nn.Module:
     """Train a network on the labelled rows as a teacher, or read the one that stands there."""
-    student = Student.of(what, job.data.preprocess.shape, job.out_sizes, kinds=_kinds(job), output="auto")
+    student = student_of(what, job.data)
     if kept(folder):
         return rebuilt(student, member, folder)
     rows, labelled = labelled_first(job.data.train)
@@ -287,10 +288,6 @@ def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Pat
         )
     keep(job, module, student, fitted, folder)
     return module
-
-
-def _kinds(job: Job) -> dict[str, str]:
-    return {head: task.kind for head, task in job.data.tasks.items()}
 
 
 def best_seed(job: Job) -> int:

@@ -59,7 +59,7 @@ def distill(
 
     Raises ConfigError, MissingSignal or ShapeMismatch before training; StoreMismatch where `out` holds another run.
     """
-    from limbeck.models.student import Student
+    from limbeck.stages.bases import student_of
     from limbeck.stages.job import Settings
     from limbeck.stages.several import teacher_of
 
@@ -69,9 +69,7 @@ def distill(
     )  # fmt: skip
     check_data(data)
     source = teacher_of(teacher, members=members, train=as_plan(teacher_train))
-    sizes = {head: task.size for head, task in data.tasks.items()}
-    kinds = {head: task.kind for head, task in data.tasks.items()}
-    made = Student.of(student, data.preprocess.shape, sizes, kinds=kinds)
+    made = student_of(student, data, source)
     folder = Path(out) if out is not None else Path("runs") / name
     return run_job(
         settings, data, source, made, objective_of(objective, data), as_plan(train) or TrainSpec(), folder,

@@ -6,6 +6,7 @@ them, and -1 where there is no token. The network that takes such rows cuts off 
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class TextEncoder:
     def __init__(self, tokenizer: Any, max_length: int | None = None) -> None:
         own = int(getattr(tokenizer, "model_max_length", _LONGEST))
         self.tokenizer = tokenizer
-        self.max_length = min(max_length or 128, own if own < _LONGEST else 128)
+        self.max_length = min(max_length or 128, own) if own < _LONGEST else max_length or 128
 
     @classmethod
     def load(cls, where: str | Path, max_length: int | None = None) -> TextEncoder:
@@ -53,6 +54,15 @@ class TextEncoder:
                 f"expected a tokenizer at {where}, got: {str(error).splitlines()[0]}",
                 "give a folder that holds tokenizer.json, or a name that transformers knows",
             ) from error
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TextEncoder:
+        return self  # copies of a network share it: nothing changes a tokenizer
+
+    @property
+    def fillers(self) -> list[int]:
+        """Ids that can stand where there is no token: of padding, else of the end of a text."""
+        ids = (getattr(self.tokenizer, name, None) for name in ("pad_token_id", "eos_token_id"))
+        return [int(number) for number in ids if number is not None]
 
     def encode(self, inputs: Any) -> Array:
         """Texts (a table of one or two columns, or a sequence of texts) as int32 [N, T], -1 where there is no token."""
@@ -77,7 +87,12 @@ class TextEncoder:
     def fingerprint(self) -> str:
         """A hash of what decides the ids of a text."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        text = backend.to_str() if backend is not None else repr(sorted(self.tokenizer.get_vocab().items()))
+        if backend is None:
+            text = repr(sorted(self.tokenizer.get_vocab().items()))
+        else:
+            spec = json.loads(backend.to_str())
+            # set by the last call, whatever that was: each call here says its own
+            text = json.dumps({name: part for name, part in spec.items() if name not in ("truncation", "padding")})
         return xxhash.xxh3_128_hexdigest(f"{text}{self.max_length}".encode())
 
 
@@ -100,6 +115,16 @@ def trimmed(rows: Tensor) -> Tensor:
 def mask_of(rows: Tensor) -> Tensor:
     """Where there are tokens, bool [B, T]."""
     return rows >= 0
+
+
+def ids_of(rows: Tensor) -> Tensor:
+    """Token ids of rows, int64; 0 where there is no token."""
+    return torch.where(rows >= 0, rows & _IDS, 0).long()
+
+
+def segments_of(rows: Tensor) -> Tensor:
+    """1 for tokens of the second text of a pair, else 0, int64."""
+    return torch.where(rows >= 0, rows >> _SEGMENT, 0).long()
 
 
 def model_inputs(rows: Tensor, segments: bool, padding: int) -> dict[str, Tensor]:
