@@ -33,6 +33,11 @@ class Tokenised(nn.Module):
     out_sizes: dict[str, int]
     budget = 4096  # tokens of a part when rows are only answered, with their padding
 
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """What an exported graph takes beside `input_ids` and `attention_mask`: names in `tokens.BITS`."""
+        return ()
+
     def mask(self, rows: Tensor) -> Tensor:
         """Where the rows that `forward` sees have tokens, bool [B, T]."""
         return mask_of(trimmed(rows))
@@ -95,6 +100,11 @@ class TextNetwork(Tokenised):
                     "give hf:FOLDER (with config.json and model.safetensors) or hf:NAME of the hub",
                 ) from error
         return cls(model, TextEncoder.load(where, max_length), out_sizes)
+
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """The segments, where the model tells them apart."""
+        return ("token_type_ids",) if self._segments else ()
 
     def answers(self, rows: Tensor) -> Tensor | dict[str, Tensor]:
         inputs = model_inputs(rows, self._segments, self._padding)
