@@ -30,7 +30,7 @@ class CheckReport:
 def check_recipe(recipe: Recipe) -> CheckReport:
     """Read the data, build the models, time a few steps; raises ConfigError for what would end the run at once."""
     from limbeck.stages.arms import arms_of
-    from limbeck.stages.ready import refuse_taps
+    from limbeck.stages.ready import refuse_export, refuse_taps
     from limbeck.stages.recipes import make_objective, make_student, make_teacher, read_data
     from limbeck.stages.verbs import check_data
 
@@ -38,6 +38,8 @@ def check_recipe(recipe: Recipe) -> CheckReport:
     check_data(data)
     teacher = make_teacher(recipe)
     student, objective = make_student(recipe, data, teacher), make_objective(recipe, data)
+    if recipe.export.onnx:
+        refuse_export(student)
     refuse_taps(objective, student, teacher)
     more = recipe.evaluate.attribution in ("auto", True)
     arms = arms_of(objective, data.tasks, unlabeled=data.unlabeled is not None, attribution=more)

@@ -1,4 +1,4 @@
-"""What would end a run at once, looked at before any work: inner features that are not there."""
+"""What would end a run at once, looked at before any work: features that are not there, exports that cannot be."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from limbeck.core.errors import ConfigError
 from limbeck.models.predict import answering
 from limbeck.models.student import Student
 from limbeck.models.taps import list_taps, run
@@ -35,12 +34,11 @@ def refuse_taps(objective: Sum, student: Student, teacher: Teacher) -> None:
 
 
 def refuse_export(student: Student) -> None:
-    """Raise ConfigError for a student that has no ONNX export."""
+    """Raise NotSupported for a student of text whose tokenizer cannot stand beside an ONNX file."""
+    from limbeck.compress.tokenizer import core_of
+
     if student.encoder is not None:
-        raise ConfigError(
-            f"expected no ONNX of a student of text ({student.label}), limbeck cannot export one yet",
-            "say `export: {onnx: false}` (onnx=False in Python); student/seed-N loads in transformers",
-        )
+        core_of(student.encoder)
 
 
 def _has_inside(teacher: Teacher) -> bool:

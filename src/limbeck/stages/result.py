@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +109,11 @@ class DistillRun:
         """Probabilities [N, C] for raw rows, by the exported student."""
         return self._exported().predict_proba(inputs, head)
 
+    def answers(self, inputs: Any) -> dict[str, Any]:
+        """Logits [N, C] or values [N, K] of every task for raw rows, by the exported student."""
+        found: dict[str, Any] = self._exported().answers(inputs)
+        return found
+
     def until(self, stage: str) -> DistillRun:
         """Go on up to and including a stage; what is done is skipped.
 
@@ -137,10 +141,11 @@ class DistillRun:
         return write_report(self.folder, path)
 
     def export(self, path: str | Path) -> Path:
-        """Copy the exported student, whose parity was proven when it was written."""
+        """Copy the exported student, whose parity was proven when it was written, and the tokenizer of one of text."""
+        from limbeck.compress.tokenizer import ship
+
         self._exported()
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copyfile(self.exported, path))
+        return ship(self.exported, Path(path))
 
 
 def load(where: str | Path | None = None) -> DistillRun:

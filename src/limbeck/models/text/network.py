@@ -35,6 +35,11 @@ class Tokenised(nn.Module):
     out_sizes: dict[str, int]
     budget = 4096  # tokens of a part when rows are only answered, with their padding
 
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """What an exported graph takes beside `input_ids` and `attention_mask`: names in `tokens.BITS`."""
+        return ()
+
     def mask(self, rows: Tensor) -> Tensor:
         """Where the rows that `forward` sees have tokens, bool [B, T]."""
         return mask_of(trimmed(rows))
@@ -120,6 +125,11 @@ class TextNetwork(Tokenised):
     def inputs_of(self, rows: Tensor) -> dict[str, Tensor]:
         """What the model takes, of trimmed rows."""
         return model_inputs(rows, self._segments, self._padding)
+
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """The segments, where the model tells them apart."""
+        return ("token_type_ids",) if self._segments else ()
 
     def answers(self, rows: Tensor) -> Tensor | dict[str, Tensor]:
         inputs = self.inputs_of(rows)

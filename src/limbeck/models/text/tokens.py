@@ -7,6 +7,7 @@ them, and -1 where there is no token. The network that takes such rows cuts off 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ Array = np.ndarray[Any, Any]
 PADDING = -1
 _SEGMENT = 24  # bits of an id
 _IDS = (1 << _SEGMENT) - 1
+BITS = {"token_type_ids": _SEGMENT}  # what stands in a row beside the id: the name of it as an input, its lowest bit
 _LONGEST = 1 << 20  # tokenizers that know no length say a number beyond all reason
 PIP = "pip install 'limbeck[text]'"
 
@@ -135,6 +137,22 @@ def model_inputs(rows: Tensor, segments: bool, padding: int) -> dict[str, Tensor
     if segments:
         made["token_type_ids"] = torch.where(mask, rows >> _SEGMENT, 0).long()
     return made
+
+
+def rows_of(inputs: Mapping[str, Tensor]) -> Tensor:
+    """The inverse of `model_inputs`, traceable: rows int32 [B, T] of inputs [B, T], their tokens moved to the front.
+
+    Where `attention_mask` is 0 there is no token, on whichever side; inputs named in BITS stand above the ids.
+    """
+    there = inputs["attention_mask"] > 0
+    rows = inputs["input_ids"]
+    for name, bit in BITS.items():
+        if name in inputs:
+            rows = rows | (inputs[name] << bit)
+    rows = torch.where(there, rows, PADDING)
+    place = torch.arange(rows.shape[1], device=rows.device)
+    order = torch.where(there, place, place + rows.shape[1]).argsort(1)
+    return rows.gather(1, order).to(torch.int32)
 
 
 def in_parts(rows: Tensor, budget: int) -> list[Tensor]:
