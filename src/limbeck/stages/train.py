@@ -21,7 +21,7 @@ from limbeck.evaluate.cost import module_cost, training_cost
 from limbeck.evaluate.quality import metric_for
 from limbeck.models.outputs import AsLogits
 from limbeck.models.predict import predict
-from limbeck.models.saved import WEIGHTS, config_of, load, save
+from limbeck.models.saved import config_of, load, save, whole
 from limbeck.models.student import Student
 from limbeck.objectives.base import Sum
 from limbeck.signals import TeacherSource
@@ -231,7 +231,7 @@ def done(job: Job, arm: str, seed: int, folder: Path) -> bool:
 def kept(folder: Path) -> bool:
     """Whether a folder holds a trained network, with the weights that were written."""
     try:
-        return bool(checksum(folder / WEIGHTS) == read_json(config_of(folder))["weights"])
+        return whole(folder, read_json(config_of(folder)))
     except (StoreDamaged, KeyError, TypeError, OSError):
         return False
 

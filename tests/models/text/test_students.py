@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from limbeck.core.errors import ConfigError
+from limbeck.core.errors import ConfigError, StoreDamaged
 from limbeck.models.fingerprint import state_hash
 from limbeck.models.saved import load, save
 from limbeck.models.student import Student
@@ -194,6 +194,15 @@ def test_a_frozen_student_that_was_loaded_asks_its_encoder(bases, tmp_path):
     assert load(tmp_path).memory is None
     assert json.loads((tmp_path / "limbeck.json").read_text())["network"] == "frozen"
     transformers.AutoModel.from_pretrained(tmp_path)
+
+
+def test_heads_that_were_damaged_are_refused(bases, tmp_path):
+    made = student(f"{bases['bert']} | frozen")
+    save(made.build(0), tmp_path, source=made)
+    path = tmp_path / "heads.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(StoreDamaged, match=r"expected .*heads\.safetensors to match its checksum, it does not"):
+        load(tmp_path)
 
 
 def test_a_model_is_read_once(bases, monkeypatch):
