@@ -4,7 +4,9 @@ import json
 from functools import cache
 
 import e2e_text_models as tiny
+import pandas as pd
 import pytest
+import torch
 import transformers
 from e2e_killing import lineage, trace
 
@@ -151,6 +153,29 @@ def test_a_given_network_of_text_is_a_base(base, tmp_path):
     assert by_hand.model.config.num_hidden_layers == 1
     again = lb.distill(teacher, by_hand, data(), train=4, seeds=1, onnx=False, out=tmp_path / "s", until="train")
     assert Run.read(again.folder).stage("train", {}).facts["start"]["smaller"] > 1.5
+
+
+def test_pairs_with_several_tasks(base, tmp_path):
+    def rows(count, seed):
+        first, second = tiny.texts(count, seed), tiny.texts(count, seed + 7)
+        same = (first["label"] == second["label"]).map({True: "same", False: "other"})
+        length = first["sentence"].str.len() + 0.5
+        return pd.DataFrame(
+            {"sentence1": first["sentence"], "sentence2": second["sentence"], "n": length, "same": same}
+        )
+
+    target = {"same": "same", "n": "n"}
+    pairs = lb.Data(train=rows(200, 0), test=rows(60, 1), columns=lb.Columns(target=target))
+    assert {head: task.kind for head, task in pairs.tasks.items()} == {"same": "classification", "n": "regression"}
+    for number, student in enumerate(("keep_layers(2)", "static(dim=8)", "text_cnn(dim=8, filters=4)", "frozen")):
+        run = lb.distill(
+            base, student, pairs, train=6, teacher_train=10, seeds=1, onnx=False, ignore=("LB201",), until="train",
+            out=tmp_path / str(number),
+        )  # fmt: skip
+        agreement = Run.read(run.folder).stage("train", {}).facts["start"]["agreement"]
+        assert set(agreement) == {"same", "n"} and -1 <= agreement["n"] <= 1
+        said = run.student(torch.from_numpy(run.student.encoder.encode(rows(4, 3)[["sentence1", "sentence2"]])))
+        assert {head: tuple(values.shape) for head, values in said.items()} == {"same": (4, 2), "n": (4, 1)}
 
 
 def test_teachers_that_cannot_be_a_base_are_refused_before_any_work(base, tmp_path):

@@ -111,6 +111,30 @@ def test_padding_and_empty_texts_are_nothing_to_small_students(text):
     torch.testing.assert_close(network(rows[2:]), network(rows)[2:])
 
 
+@pytest.mark.parametrize(
+    "text", ["bag_of_words(dim=4, vocabulary=50)", "text_cnn(dim=4, filters=3, vocabulary=50)", "keep_layers(1)|frozen"]
+)
+@pytest.mark.parametrize("ground", [GROUND, PAIRS], ids=["single", "pair"])
+def test_answers_can_be_exported_for_any_number_of_rows_and_tokens(bases, text, ground):
+    base = "" if "vocabulary" in text else f"{bases['bert']}|"
+    network = student(base + text, SEVERAL, KINDS, ground).build(0).eval()
+
+    class Answers(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, rows):
+            return self.network.answers(rows)
+
+    rows = torch.from_numpy(network.encoder.encode(ground.inputs("").iloc[:5]))
+    sizes = {0: torch.export.Dim("rows", min=1, max=999), 1: torch.export.Dim("tokens", min=2, max=40 if base else 90)}
+    exported = torch.export.export(Answers(), (rows,), dynamic_shapes=(sizes,)).module()
+    for part in (rows, rows[:2, :3]):
+        for head, values in exported(part).items():
+            torch.testing.assert_close(values, network.answers(part)[head])
+
+
 def test_a_pair_is_no_pair_the_other_way_round():
     network = student("bag_of_words(dim=8, vocabulary=50)", ground=PAIRS).build(0).eval()
     forth, back = (network.encoder.encode(pd.DataFrame(pair)) for pair in (
