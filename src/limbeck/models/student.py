@@ -144,6 +144,17 @@ class Student:
         """Whether it is made of what the run's teacher has learnt: until then it has untaught weights."""
         return self.origin is not None and self.origin.after is not None
 
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether training changes a pretrained model of transformers, which wants small steps."""
+        from limbeck.models.text.frozen import FrozenText
+        from limbeck.models.text.network import TextNetwork
+
+        if self.encoder is None:
+            return False
+        module = self.blank()
+        return isinstance(module, TextNetwork) and not isinstance(module, FrozenText)
+
     def taught_by(self, network: nn.Module) -> Student:
         """The student made of a taught teacher; its name and fingerprint stay."""
         if self.origin is None or self.origin.after is None:

@@ -72,7 +72,6 @@ def _untaught(teacher: Teacher, data: Data) -> Tokenised | None:
 
 
 def _kind_of(teacher: Teacher) -> str:
-    """A teacher in words."""
+    """A teacher in a word: the name of the network that is taught, else a type."""
     what = getattr(teacher, "what", None) or getattr(teacher, "model", None)
-    name = what if isinstance(what, str) else type(teacher if what is None else what).__name__
-    return f"a teacher that is none ({name})"
+    return what if isinstance(what, str) else type(teacher if what is None else what).__name__

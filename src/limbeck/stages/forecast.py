@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def seconds_a_step(student: Student, data: Data, plan: TrainSpec) -> float:
     from limbeck.stages.tables import encoded
 
     rows = data.train.take(np.arange(plan.batch_size) % len(data.train))
-    module, inputs = student.build(0), encoded(data, rows, student)
+    module, inputs = copy.deepcopy(student.blank()), encoded(data, rows, student)
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-6)
     taken: list[float] = []

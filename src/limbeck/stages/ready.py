@@ -70,4 +70,7 @@ def recipe_taps(recipe: Recipe) -> dict[str, dict[str, list[int]]]:
 
 def taps_of(student: Student) -> dict[str, list[int]]:
     """The inner features of a network that an objective can name, with their shapes (without the batch)."""
-    return {name: list(shape) for name, shape in list_taps(student.blank(), probe(student)).items()}
+    module = student.blank()
+    found = {name: list(shape) for name, shape in list_taps(module, probe(student)).items()}
+    short = getattr(module, "tap_paths", {})
+    return {name: found[path] for name, path in short.items() if path in found} | found

@@ -21,7 +21,7 @@ from limbeck.evaluate.cost import module_cost, training_cost
 from limbeck.evaluate.quality import metric_for
 from limbeck.models.outputs import AsLogits
 from limbeck.models.predict import predict
-from limbeck.models.saved import WEIGHTS, config_of, load, save
+from limbeck.models.saved import config_of, load, save, whole
 from limbeck.models.student import Student
 from limbeck.objectives.base import Sum
 from limbeck.signals import TeacherSource
@@ -31,9 +31,10 @@ from limbeck.stages.bases import student_of
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.label import resolve_objective
 from limbeck.stages.tables import encoded, labelled_first, table_of
+from limbeck.train import checkpoint
 from limbeck.train.feed import Feed, Table
 from limbeck.train.loop import Fitted, Progress, fit
-from limbeck.train.plan import TrainSpec
+from limbeck.train.plan import FINE_TUNING_RATE, TrainSpec
 from limbeck.train.steps import Learner
 from limbeck.transfer.source import Stored
 from limbeck.transfer.store import Store
@@ -55,6 +56,8 @@ class Training:
 def train(job: Job, store: Store) -> None:
     """Train all arms over all seeds and write their predictions."""
     job.objective = resolve_objective(job, store)
+    if suited(job.train, job.student) != job.train:
+        job.reasons.append(f"learning rate {FINE_TUNING_RATE:g}: the student is a pretrained model of transformers")
     from limbeck.objectives import dump
 
     text = dump(job.objective)
@@ -129,6 +132,7 @@ def train_arm(training: Training, arm: Arm, seed: int, bar: Bar) -> None:
     """Train one arm for one seed, unless it stands there already."""
     job, folder = training.job, training.job.run.path(arm.name, f"seed-{seed}")
     if done(job, arm.name, seed, folder):
+        checkpoint.clear(folder / "checkpoints")
         bar.skip(training.steps)
         return
     table, labelled = table_for(training, arm)
@@ -156,6 +160,7 @@ def fit_network(
     seed: int, folder: Path, validate: Callable[[nn.Module], float], *, bar: Bar | None, label: str,
 ) -> tuple[nn.Module, Fitted]:  # fmt: skip
     """Train a network and return it in evaluation mode; the checkpoints lie in the folder until it is kept."""
+    spec = suited(spec, student)
     learner = Learner.build(
         student.build(seed), objective, tuple(job.data.tasks), feed.batch(0), source=source, seed=seed
     )
@@ -176,6 +181,13 @@ def fit_network(
     return learner.deployed().eval(), fitted
 
 
+def suited(spec: TrainSpec, student: Student) -> TrainSpec:
+    """The plan with its learning rate, where that is left open and the student is a model of transformers."""
+    if spec.learning_rate != "auto" or spec.optimizer == "sgd" or not student.fine_tunes:
+        return spec
+    return replace(spec, learning_rate=FINE_TUNING_RATE)
+
+
 def answered(arm: str, seed: int) -> list[str]:
     """Names of the files that hold the predictions of one arm and seed."""
     return [answers.file_name(split, arm, seed) for split in (answers.VALIDATION, answers.TEST)]
@@ -189,8 +201,6 @@ def keep(
     Of the predictions that it has `written` the facts hold the checksums: run.json knows them only when all arms are
     trained.
     """
-    from limbeck.train import checkpoint
-
     facts = {
         "seconds": fitted.seconds,
         "steps": fitted.steps,
@@ -221,7 +231,7 @@ def done(job: Job, arm: str, seed: int, folder: Path) -> bool:
 def kept(folder: Path) -> bool:
     """Whether a folder holds a trained network, with the weights that were written."""
     try:
-        return bool(checksum(folder / WEIGHTS) == read_json(config_of(folder))["weights"])
+        return whole(folder, read_json(config_of(folder)))
     except (StoreDamaged, KeyError, TypeError, OSError):
         return False
 
@@ -263,6 +273,7 @@ def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Pat
     """Train a network on the labelled rows as a teacher, or read the one that stands there."""
     student = student_of(what, job.data)
     if kept(folder):
+        checkpoint.clear(folder / "checkpoints")  # killed just before that
         return rebuilt(student, member, folder)
     rows, labelled = labelled_first(job.data.train)
     views = job.data.views if job.data.view is not None else 0

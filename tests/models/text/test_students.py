@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from limbeck.core.errors import ConfigError
+from limbeck.core.errors import ConfigError, StoreDamaged
 from limbeck.models.fingerprint import state_hash
 from limbeck.models.saved import load, save
 from limbeck.models.student import Student
@@ -111,6 +111,30 @@ def test_padding_and_empty_texts_are_nothing_to_small_students(text):
     torch.testing.assert_close(network(rows[2:]), network(rows)[2:])
 
 
+@pytest.mark.parametrize(
+    "text", ["bag_of_words(dim=4, vocabulary=50)", "text_cnn(dim=4, filters=3, vocabulary=50)", "keep_layers(1)|frozen"]
+)
+@pytest.mark.parametrize("ground", [GROUND, PAIRS], ids=["single", "pair"])
+def test_answers_can_be_exported_for_any_number_of_rows_and_tokens(bases, text, ground):
+    base = "" if "vocabulary" in text else f"{bases['bert']}|"
+    network = student(base + text, SEVERAL, KINDS, ground).build(0).eval()
+
+    class Answers(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, rows):
+            return self.network.answers(rows)
+
+    rows = torch.from_numpy(network.encoder.encode(ground.inputs("").iloc[:5]))
+    sizes = {0: torch.export.Dim("rows", min=1, max=999), 1: torch.export.Dim("tokens", min=2, max=40 if base else 90)}
+    exported = torch.export.export(Answers(), (rows,), dynamic_shapes=(sizes,)).module()
+    for part in (rows, rows[:2, :3]):
+        for head, values in exported(part).items():
+            torch.testing.assert_close(values, network.answers(part)[head])
+
+
 def test_a_pair_is_no_pair_the_other_way_round():
     network = student("bag_of_words(dim=8, vocabulary=50)", ground=PAIRS).build(0).eval()
     forth, back = (network.encoder.encode(pd.DataFrame(pair)) for pair in (
@@ -194,6 +218,15 @@ def test_a_frozen_student_that_was_loaded_asks_its_encoder(bases, tmp_path):
     assert load(tmp_path).memory is None
     assert json.loads((tmp_path / "limbeck.json").read_text())["network"] == "frozen"
     transformers.AutoModel.from_pretrained(tmp_path)
+
+
+def test_heads_that_were_damaged_are_refused(bases, tmp_path):
+    made = student(f"{bases['bert']} | frozen")
+    save(made.build(0), tmp_path, source=made)
+    path = tmp_path / "heads.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(StoreDamaged, match=r"expected .*heads\.safetensors to match its checksum, it does not"):
+        load(tmp_path)
 
 
 def test_a_model_is_read_once(bases, monkeypatch):

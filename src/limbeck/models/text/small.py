@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.files import write_bytes
 from limbeck.models.text.network import Tokenised, quiet
 from limbeck.models.text.tokens import TextEncoder, ids_of, segments_of
 from limbeck.signals import MAIN
@@ -105,10 +104,10 @@ class SmallText(Tokenised):
 
     def files(self, folder: Path, names: Mapping[str, tuple[str, ...]]) -> None:
         """Write model.safetensors and the tokenizer; limbeck.json says the rest."""
-        from safetensors.torch import save
+        from safetensors.torch import save_file
 
         state = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        write_bytes(folder / WEIGHTS, save(state))
+        save_file(state, folder / WEIGHTS)
         with quiet():
             self.encoder.tokenizer.save_pretrained(folder)
 
