@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.errors import ConfigError
-from limbeck.models.text.tokens import TextEncoder, in_parts, mask_of, model_inputs, transformers, trimmed
+from limbeck.models.text.tokens import BUDGET, TextEncoder, in_parts, mask_of, model_inputs, transformers, trimmed
 from limbeck.signals import MAIN
 
 PREFIX = "hf:"
@@ -31,7 +31,7 @@ class Tokenised(nn.Module):
 
     encoder: TextEncoder
     out_sizes: dict[str, int]
-    budget = 4096  # tokens of a part when rows are only answered, with their padding
+    budget = BUDGET  # tokens of a part when rows are only answered, with their padding
 
     def mask(self, rows: Tensor) -> Tensor:
         """Where the rows that `forward` sees have tokens, bool [B, T]."""

@@ -23,6 +23,7 @@ PADDING = -1
 _SEGMENT = 24  # bits of an id
 _IDS = (1 << _SEGMENT) - 1
 _LONGEST = 1 << 20  # tokenizers that know no length say a number beyond all reason
+BUDGET = 2048  # tokens of rows that are answered together: benchmarks/text_labelling.py
 PIP = "pip install 'limbeck[text]'"
 
 
