@@ -256,3 +256,27 @@ def test_measures_of_a_difference():
     assert both["kl"] == pytest.approx((p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))) / 2)
     assert both["agreement"] == 0.75
     assert differences(exact, found, "regression").keys() == {"rows", "largest"}
+
+
+def test_students_of_text_train_in_bf16_in_both_arms(teacher, data, tmp_path, monkeypatch):
+    seen = []
+    answers = TextNetwork.answers
+
+    def watched(self, rows):
+        found = answers(self, rows)
+        if self.training:
+            seen.append(found.dtype)
+        return found
+
+    monkeypatch.setattr(TextNetwork, "answers", watched)
+    student = network(tmp_path, seed=1)
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        seen.clear()
+        plan = lb.TrainSpec(steps=8, batch_size=16, learning_rate=1e-3, precision=precision)
+        run = lb.distill(
+            teacher, student, data, train=plan, seeds=1, onnx=False, until="train", out=tmp_path / precision
+        )
+        assert set(seen) == {dtype} and len(seen) == 2 * 8
+        for arm in ("student", "control"):
+            facts = json.loads((run.folder / arm / "seed-0" / "facts.json").read_text())
+            assert np.isfinite(facts["final_losses"]["loss"])
