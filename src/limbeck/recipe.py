@@ -27,6 +27,7 @@ from limbeck.recipe_parts import Columns as Columns
 from limbeck.recipe_parts import DataSpec as DataSpec
 from limbeck.recipe_parts import EvaluateSpec as EvaluateSpec
 from limbeck.recipe_parts import ExportSpec as ExportSpec
+from limbeck.recipe_parts import LabelSpec as LabelSpec
 from limbeck.recipe_parts import TeacherSpec as TeacherSpec
 from limbeck.train.plan import TrainSpec
 
@@ -52,6 +53,7 @@ COMMENTS = {  # above the keys of a written recipe
     "objective": "a weighted sum of losses; the control keeps those without a teacher",
     "train": "for student and control alike; steps or epochs, learning_rate per step",
     "codec": "how answers are stored: auto is fp16 for classes and labels, fp32 for numbers",
+    "label": "dtype: bf16 lets a network answer faster; what that costs in exactness is measured and said",
     "seeds": "how many students and controls are trained; fewer than three give no verdict",
 }
 
@@ -70,6 +72,7 @@ class Recipe:
     seed: int = 0
     metric: str | None = None
     codec: Literal["auto", "fp16", "fp32"] = "auto"
+    label: LabelSpec = field(default_factory=LabelSpec)
     evaluate: EvaluateSpec = field(default_factory=EvaluateSpec)
     export: ExportSpec = field(default_factory=ExportSpec)
     checks: ChecksSpec = field(default_factory=ChecksSpec)

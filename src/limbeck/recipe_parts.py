@@ -145,6 +145,15 @@ class TeacherSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelSpec:
+    """How the teacher answers: `dtype` fp32, or bf16 of a network, faster and with a measured error."""
+
+    shorthand: ClassVar[str] = "dtype"
+
+    dtype: Literal["fp32", "bf16"] = "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateSpec:
     """How the claim is tested.
 

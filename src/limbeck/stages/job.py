@@ -20,6 +20,8 @@ from limbeck.train.plan import TrainSpec
 
 CODECS = ("auto", "fp16", "fp32")  # how answers are stored
 
+DTYPES = ("fp32", "bf16")  # in which a teacher answers
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -34,6 +36,7 @@ class Settings:
     tolerance: float = 1e-4
     ignore: tuple[str, ...] = ()
     codec: Literal["auto", "fp16", "fp32"] = "auto"
+    label_dtype: Literal["fp32", "bf16"] = "fp32"
     asked: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -43,6 +46,12 @@ class Settings:
         if self.codec not in CODECS:
             raise ConfigError(
                 f"expected a codec of {', '.join(CODECS)}, got {self.codec!r}", "auto: fp16, and fp32 for numbers"
+            )
+
+        if self.label_dtype not in DTYPES:
+            raise ConfigError(
+                f"expected a dtype of {' or '.join(DTYPES)} to label in, got {self.label_dtype!r}",
+                "fp32 is exact; bf16 is faster, and its error is measured",
             )
 
     @property
@@ -130,5 +139,6 @@ def identity(
         "tolerance": settings.tolerance,
         "ignore": list(settings.ignore),
         "codec": settings.codec,
+        "label_dtype": settings.label_dtype,
         "metric": metric_identity(data),
     }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from limbeck.core.errors import ConfigError
+from limbeck.core.run import Stage
 from limbeck.data.rows import Rows
 from limbeck.evaluate import checks
 from limbeck.evaluate.quality import metric_for
@@ -15,6 +17,7 @@ from limbeck.objectives.base import Sum
 from limbeck.signals import Batch, Needs, TeacherSource
 from limbeck.stages import answers
 from limbeck.stages.job import Job
+from limbeck.stages.label_error import differences, in_words
 from limbeck.transfer.codecs import Codec, Dense
 from limbeck.transfer.label import label as label_rows
 from limbeck.transfer.manifest import Identity
@@ -23,6 +26,7 @@ from limbeck.transfer.store import Store
 TRANSFER = "transfer"
 TEACHER = "teacher"
 _BATCH = 1024
+_MEASURED = 256  # rows that are answered twice where answers are in half precision
 _AUTO_ROWS = 20_000  # enough for a mean entropy
 
 
@@ -34,6 +38,7 @@ def label(job: Job) -> Store:
         teacher=job.teacher.fingerprint(),
         preprocessing=job.data.preprocess.fingerprint,
         view=None if job.data.view is None else job.data.view.fingerprint,
+        precision=None if job.settings.label_dtype == "fp32" else job.settings.label_dtype,
     )
     outputs = (TRANSFER, *(answers.file_name(split, TEACHER, 0) for split in (answers.VALIDATION, answers.TEST)))
     inputs = {
@@ -43,10 +48,12 @@ def label(job: Job) -> Store:
         "views": job.data.views,
         "data": job.data.fingerprint,
         "codec": job.settings.codec,
+        "dtype": job.settings.label_dtype,
     }
     stage = job.run.stage("label", inputs, outputs=outputs, mends=(TRANSFER,))
     if not stage.done:
         with stage:
+            label_error(job, stage, source)
             store = _label_pool(job, source, ident)
             for split, rows in ((answers.VALIDATION, job.data.validation), (answers.TEST, job.test)):
                 answers.write(job.run, split, TEACHER, 0, rows, ask(job, source, rows))
@@ -54,6 +61,22 @@ def label(job: Job) -> Store:
     store = Store(job.run.path(TRANSFER))
     refuse_ignorant(job, store)
     return store
+
+
+def label_error(job: Job, stage: Stage, source: TeacherSource) -> None:
+    """Measure on some rows how far answers in half precision are from those in fp32; say it and keep it as facts."""
+    if job.settings.label_dtype == "fp32":
+        return
+    exact = job.teacher.source(
+        replace(job, settings=replace(job.settings, label_dtype="fp32")), Needs(outputs=tuple(job.data.tasks))
+    )
+    rows = job.pool
+    rows = rows.take(np.unique(np.linspace(0, len(rows) - 1, _MEASURED).astype(np.int64)))
+    right, found = ask(job, exact, rows), ask(job, source, rows)
+    measured = {head: differences(right[head], found[head], task.kind) for head, task in job.data.tasks.items()}
+    for head, each in measured.items():
+        job.console.say(f"labels of {head} in {job.settings.label_dtype} against fp32: {in_words(each)}")
+    stage.note(label_error=measured)
 
 
 def _label_pool(job: Job, source: TeacherSource, ident: Identity) -> Store:

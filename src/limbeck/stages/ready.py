@@ -12,11 +12,14 @@ from limbeck.models.taps import list_taps, run
 from limbeck.objectives.base import Sum
 from limbeck.stages.bases import student_of
 from limbeck.stages.several import SourceTeacher
+from limbeck.stages.per_task import PerTaskTeacher
+from limbeck.stages.several import EnsembleTeacher, SourceTeacher
 from limbeck.stages.taught import TaughtNetwork
 from limbeck.stages.teachers import GivenTeacher, Teacher, refuse_inner
 
 if TYPE_CHECKING:
     from limbeck.recipe import Recipe
+    from limbeck.stages.job import Settings
 
 
 def refuse_taps(objective: Sum, student: Student, teacher: Teacher) -> None:
@@ -39,6 +42,31 @@ def refuse_export(student: Student) -> None:
 
     if student.encoder is not None:
         core_of(student.encoder)
+
+
+def refuse_half(settings: Settings, teacher: Teacher) -> None:
+    """Raise ConfigError where a teacher that is no network should answer in bf16."""
+    other = None if settings.label_dtype == "fp32" else _no_network(teacher)
+    if other is not None:
+        raise ConfigError(
+            f"expected a network as the teacher that labels in {settings.label_dtype}, got one of kind "
+            f"{other.describe()['kind']}",
+            "leave label.dtype (label_dtype in Python) at fp32: only torch modules can answer in bf16",
+        )
+
+
+def _no_network(teacher: Teacher) -> Teacher | None:
+    """The first part of a teacher that is no network; None where all are."""
+    if isinstance(teacher, TaughtNetwork) or (isinstance(teacher, GivenTeacher) and teacher.is_network):
+        return None
+    parts: list[Teacher] = []
+    if isinstance(teacher, EnsembleTeacher):
+        parts = [member for member, _ in teacher.members]
+    elif isinstance(teacher, PerTaskTeacher):
+        parts = list(teacher.parts.values())
+    if not parts:
+        return teacher
+    return next((found for part in parts if (found := _no_network(part)) is not None), None)
 
 
 def _has_inside(teacher: Teacher) -> bool:

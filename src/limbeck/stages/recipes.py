@@ -55,7 +55,7 @@ def settings_of(recipe: Recipe) -> Settings:
     return Settings(
         name=recipe.name, seeds=recipe.seeds, seed=recipe.seed, attribution=recipe.evaluate.attribution,
         margin=recipe.evaluate.margin, onnx=recipe.export.onnx, tolerance=recipe.export.tolerance,
-        ignore=recipe.checks.ignore, codec=recipe.codec,
+        ignore=recipe.checks.ignore, codec=recipe.codec, label_dtype=recipe.label.dtype,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.signals import Needs, TeacherSource
-from limbeck.stages.teachers import GivenTeacher, Prepared, estimator_input
+from limbeck.stages.teachers import GivenTeacher, Prepared, estimator_input, looks_inside
 from limbeck.train.plan import TrainSpec
 
 if TYPE_CHECKING:
@@ -172,12 +172,14 @@ class TaughtNetwork:
         return tuple(self._given)
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
+        from limbeck.models.half import in_dtype
         from limbeck.transfer.source import Ensemble, Live
 
         sources = []
         for given in self._given:
             # it was trained here, on standardised targets
-            live = Live(given.model, job.data.tasks, taps=needs.taps, output="logits", units="training")
+            model = given.model if looks_inside(needs) else in_dtype(given.model, job.settings.label_dtype)
+            live = Live(model, job.data.tasks, taps=needs.taps, output="logits", units="training")
             sources.append(Prepared(live, given._prepare(job.data)))
         return sources[0] if len(sources) == 1 else Ensemble(sources, heads=job.data.tasks)
 

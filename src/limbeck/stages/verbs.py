@@ -39,6 +39,7 @@ def distill(
     tolerance: float = 1e-4,
     ignore: tuple[str, ...] = (),
     codec: Literal["auto", "fp16", "fp32"] = "auto",
+    label_dtype: Literal["fp32", "bf16"] = "fp32",
     name: str = "run",
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -54,6 +55,7 @@ def distill(
     objective   for example 0.1 * lb.CE() + 0.9 * lb.KD(temperature=4), or the same as text
     train       a TrainSpec or a number of steps, the same for student and control
     codec       how answers are stored: "fp16" or "fp32"; auto is fp16 for classes and labels, fp32 for numbers
+    label_dtype  in what a network answers: "bf16" is faster than "fp32", and its measured error is said
     seeds       number of students and controls; fewer than three give numbers but no verdict
     out         the run folder, runs/NAME by default; the same call again goes on where it stopped
 
@@ -65,7 +67,7 @@ def distill(
 
     settings = Settings(
         name=name, seeds=seeds, seed=seed, attribution=attribution, margin=margin, onnx=onnx, tolerance=tolerance,
-        ignore=ignore, codec=codec,
+        ignore=ignore, codec=codec, label_dtype=label_dtype,
     )  # fmt: skip
     check_data(data)
     source = teacher_of(teacher, members=members, train=as_plan(teacher_train))
@@ -118,12 +120,13 @@ def run_job(
     """Open the run folder and do the stages up to and including `until`; what is done is skipped."""
     from limbeck.objectives import dump
     from limbeck.stages.job import Job, identity
-    from limbeck.stages.ready import refuse_export, refuse_taps
+    from limbeck.stages.ready import refuse_export, refuse_half, refuse_taps
 
     check_stage(until)
     if settings.onnx:
         refuse_export(student)
     refuse_taps(objective, student, teacher)
+    refuse_half(settings, teacher)
     resolved = identity(settings, data, teacher, student, dump(objective), train)
     with Run.open(folder, resolved, asked=asked, seeds=settings.seed_list, overwrite=overwrite) as run:
         job = Job(

@@ -64,7 +64,9 @@ def label(
         raise ConfigError(f"expected {wanted}", "give Data(view=...) an augmentation, or use views=1")
     chosen = {name: (codecs or {}).get(name) or default_codec(head.kind) for name, head in heads.items()}
     _check_heads(source, heads)
-    want = Manifest(identity, outputs_of(heads, chosen), batch_size, shard_rows or 0, provenance=versions())
+    want = Manifest(
+        identity, outputs_of(heads, chosen), batch_size, shard_rows or 0, provenance=versions() | _parts_of(rows)
+    )
     index = KeyIndex.build(as_keys(rows.keys))
     with StoreWriter(Path(path), want) as writer:
         writer.plan(index, views)
@@ -186,6 +188,15 @@ class _Labelling:
         what = "positions" if self.rows.ids is None else "ids"
         shown = places[:_SHOWN] if self.rows.ids is None else self.rows.ids[places[:_SHOWN]]
         return f"{what} {', '.join(str(entry) for entry in shown)}" + (", ..." if len(places) > _SHOWN else "")
+
+
+def _parts_of(rows: Rows) -> dict[str, str]:
+    """How the rows of a batch are cut for networks of text: it decides the last bits of their answers."""
+    if rows.kind != "text":
+        return {}
+    from limbeck.models.text.tokens import BUDGET
+
+    return {"token budget": str(BUDGET)}
 
 
 def _check_heads(source: TeacherSource, heads: Mapping[str, Head]) -> None:

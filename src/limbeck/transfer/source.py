@@ -169,6 +169,8 @@ class Live:
             return self._run(batch.teacher_inputs)
 
     def _run(self, inputs: Any) -> Signals:
+        import torch
+
         from limbeck.models.outputs import check_width, to_logits, to_outputs
         from limbeck.models.predict import told
         from limbeck.models.taps import Captured, Masked
@@ -180,6 +182,9 @@ class Live:
                 with self._evaluating():
                     captured = self._captured(self._module, self._moved(inputs))
         outputs: dict[str, Any] = dict(to_outputs(captured.raw, tuple(self.heads)))
+        for name, value in outputs.items():
+            if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16:
+                outputs[name] = value.float()
         for name, head in self.heads.items():
             check_width(outputs[name], head.size, name, "the teacher")
             if self._gives_probabilities(name, outputs[name]):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from limbeck.core.errors import ConfigError
 from limbeck.models.text.chain import PREFIX as PREFIX
-from limbeck.models.text.tokens import TextEncoder, in_parts, mask_of, model_inputs, transformers, trimmed
+from limbeck.models.text.tokens import BUDGET, TextEncoder, in_parts, mask_of, model_inputs, transformers, trimmed
 from limbeck.signals import MAIN
 
 HEADS = "heads.safetensors"
@@ -33,7 +33,7 @@ class Tokenised(nn.Module):
 
     encoder: TextEncoder
     out_sizes: dict[str, int]
-    budget = 4096  # tokens of a part when rows are only answered, with their padding
+    budget = BUDGET  # tokens of a part when rows are only answered, with their padding
 
     @property
     def graph_inputs(self) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ _SEGMENT = 24  # bits of an id
 _IDS = (1 << _SEGMENT) - 1
 BITS = {"token_type_ids": _SEGMENT}  # what stands in a row beside the id: the name of it as an input, its lowest bit
 _LONGEST = 1 << 20  # tokenizers that know no length say a number beyond all reason
+BUDGET = 2048  # tokens of rows that are answered together: benchmarks/text_labelling.py
 PIP = "pip install 'limbeck[text]'"
 
 
