@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import limbeck as lb
 from limbeck.cli.main import app
 from limbeck.compress.onnx_model import OnnxStudent
-from limbeck.core.errors import NotSupported
+from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.run import Run
 from limbeck.models.text.tokens import TextEncoder
 from limbeck.recipe import Recipe
@@ -63,7 +63,7 @@ def run(folder, tmp_path_factory):
     (root / "recipe.yaml").write_text(
         f"name: mood\ndata: {{train: train.csv, test: test.csv, columns: {{target: label}}}}\nteacher: '{folder}'\n"
         f"student: '{folder}'\ntrain: {{steps: 30, batch_size: 32, learning_rate: 0.003}}\nseeds: 1\n"
-        f"out: {root / 'run'}\n"
+        f"export: {{int8: true}}\nout: {root / 'run'}\n"
     )
     return run_recipe(Recipe.from_yaml(root / "recipe.yaml"))
 
@@ -115,7 +115,47 @@ def test_the_command_line_predicts_files_of_texts(run, ending, tmp_path):
 
 def test_the_command_line_exports(run):
     said = CliRunner().invoke(app, ["export", str(run.folder)])
-    assert said.exit_code == 0 and "export" in said.output
+    assert said.exit_code == 0 and "int8_bytes" in said.output
+
+
+def test_int8_has_its_own_row_with_what_it_costs(run):
+    """Its figures are those of the int8 file on the test rows, beside the student as it was evaluated."""
+    found, test = run.scorecard["int8"], sentences(1000, 1)
+    card, student = found["tasks"]["main"], run.scorecard["tasks"]["main"]["arms"]["student"]["metrics"]["accuracy"]
+    quick = OnnxStudent(run.folder / "export" / "student.int8.onnx")
+    right, plain = quick.predict(test) == test["label"], run.predict(test) == test["label"]
+    assert card["rows"] == 1000 and card["metric"]["name"] == "accuracy"
+    assert card["changed"]["value"] == pytest.approx(right.mean())
+    assert card["original"]["value"] == pytest.approx(plain.mean()) == pytest.approx(student["per_seed"][0])
+    assert card["difference"]["value"] == pytest.approx(right.mean() - plain.mean())
+    assert card["difference"]["low"] < card["difference"]["value"] < card["difference"]["high"]
+    assert card["agreement"]["value"] == pytest.approx((quick.predict(test) == run.predict(test)).mean())
+    assert found["bytes"] == {
+        "float32": run.exported.stat().st_size, "int8": (run.folder / "export" / "student.int8.onnx").stat().st_size
+    }  # fmt: skip
+    assert found["latency"]["int8"]["1"]["p50_ms"] > 0 and found["latency"]["float32"]["64"]["p50_ms"] > 0
+    assert "int8" not in json.loads((run.folder / "scorecard.json").read_text())  # the evaluate stage's own file
+
+
+def test_reports_show_the_row(run):
+    html, text = (run.folder / "report.html").read_text(), (run.folder / "report.md").read_text()
+    for page in (html, text, str(run)):
+        assert "exported, int8" in page and "exported, float32" in page and "× smaller" in page
+    assert "int8 minus float32" in html and "int8 minus float32" in text
+
+
+def test_a_run_that_goes_on_keeps_what_was_measured(run):
+    before = (run.folder / "export" / "int8.json").read_bytes()
+    again = run_recipe(Recipe.from_run(run.folder))
+    assert (run.folder / "export" / "int8.json").read_bytes() == before
+    assert again.scorecard == run.scorecard
+
+
+def test_the_int8_student_is_copied_where_asked(run, tmp_path):
+    rows = sentences(20, 3)
+    path = run.export(tmp_path / "small.onnx", int8=True)
+    assert path.read_bytes() == (run.folder / "export" / "student.int8.onnx").read_bytes()
+    assert len(OnnxStudent(path).predict(rows)) == 20
 
 
 def test_a_damaged_tokenizer_is_made_again(folder, tmp_path):
@@ -136,6 +176,9 @@ def test_pairs_go_the_whole_way(folder, tmp_path):
     assert names == ["input_ids", "attention_mask", "token_type_ids"]
     pairs = list(zip(rows["sentence1"], rows["sentence2"], strict=True))
     assert done.predict(rows).tolist() == done.predict(pairs).tolist()
+    assert "int8" not in done.scorecard
+    with pytest.raises(ConfigError, match=r"expected an int8 student in .*, there is none[\s\S]*int8=True"):
+        done.export(tmp_path / "none.onnx", int8=True)
 
 
 def test_a_tokenizer_that_cannot_be_exported_is_refused_before_any_work(folder, tmp_path, monkeypatch):

@@ -53,8 +53,8 @@ def settings_of(recipe: Recipe) -> Settings:
 
     return Settings(
         name=recipe.name, seeds=recipe.seeds, seed=recipe.seed, attribution=recipe.evaluate.attribution,
-        margin=recipe.evaluate.margin, onnx=recipe.export.onnx, tolerance=recipe.export.tolerance,
-        ignore=recipe.checks.ignore, codec=recipe.codec,
+        margin=recipe.evaluate.margin, onnx=recipe.export.onnx, int8=recipe.export.int8,
+        tolerance=recipe.export.tolerance, ignore=recipe.checks.ignore, codec=recipe.codec,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ them, and -1 where there is no token. The network that takes such rows cuts off 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -79,7 +80,10 @@ class TextEncoder:
     def fingerprint(self) -> str:
         """A hash of what decides the ids of a text."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        text = backend.to_str() if backend is not None else repr(sorted(self.tokenizer.get_vocab().items()))
+        if backend is None:
+            text = repr(sorted(self.tokenizer.get_vocab().items()))
+        else:  # what the last call cut and padded to stands in it too, and is no part of what it is
+            text = repr(sorted((json.loads(backend.to_str()) | {"truncation": None, "padding": None}).items()))
         return xxhash.xxh3_128_hexdigest(f"{text}{self.max_length}".encode())
 
 
