@@ -14,9 +14,8 @@ from limbeck.cli.main import app
 from limbeck.compress.onnx_model import OnnxStudent
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.run import Run
-from limbeck.models.text.tokens import TextEncoder
 from limbeck.recipe import Recipe
-from limbeck.stages import run_recipe
+from limbeck.stages import check_recipe, run_recipe
 
 from ..compress.tiny_text import WORDS, network, tokenizer
 
@@ -181,14 +180,26 @@ def test_pairs_go_the_whole_way(folder, tmp_path):
         done.export(tmp_path / "none.onnx", int8=True)
 
 
-def test_a_tokenizer_that_cannot_be_exported_is_refused_before_any_work(folder, tmp_path, monkeypatch):
-    class Slow(transformers.PreTrainedTokenizerFast):
-        backend_tokenizer = None
+@pytest.mark.parametrize("kind", ["distilbert", "roberta"])
+def test_models_of_other_families_go_the_whole_way(kind, tmp_path):
+    tokenizer(kind).save_pretrained(tmp_path / "m")
+    network(kind, {"main": 2}).model.base_model.save_pretrained(tmp_path / "m")
+    data, name = lb.Data(train=sentences(200, 0), test=sentences(100, 1)), f"hf:{tmp_path / 'm'}"
+    done = lb.distill(name, name, data, train=PLAN, seeds=1, ignore=("LB201",), out=tmp_path / "r")
+    parity = json.loads((done.folder / "export" / "parity.json").read_text())
+    assert parity["held"] and parity["rows"] == 100
+    names = [i["name"] for i in OnnxStudent(done.exported).inputs]
+    assert ("token_type_ids" in names) == (kind == "roberta")  # whose configuration has two types by default
+    assert len(done.predict(sentences(5, 2))) == 5
 
-    student = network("bert", {"main": 2})
-    slow = Slow(tokenizer_object=tokenizer().backend_tokenizer, pad_token="[PAD]")
-    student.encoder = TextEncoder(slow, 24)
+
+def test_a_tokenizer_that_cannot_be_exported_is_refused_before_any_work(folder, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(transformers.PreTrainedTokenizerFast, "backend_tokenizer", None)
     data = lb.Data(train=sentences(60, 0), test=sentences(30, 1))
-    with pytest.raises(NotSupported, match=r"expected a tokenizer that can be written as tokenizer.json, got Slow"):
-        lb.distill(folder, student, data, train=PLAN, out=tmp_path / "a")
+    with pytest.raises(NotSupported, match=r"expected a tokenizer that can be written as tokenizer.json, got "):
+        lb.distill(folder, folder, data, train=PLAN, out=tmp_path / "a")
     assert not (tmp_path / "a").exists()
+    recipe = Recipe.from_run(run.folder)
+    with pytest.raises(NotSupported, match=r"expected a tokenizer that can be written as tokenizer.json, got "):
+        check_recipe(recipe)
+    check_recipe(recipe.with_({"export.onnx": False, "export.int8": False}))
