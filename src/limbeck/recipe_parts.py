@@ -172,14 +172,20 @@ class EvaluateSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSpec:
-    """What is shipped: an ONNX file whose numbers agree with the student's within `tolerance`."""
+    """What is shipped: an ONNX file whose numbers agree with the student's within `tolerance`.
+
+    `int8` writes a second file with weights quantised to int8 and measures on the test rows what that costs.
+    """
 
     onnx: bool = True
+    int8: bool = False
     tolerance: float = 1e-4
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
         at_least(problems, self, 0, "tolerance", above=True)
+        if self.int8 and not self.onnx:
+            problems.append(Problem("int8", "expected onnx: true, int8 is made of the ONNX file", "set onnx: true"))
         refuse(problems, "export")
 
 

@@ -12,11 +12,10 @@ from typer.testing import CliRunner
 import limbeck as lb
 from limbeck.cli.main import app
 from limbeck.compress.onnx_model import OnnxStudent
-from limbeck.core.errors import NotSupported
+from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.run import Run
-from limbeck.models.text.tokens import TextEncoder
 from limbeck.recipe import Recipe
-from limbeck.stages import run_recipe
+from limbeck.stages import check_recipe, run_recipe
 
 from ..compress.tiny_text import WORDS, network, tokenizer
 
@@ -63,7 +62,7 @@ def run(folder, tmp_path_factory):
     (root / "recipe.yaml").write_text(
         f"name: mood\ndata: {{train: train.csv, test: test.csv, columns: {{target: label}}}}\nteacher: '{folder}'\n"
         f"student: '{folder}'\ntrain: {{steps: 30, batch_size: 32, learning_rate: 0.003}}\nseeds: 1\n"
-        f"out: {root / 'run'}\n"
+        f"export: {{int8: true}}\nout: {root / 'run'}\n"
     )
     return run_recipe(Recipe.from_yaml(root / "recipe.yaml"))
 
@@ -115,7 +114,47 @@ def test_the_command_line_predicts_files_of_texts(run, ending, tmp_path):
 
 def test_the_command_line_exports(run):
     said = CliRunner().invoke(app, ["export", str(run.folder)])
-    assert said.exit_code == 0 and "export" in said.output
+    assert said.exit_code == 0 and "int8_bytes" in said.output
+
+
+def test_int8_has_its_own_row_with_what_it_costs(run):
+    """Its figures are those of the int8 file on the test rows, beside the student as it was evaluated."""
+    found, test = run.scorecard["int8"], sentences(1000, 1)
+    card, student = found["tasks"]["main"], run.scorecard["tasks"]["main"]["arms"]["student"]["metrics"]["accuracy"]
+    quick = OnnxStudent(run.folder / "export" / "student.int8.onnx")
+    right, plain = quick.predict(test) == test["label"], run.predict(test) == test["label"]
+    assert card["rows"] == 1000 and card["metric"]["name"] == "accuracy"
+    assert card["changed"]["value"] == pytest.approx(right.mean())
+    assert card["original"]["value"] == pytest.approx(plain.mean()) == pytest.approx(student["per_seed"][0])
+    assert card["difference"]["value"] == pytest.approx(right.mean() - plain.mean())
+    assert card["difference"]["low"] < card["difference"]["value"] < card["difference"]["high"]
+    assert card["agreement"]["value"] == pytest.approx((quick.predict(test) == run.predict(test)).mean())
+    assert found["bytes"] == {
+        "float32": run.exported.stat().st_size, "int8": (run.folder / "export" / "student.int8.onnx").stat().st_size
+    }  # fmt: skip
+    assert found["latency"]["int8"]["1"]["p50_ms"] > 0 and found["latency"]["float32"]["64"]["p50_ms"] > 0
+    assert "int8" not in json.loads((run.folder / "scorecard.json").read_text())  # the evaluate stage's own file
+
+
+def test_reports_show_the_row(run):
+    html, text = (run.folder / "report.html").read_text(), (run.folder / "report.md").read_text()
+    for page in (html, text, str(run)):
+        assert "exported, int8" in page and "exported, float32" in page and "× smaller" in page
+    assert "int8 minus float32" in html and "int8 minus float32" in text
+
+
+def test_a_run_that_goes_on_keeps_what_was_measured(run):
+    before = (run.folder / "export" / "int8.json").read_bytes()
+    again = run_recipe(Recipe.from_run(run.folder))
+    assert (run.folder / "export" / "int8.json").read_bytes() == before
+    assert again.scorecard == run.scorecard
+
+
+def test_the_int8_student_is_copied_where_asked(run, tmp_path):
+    rows = sentences(20, 3)
+    path = run.export(tmp_path / "small.onnx", int8=True)
+    assert path.read_bytes() == (run.folder / "export" / "student.int8.onnx").read_bytes()
+    assert len(OnnxStudent(path).predict(rows)) == 20
 
 
 def test_a_damaged_tokenizer_is_made_again(folder, tmp_path):
@@ -137,16 +176,31 @@ def test_pairs_go_the_whole_way(folder, tmp_path):
     assert names == ["input_ids", "attention_mask", "token_type_ids"]
     pairs = list(zip(rows["sentence1"], rows["sentence2"], strict=True))
     assert done.predict(rows).tolist() == done.predict(pairs).tolist()
+    assert "int8" not in done.scorecard
+    with pytest.raises(ConfigError, match=r"expected an int8 student in .*, there is none[\s\S]*int8=True"):
+        done.export(tmp_path / "none.onnx", int8=True)
 
 
-def test_a_tokenizer_that_cannot_be_exported_is_refused_before_any_work(folder, tmp_path, monkeypatch):
-    class Slow(transformers.PreTrainedTokenizerFast):
-        backend_tokenizer = None
+@pytest.mark.parametrize("kind", ["distilbert", "roberta"])
+def test_models_of_other_families_go_the_whole_way(kind, tmp_path):
+    tokenizer(kind).save_pretrained(tmp_path / "m")
+    network(kind, {"main": 2}).model.base_model.save_pretrained(tmp_path / "m")
+    data, name = lb.Data(train=sentences(200, 0), test=sentences(100, 1)), f"hf:{tmp_path / 'm'}"
+    done = lb.distill(name, name, data, train=PLAN, seeds=1, ignore=("LB201",), out=tmp_path / "r")
+    parity = json.loads((done.folder / "export" / "parity.json").read_text())
+    assert parity["held"] and parity["rows"] == 100
+    names = [i["name"] for i in OnnxStudent(done.exported).inputs]
+    assert ("token_type_ids" in names) == (kind == "roberta")  # whose configuration has two types by default
+    assert len(done.predict(sentences(5, 2))) == 5
 
-    student = network("bert", {"main": 2})
-    slow = Slow(tokenizer_object=tokenizer().backend_tokenizer, pad_token="[PAD]")
-    student.encoder = TextEncoder(slow, 24)
+
+def test_a_tokenizer_that_cannot_be_exported_is_refused_before_any_work(folder, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(transformers.PreTrainedTokenizerFast, "backend_tokenizer", None)
     data = lb.Data(train=sentences(60, 0), test=sentences(30, 1))
-    with pytest.raises(NotSupported, match=r"expected a tokenizer that can be written as tokenizer.json, got Slow"):
-        lb.distill(folder, student, data, train=PLAN, out=tmp_path / "a")
+    with pytest.raises(NotSupported, match=r"expected a tokenizer that can be written as tokenizer.json, got "):
+        lb.distill(folder, folder, data, train=PLAN, out=tmp_path / "a")
     assert not (tmp_path / "a").exists()
+    recipe = Recipe.from_run(run.folder)
+    with pytest.raises(NotSupported, match=r"expected a tokenizer that can be written as tokenizer.json, got "):
+        check_recipe(recipe)
+    check_recipe(recipe.with_({"export.onnx": False, "export.int8": False}))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from limbeck.report.exported import int8_sentence, int8_table
 from limbeck.report.words import (
     ARMS,
     GRADES,
@@ -70,6 +71,8 @@ def page_of(scorecard: Mapping[str, Any], state: Mapping[str, Any] | None = None
                 sections.append(
                     Section(prefix + section.title, section.text, section.tables, section.bars, section.reliability)
                 )
+    if scorecard.get("int8"):
+        sections.append(_int8(scorecard["int8"]))
     if costs:
         sections.append(_costs(costs, _onnx_bytes(state or {})))
     return Page(
@@ -207,6 +210,14 @@ def _calibration(card: Mapping[str, Any]) -> Section | None:
     )
     curves = {ARMS[a]: found[a]["reliability"] for a in ("teacher", "student") if found.get(a)}
     return Section("Calibration", (), (Table(header, tuple(rows), caption),), (), curves)
+
+
+def _int8(found: Mapping[str, Any]) -> Section:
+    if found["reason"]:
+        return Section("Exported in int8", (f"{int8_sentence(found, '')}.",))
+    several = len(found["tasks"]) > 1
+    lines = tuple(f"{f'{head}: ' if several else ''}{int8_sentence(found, head)}." for head in found["tasks"])
+    return Section("Exported in int8", lines, tuple(Table(*int8_table(found, head)) for head in found["tasks"]))
 
 
 def _onnx_bytes(state: Mapping[str, Any]) -> float | None:

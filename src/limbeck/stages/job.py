@@ -33,6 +33,7 @@ class Settings:
     attribution: Literal["auto"] | bool = "auto"
     margin: float = 0.01
     onnx: bool = True
+    int8: bool = False
     tolerance: float = 1e-4
     ignore: tuple[str, ...] = ()
     codec: Literal["auto", "fp16", "fp32"] = "auto"
@@ -43,6 +44,8 @@ class Settings:
         if self.seeds < 1:
             raise ConfigError(f"expected at least one seed, got {self.seeds}", "five is the default; a verdict needs 3")
 
+        if self.int8 and not self.onnx:
+            raise ConfigError("expected onnx=True, int8 is made of the ONNX file", "say onnx=True, or leave int8 out")
         if self.codec not in CODECS:
             raise ConfigError(
                 f"expected a codec of {', '.join(CODECS)}, got {self.codec!r}", "auto: fp16, and fp32 for numbers"
@@ -136,6 +139,7 @@ def identity(
         "attribution": settings.attribution,
         "margin": settings.margin,
         "onnx": settings.onnx,
+        "int8": settings.int8,
         "tolerance": settings.tolerance,
         "ignore": list(settings.ignore),
         "codec": settings.codec,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from limbeck.core.errors import ConfigError
 from limbeck.models.predict import answering
 from limbeck.models.student import Student
 from limbeck.models.taps import list_taps, run
 from limbeck.objectives.base import Sum
 from limbeck.stages.bases import student_of
-from limbeck.stages.several import SourceTeacher
 from limbeck.stages.per_task import PerTaskTeacher
 from limbeck.stages.several import EnsembleTeacher, SourceTeacher
 from limbeck.stages.taught import TaughtNetwork

@@ -36,6 +36,7 @@ def distill(
     attribution: Literal["auto"] | bool = "auto",
     margin: float = 0.01,
     onnx: bool = True,
+    int8: bool = False,
     tolerance: float = 1e-4,
     ignore: tuple[str, ...] = (),
     codec: Literal["auto", "fp16", "fp32"] = "auto",
@@ -55,7 +56,8 @@ def distill(
     objective   for example 0.1 * lb.CE() + 0.9 * lb.KD(temperature=4), or the same as text
     train       a TrainSpec or a number of steps, the same for student and control
     codec       how answers are stored: "fp16" or "fp32"; auto is fp16 for classes and labels, fp32 for numbers
-    label_dtype  in what a network answers: "bf16" is faster than "fp32", and its measured error is said
+    label_dtype "bf16" lets a network answer faster than in "fp32"; its measured error is said
+    int8        export a second file with int8 weights, and measure on the test rows what that costs
     seeds       number of students and controls; fewer than three give numbers but no verdict
     out         the run folder, runs/NAME by default; the same call again goes on where it stopped
 
@@ -66,8 +68,8 @@ def distill(
     from limbeck.stages.several import teacher_of
 
     settings = Settings(
-        name=name, seeds=seeds, seed=seed, attribution=attribution, margin=margin, onnx=onnx, tolerance=tolerance,
-        ignore=ignore, codec=codec, label_dtype=label_dtype,
+        name=name, seeds=seeds, seed=seed, attribution=attribution, margin=margin, onnx=onnx, int8=int8,
+        tolerance=tolerance, ignore=ignore, codec=codec, label_dtype=label_dtype,
     )  # fmt: skip
     check_data(data)
     source = teacher_of(teacher, members=members, train=as_plan(teacher_train))
