@@ -15,8 +15,10 @@ from limbeck.core.files import checksum, read_json, write_bytes, write_json
 from limbeck.models import zoo
 from limbeck.models.student import Student, caller
 from limbeck.models.text.network import Tokenised, text_from
+from limbeck.models.text.sentences import SentenceNetwork, sentences_from
 
 WEIGHTS, CONFIG, TEXT_CONFIG = "model.safetensors", "config.json", "limbeck.json"
+SENTENCES = f"{SentenceNetwork.__module__}:{SentenceNetwork.__qualname__}"
 _FORMAT = 1
 
 
@@ -92,6 +94,8 @@ def load(folder: Path | str, like: nn.Module | None = None) -> nn.Module:
     config = read_json(config_of(folder))
     if config.get("kind") == "text":
         read_weights(folder, config)  # its checksum
+        if config.get("class") == SENTENCES:
+            return sentences_from(folder).eval()
         return text_from(folder, config["out_sizes"], config["max_length"]).eval()
     module = like if like is not None else _rebuild(config, folder)
     try:

@@ -35,6 +35,7 @@ from limbeck.models.outputs import (
 )
 from limbeck.models.predict import answering
 from limbeck.models.text.network import PREFIX, TextNetwork, Tokenised
+from limbeck.models.text.sentences import SentenceNetwork, is_sentence_transformer, is_sentences, refuse_kinds
 from limbeck.models.text.tokens import TextEncoder
 
 _PROBE_ROWS = 32
@@ -90,8 +91,15 @@ class Student:
         kinds = {head: (kinds or {}).get(head, "classification") for head in out_sizes}
         if isinstance(what, Student):
             return what
+        if is_sentence_transformer(what):
+            what = SentenceNetwork.of(what)
+        sentences = isinstance(what, SentenceNetwork) or (isinstance(what, str) and is_sentences(what, kinds))
+        if sentences or isinstance(what, Tokenised):
+            refuse_kinds(what, kinds, sentences)
         if isinstance(what, Tokenised):
             return _tokenised(what, out_sizes, kinds)
+        if sentences:
+            return _sentences(str(what), out_sizes, kinds)
         if isinstance(what, str) and what.startswith(PREFIX):
             return _pretrained(what, out_sizes, kinds)
         if isinstance(what, nn.Module):
@@ -219,6 +227,16 @@ def _pretrained(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, str
 
     encoder = TextEncoder.load(where)
     return Student("pretrained", make, text, _PROBED_TOKENS, out_sizes, kinds, LOGITS, None, encoder)
+
+
+def _sentences(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, str]) -> Student:
+    """A pretrained model of sentence-transformers, or one of transformers with its tokens' mean."""
+    loaded = SentenceNetwork.load(text.partition(":")[2])
+
+    def make() -> nn.Module:
+        return copy.deepcopy(loaded)
+
+    return Student("pretrained", make, text, _PROBED_TOKENS, out_sizes, kinds, LOGITS, None, loaded.encoder)
 
 
 def count_parameters(module: nn.Module) -> int:
