@@ -114,7 +114,8 @@ def make_sample(
 ) -> Sample:
     """Random signals of the size that an objective asks for; `positions` adds the dimension T and a ragged mask.
 
-    An objective that takes nothing but tokens always gets positions, one on texts none. Widths are taken times the number of its heads.
+    An objective that takes nothing but tokens always gets positions, one on texts none.
+    Widths are taken times the number of its heads.
     """
     positions = positions or (SOME_POSITIONS if objective.traits.tokens else 0)
     positions = 0 if objective.traits.texts else positions
