@@ -4,6 +4,8 @@
     Classification  int64 [N] class ids            logits [B, C]               logits
     MultiLabel      float32 [N, L] of 0 and 1      logits [B, L] (sigmoid)     logits
     Regression      float32 [N, K] standardised    standardised [B, K]         natural units
+    Similarity      float32 [N, 1] scaled scores   embeddings [B, 2·D]         embeddings
+    Retrieval       float32 [N, 1] of 1            embeddings [B, 2·D]         embeddings
 
 The order of classes is fixed and explicit, in the task and in its spec. Metric names stand here, `evaluate` has the
 numbers.
@@ -31,7 +33,9 @@ from limbeck.data.labels import (
     whole_numbers,
 )
 from limbeck.data.regression import Regression as Regression
+from limbeck.data.retrieval import Retrieval as Retrieval
 from limbeck.data.rows import Array
+from limbeck.data.similarity import Similarity as Similarity
 
 
 @dataclass(frozen=True)
@@ -215,8 +219,9 @@ class MultiLabel:
         return {"kind": self.kind, "labels": list(self.labels)}
 
 
-Task: TypeAlias = Classification | MultiLabel | Regression
-TASKS = ("classification", "multilabel", "regression")
+Task: TypeAlias = Classification | MultiLabel | Regression | Similarity | Retrieval
+GUESSED = ("classification", "multilabel", "regression")  # what labels alone can show
+TASKS = (*GUESSED, "similarity", "retrieval")
 
 
 def task_from_spec(spec: Mapping[str, Any]) -> Task:
@@ -228,6 +233,10 @@ def task_from_spec(spec: Mapping[str, Any]) -> Task:
         return MultiLabel(tuple(spec["labels"]))
     if kind == "regression":
         return Regression(tuple(spec["targets"]), tuple(spec["mean"]), tuple(spec["scale"]))
+    if kind == "similarity":
+        return Similarity(spec["low"], spec["high"])
+    if kind == "retrieval":
+        return Retrieval()
     raise ConfigError(f"expected a task of kind {', '.join(TASKS)}, got {kind!r}", suggest(str(kind), TASKS))
 
 

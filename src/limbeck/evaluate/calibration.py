@@ -15,7 +15,7 @@ import numpy as np
 
 from limbeck.evaluate.answers import (
     CLASSIFICATION,
-    REGRESSION,
+    NUMBERS,
     Array,
     Outcome,
     has_scores,
@@ -138,7 +138,7 @@ def calibration(
     where there are rows enough to fit it.
     The reliability table pools all seeds.
     """
-    if task.kind == REGRESSION or not has_scores(task, answers):
+    if task.kind in NUMBERS or not has_scores(task, answers):
         return None
     before = [_numbers(task, seed, y, weights) for seed in answers]
     pooled = [_confidence(task, seed, y, weights) for seed in answers]

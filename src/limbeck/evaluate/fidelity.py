@@ -15,7 +15,7 @@ import numpy as np
 from limbeck.evaluate.answers import (
     CLASSIFICATION,
     MULTILABEL,
-    REGRESSION,
+    NUMBERS,
     Array,
     Outcome,
     decide,
@@ -59,7 +59,7 @@ def kl_rows(task: Outcome, teacher: Array, student: Array) -> Array | None:
 
     None for regression and where one side gave bare decisions.
     """
-    if task.kind == REGRESSION or not (has_scores(task, teacher) and has_scores(task, student)):
+    if task.kind in NUMBERS or not (has_scores(task, teacher) and has_scores(task, student)):
         return None
 
     def categorical(left: Array, right: Array) -> Array:
@@ -86,7 +86,7 @@ def class_damage(
 
     Classes without a test row are left out. Values are means over seeds.
     """
-    if task.kind == REGRESSION:
+    if task.kind in NUMBERS:
         return []
     arms = {"teacher": teacher, "student": student} | ({"control": control} if control is not None else {})
     recall = {name: np.mean([_recall(task, a, y, weights) for a in arm], axis=0) for name, arm in arms.items()}
@@ -115,7 +115,7 @@ def _recall(task: Outcome, answers: Array, y: Array, weights: Array | None) -> A
 
 def two_by_two(task: Outcome, y: Array, teacher: Array, student: Array) -> dict[str, float] | None:
     """Rows by who is right (mean count over seeds): both, teacher only, student only, neither; not for regression."""
-    if task.kind == REGRESSION:
+    if task.kind in NUMBERS:
         return None
 
     def right(answers: Array) -> Array:

@@ -11,11 +11,14 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from limbeck.core.errors import ConfigError
-from limbeck.evaluate import derivatives
+from limbeck.evaluate import derivatives, ranking
 from limbeck.evaluate.answers import (
     CLASSIFICATION,
     MULTILABEL,
+    NUMBERS,
     REGRESSION,
+    RETRIEVAL,
+    SIMILARITY,
     Array,
     Outcome,
     Plain,
@@ -70,6 +73,8 @@ def constant_answer(task: Outcome, y_train: Array, rows: int, median: bool = Fal
     if task.kind == MULTILABEL:
         rate = np.clip(y_train.mean(axis=0), 1e-6, 1 - 1e-6)
         return np.tile(np.log(rate) - np.log1p(-rate), (rows, 1))
+    if task.kind == RETRIEVAL:  # everything as near as everything else: the middle of the documents
+        return np.full((rows, 1), (float(y_train.mean()) + 1) / 2)
     centre = np.median(y_train, axis=0) if median else y_train.mean(axis=0)
     return np.tile(centre, (rows, 1))
 
@@ -170,6 +175,11 @@ def _mae(answers: Array, y: Array, weights: Array | None) -> float:
 
 _CLASSES, _LABELS = Plain(CLASSIFICATION, ()), Plain(MULTILABEL, ())
 
+
+def _row_mean(name: str, kind: str, rows: RowScore) -> Metric:
+    return Metric(name, kind, lambda answers, y, weights: mean_of(rows(answers, y), weights), rows=rows)
+
+
 METRICS: dict[str, dict[str, Metric]] = {
     CLASSIFICATION: {
         "accuracy": Metric("accuracy", CLASSIFICATION, _accuracy, rows=_hits),
@@ -190,8 +200,23 @@ METRICS: dict[str, dict[str, Metric]] = {
         "rmse": Metric("rmse", REGRESSION, _rmse, higher_is_better=False, influence=derivatives.rmse, unit=""),
         "mae": Metric("mae", REGRESSION, _mae, higher_is_better=False, rows=_distances, unit=""),
     },
+    SIMILARITY: {
+        "spearman": Metric("spearman", SIMILARITY, ranking.spearman, influence=ranking.spearman_influence, unit=""),
+        "pearson": Metric("pearson", SIMILARITY, ranking.pearson, influence=ranking.pearson_influence, unit=""),
+    },
+    RETRIEVAL: {
+        "recall@10": _row_mean("recall@10", RETRIEVAL, ranking.hits(10)),
+        "recall@1": _row_mean("recall@1", RETRIEVAL, ranking.hits(1)),
+        "mrr@10": _row_mean("mrr@10", RETRIEVAL, ranking.reciprocal),
+    },
 }
-DEFAULT = {CLASSIFICATION: "accuracy", MULTILABEL: "macro_f1", REGRESSION: "r2"}
+DEFAULT = {
+    CLASSIFICATION: "accuracy",
+    MULTILABEL: "macro_f1",
+    REGRESSION: "r2",
+    SIMILARITY: "spearman",
+    RETRIEVAL: "recall@10",
+}
 
 
 def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None, y: Array | None = None) -> Metric:
@@ -225,7 +250,7 @@ def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None, y: 
 def _directed(metric: Metric, task: Outcome, y: Array | None) -> Metric:
     if y is None or not len(y):
         return metric
-    perfect = metric(y if task.kind == REGRESSION else y.astype(np.int64), y)
+    perfect = metric(y if task.kind in NUMBERS else y.astype(np.int64), y)
     constant = metric(constant_answer(task, y, len(y)), y)
     if np.isfinite([perfect, constant]).all() and perfect != constant:
         return replace(metric, higher_is_better=perfect > constant)
@@ -241,7 +266,7 @@ def user_values(task: Outcome, decisions: Array) -> Array:
         elif set(names) == {"False", "True"}:
             names = [n == "True" for n in names]
         return np.asarray(np.asarray(names)[decisions])
-    if task.kind == REGRESSION and decisions.shape[-1] == 1:
+    if task.kind in NUMBERS and decisions.shape[-1] == 1:
         return decisions[..., 0]
     return decisions
 

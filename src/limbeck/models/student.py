@@ -37,6 +37,7 @@ from limbeck.models.predict import answering
 from limbeck.models.text.chain import is_chain
 from limbeck.models.text.ground import Ground
 from limbeck.models.text.network import Tokenised
+from limbeck.models.text.sentences import SentenceNetwork, is_sentence_transformer, is_sentences, refuse_kinds
 from limbeck.models.text.tokens import TextEncoder
 
 _PROBE_ROWS = 32
@@ -107,15 +108,22 @@ class Student:
         logits or probabilities; auto looks. `kinds` maps heads to kinds of task (classification where not given).
         `ground` has the training texts and the teacher that students of text are made from.
         """
-        from limbeck.models.text.students import handed_in, text_student
+        from limbeck.models.text.students import handed_in, sentence_student, text_student
 
         check_output_kind(output)
         in_shape = tuple(int(size) for size in in_shape)
         kinds = {head: (kinds or {}).get(head, "classification") for head in out_sizes}
         if isinstance(what, Student):
             return what
+        if is_sentence_transformer(what):
+            what = SentenceNetwork.of(what)
+        sentences = isinstance(what, SentenceNetwork) or (isinstance(what, str) and is_sentences(what, kinds))
+        if sentences or isinstance(what, Tokenised):
+            refuse_kinds(what, kinds, sentences)
         if isinstance(what, Tokenised):
             return handed_in(what, out_sizes, kinds)
+        if sentences:
+            return sentence_student(str(what), out_sizes, kinds)
         if isinstance(what, str) and is_chain(what, tuple(zoo.ZOO)):
             return text_student(what, out_sizes, kinds, ground or Ground())
         if isinstance(what, nn.Module):

@@ -143,9 +143,10 @@ def _alone(
     from limbeck.models.student import Student
     from limbeck.objectives.base import Sum
     from limbeck.stages.job import Job, Settings
-    from limbeck.stages.ready import refuse_half
+    from limbeck.stages.ready import refuse_half, refuse_teacher
 
     check_data(data)
+    refuse_teacher(teacher, data.tasks)
     settings = Settings(name=folder.name, seed=seed, seeds=1, codec=codec, label_dtype=dtype)
     refuse_half(settings, teacher)
     sizes = {head: task.size for head, task in data.tasks.items()}

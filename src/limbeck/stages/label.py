@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.run import Stage
+from limbeck.data.embedded import check_width
+from limbeck.data.retrieval import Retrieval
 from limbeck.data.rows import Rows
+from limbeck.data.similarity import Similarity
+from limbeck.data.tasks import Task
 from limbeck.evaluate import checks
 from limbeck.evaluate.quality import metric_for
 from limbeck.objectives.base import Sum
 from limbeck.signals import Batch, Needs, TeacherSource
 from limbeck.stages import answers
 from limbeck.stages.job import Job
+from limbeck.stages.judged import all_judged, has_embeddings, judged
 from limbeck.stages.label_error import differences, in_words
 from limbeck.transfer.codecs import Codec, Dense
 from limbeck.transfer.label import label as label_rows
@@ -27,6 +32,7 @@ TRANSFER = "transfer"
 TEACHER = "teacher"
 _BATCH = 1024
 _MEASURED = 256  # rows that are answered twice where answers are in half precision
+_LOOKED_AT = 2_000  # rows of embeddings
 _AUTO_ROWS = 20_000  # enough for a mean entropy
 
 
@@ -55,8 +61,11 @@ def label(job: Job) -> Store:
         with stage:
             label_error(job, stage, source)
             store = _label_pool(job, source, ident)
-            for split, rows in ((answers.VALIDATION, job.data.validation), (answers.TEST, job.test)):
-                answers.write(job.run, split, TEACHER, 0, rows, ask(job, source, rows))
+            for split, rows, more in (
+                (answers.VALIDATION, job.data.validation, None),
+                (answers.TEST, job.test, job.data.corpus),
+            ):
+                answers.write(job.run, split, TEACHER, 0, rows, ask(job, source, rows, more))
             stage.note(answers=len(store), bytes_per_answer=store.row_bytes)
     store = Store(job.run.path(TRANSFER))
     refuse_ignorant(job, store)
@@ -93,7 +102,7 @@ def _label_pool(job: Job, source: TeacherSource, ident: Identity) -> Store:
             rows,
             job.run.path(TRANSFER),
             prepare=lambda inputs: inputs,  # sources prepare raw rows themselves
-            heads=job.data.tasks,
+            heads=_sized(job, source),
             identity=ident,
             views=max(job.data.views, 1),
             view=job.data.view,
@@ -103,6 +112,19 @@ def _label_pool(job: Job, source: TeacherSource, ident: Identity) -> Store:
         )
 
 
+def _sized(job: Job, source: TeacherSource) -> dict[str, Task]:
+    """The tasks with the width of the teacher's answers, where a task leaves it open; raises ConfigError for none."""
+    tasks = dict(job.data.tasks)
+    if not has_embeddings(tasks):
+        return tasks
+    said = _raw(job, source, job.pool.take(np.arange(min(2, len(job.pool)))))
+    for head, task in tasks.items():
+        if isinstance(task, Similarity | Retrieval):
+            check_width(said[head].shape[-1], "the teacher")
+            tasks[head] = replace(task, size=int(said[head].shape[-1]))
+    return tasks
+
+
 def codecs_of(job: Job) -> dict[str, Codec]:
     """How the answers of each task are stored, where the run says it; "auto" leaves it to the store."""
     if job.settings.codec == "auto":
@@ -110,15 +132,31 @@ def codecs_of(job: Job) -> dict[str, Codec]:
     return dict.fromkeys(job.data.tasks, Dense({"fp16": "float16", "fp32": "float32"}[job.settings.codec]))
 
 
-def ask(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
-    """Answers [N, C] of a source for rows as they are (logits, natural units)."""
+def ask(job: Job, source: TeacherSource, rows: Rows, corpus: Rows | None = None) -> dict[str, np.ndarray[Any, Any]]:
+    """Answers [N, C] of a source for rows as they are judged (logits, natural units, cosines, ranks)."""
+    if isinstance(source, Judged) and has_embeddings(job.data.tasks):
+        return {head: source.judged(rows.keys, head) for head in job.data.tasks}
+    more = None if corpus is None else _raw(job, source, corpus)
+    return all_judged(job.data.tasks, _raw(job, source, rows), rows, more)
+
+
+@runtime_checkable
+class Judged(Protocol):
+    """A source that keeps what was judged of rows whose answers it has not."""
+
+    def judged(self, keys: np.ndarray[Any, Any], head: str) -> np.ndarray[Any, Any]:
+        """Numbers [N, 1] of rows by key."""
+        ...
+
+
+def _raw(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
+    """Answers float32 [N, C] of a source in training space."""
     parts: dict[str, list[Any]] = {head: [] for head in job.data.tasks}
     for start in range(0, len(rows), _BATCH):
         part = rows.take(np.arange(start, min(start + _BATCH, len(rows))))
         outputs = source.answer(Batch(keys=part.keys, teacher_inputs=part.inputs)).outputs
-        for head, task in job.data.tasks.items():
-            values = outputs[head].detach().float().cpu().numpy()  # type: ignore[union-attr]
-            parts[head].append(np.asarray(task.to_natural(values), dtype=np.float32))
+        for head in job.data.tasks:
+            parts[head].append(outputs[head].detach().float().cpu().numpy())  # type: ignore[union-attr]
     return {
         head: np.concatenate(each) if each else np.empty((0, job.data.tasks[head].size), np.float32)
         for head, each in parts.items()
@@ -126,7 +164,7 @@ def ask(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[Any
 
 
 def stored_answers(job: Job, store: Store, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
-    """What the store holds for rows under view 0: logits, natural units."""
+    """What the store holds for rows under view 0: logits, natural units, embeddings."""
     outputs = store.gather(store.find(rows.keys))
     return {head: np.asarray(outputs[head], dtype=np.float32) for head in job.data.tasks}
 
@@ -135,10 +173,15 @@ def refuse_ignorant(job: Job, store: Store) -> None:
     """Refuse a teacher that is no better than a constant on the labelled rows; silenced by ignoring LB201."""
     if "LB201" in job.settings.ignore:
         return
-    said = stored_answers(job, store, job.data.train)
+    rows = job.data.train
+    if has_embeddings(job.data.tasks) and len(rows) > _LOOKED_AT:  # ranks among all of them would take long
+        rows = rows.take(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(np.int64))
+    said = stored_answers(job, store, rows)
     for head, task in job.data.tasks.items():
-        mask = job.data.train.label_mask[head]
-        y, given = answers.truth(job.data.train, head, task)[mask], said[head][mask]
+        mask = rows.label_mask[head]
+        y, given = answers.truth(rows, head, task)[mask], said[head][mask]
+        if isinstance(task, Similarity | Retrieval):
+            given = judged(task, said[head], rows)[mask]
         if len(y) < 2:
             continue
         order = checks.class_order(task, y, given, "labelled rows")

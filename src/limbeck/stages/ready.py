@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,12 +13,14 @@ from limbeck.models.student import Student
 from limbeck.models.taps import list_taps, run
 from limbeck.objectives.base import Sum
 from limbeck.stages.bases import student_of
+from limbeck.stages.judged import has_embeddings
 from limbeck.stages.per_task import PerTaskTeacher
 from limbeck.stages.several import EnsembleTeacher, SourceTeacher
 from limbeck.stages.taught import TaughtNetwork
 from limbeck.stages.teachers import GivenTeacher, Teacher, refuse_inner
 
 if TYPE_CHECKING:
+    from limbeck.data.tasks import Task
     from limbeck.recipe import Recipe
     from limbeck.stages.job import Settings
 
@@ -34,6 +37,23 @@ def refuse_taps(objective: Sum, student: Student, teacher: Teacher) -> None:
             run(module, probe(student), mine.taps, mine.attention)
     if (theirs.taps or theirs.attention) and not _has_inside(teacher):
         refuse_inner(theirs, f"a teacher of kind {teacher.describe()['kind']}")
+
+
+def refuse_teacher(teacher: Teacher, tasks: Mapping[str, Task]) -> None:
+    """Refuse a teacher that cannot embed texts for a task on embeddings; raises ConfigError."""
+    from limbeck.stages.answered import AnsweredTeacher
+
+    if not has_embeddings(tasks):
+        return
+    alone = isinstance(teacher, TaughtNetwork) and teacher.members == 1
+    if not (alone or isinstance(teacher, GivenTeacher | SourceTeacher | AnsweredTeacher)):
+        kind = teacher.describe()["kind"]
+        raise ConfigError(
+            f"expected one teacher that embeds texts for {', '.join(task.kind for task in tasks.values())}, got one of "
+            f"kind {kind}",
+            "give st:FOLDER, a SentenceTransformer, a function that embeds both columns, or answers of one of these; "
+            "embeddings of several models have no mean",
+        )
 
 
 def refuse_export(student: Student) -> None:

@@ -94,7 +94,7 @@ def table_of(
 def _labels(rows: Rows, head: str, kind: str, size: int) -> tuple[Array, Array]:
     if head in rows.targets:
         return rows.targets[head], np.array(rows.label_mask[head])
-    shape = (len(rows),) if kind == "classification" else (len(rows), size)
+    shape = (len(rows),) if kind == "classification" else (len(rows), size or 1)  # embeddings: one score a row
     dtype = np.int64 if kind == "classification" else np.float32
     return np.zeros(shape, dtype=dtype), np.zeros(len(rows), dtype=bool)
 

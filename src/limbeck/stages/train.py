@@ -29,6 +29,7 @@ from limbeck.stages import answers, start
 from limbeck.stages.arms import CONTROL, PSEUDO, STUDENT, Arm, plain_sum
 from limbeck.stages.bases import student_of
 from limbeck.stages.job import Job, metric_identity
+from limbeck.stages.judged import all_judged, judged
 from limbeck.stages.label import resolve_objective
 from limbeck.stages.tables import encoded, labelled_first, table_of
 from limbeck.train import checkpoint
@@ -150,8 +151,11 @@ def train_arm(training: Training, arm: Arm, seed: int, bar: Bar) -> None:
         job, job.student, arm.objective, feed, source, plan, training.steps, seed, folder, training.validate,
         bar=bar, label=arm.name,
     )  # fmt: skip
-    for split, rows in ((answers.VALIDATION, job.data.validation), (answers.TEST, job.test)):
-        answers.write(job.run, split, arm.name, seed, rows, predictions(job, module, rows))
+    for split, rows, more in (
+        (answers.VALIDATION, job.data.validation, None),
+        (answers.TEST, job.test, job.data.corpus),
+    ):
+        answers.write(job.run, split, arm.name, seed, rows, predictions(job, module, rows, more))
     keep(job, module, job.student, fitted, folder, answered(arm.name, seed))
 
 
@@ -236,10 +240,12 @@ def kept(folder: Path) -> bool:
         return False
 
 
-def predictions(job: Job, module: nn.Module, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
-    """Answers of a student in natural units."""
-    found = predict(module, encoded(job.data, rows, job.student), tuple(job.data.tasks))
-    return {head: np.asarray(task.to_natural(found[head]), np.float32) for head, task in job.data.tasks.items()}
+def predictions(job: Job, module: nn.Module, rows: Rows, corpus: Rows | None = None) -> dict[str, np.ndarray[Any, Any]]:
+    """Answers of a student as they are judged; `corpus` are further documents."""
+    heads = tuple(job.data.tasks)
+    found = predict(module, encoded(job.data, rows, job.student), heads)
+    more = None if corpus is None else predict(module, encoded(job.data, corpus, job.student), heads)
+    return all_judged(job.data.tasks, found, rows, more)
 
 
 def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
@@ -247,20 +253,20 @@ def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
     rows = job.data.validation
     inputs: Tensor = encoded(job.data, rows, student)
     heads = tuple(job.data.tasks)
-    judged = []
+    measured = []
     for number, (head, task) in enumerate(job.data.tasks.items()):
         mask = np.asarray(rows.label_mask[head])
         if mask.any():
             y = answers.truth(rows, head, task)[mask]
             metric = metric_for(task, job.data.metric if number == 0 else None, y)
             weight = None if rows.weight is None else rows.weight[mask]
-            judged.append((head, task, metric, mask, y, weight))
+            measured.append((head, task, metric, mask, y, weight))
 
     def validate(module: nn.Module) -> float:
         found = predict(module, inputs, heads)
         scores = []
-        for head, task, metric, mask, y, weight in judged:
-            value = metric(np.asarray(task.to_natural(found[head]))[mask], y, weight)
+        for head, task, metric, mask, y, weight in measured:
+            value = metric(judged(task, found[head], rows)[mask], y, weight)
             if isinstance(task, Regression) and not metric.higher_is_better:
                 value = -value / float(np.mean(np.asarray(task.scale)))  # tasks of different units count alike
             scores.append(value if metric.higher_is_better or task.kind == "regression" else -value)

@@ -122,11 +122,12 @@ def run_job(
     """Open the run folder and do the stages up to and including `until`; what is done is skipped."""
     from limbeck.objectives import dump
     from limbeck.stages.job import Job, identity
-    from limbeck.stages.ready import refuse_export, refuse_half, refuse_taps
+    from limbeck.stages.ready import refuse_export, refuse_half, refuse_taps, refuse_teacher
 
     check_stage(until)
     if settings.onnx:
         refuse_export(student)
+    refuse_teacher(teacher, data.tasks)
     refuse_taps(objective, student, teacher)
     refuse_half(settings, teacher)
     resolved = identity(settings, data, teacher, student, dump(objective), train)

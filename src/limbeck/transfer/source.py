@@ -84,7 +84,8 @@ class Stored:
                 "label into a new folder with these tasks",
             )
         there, names = self.store.outputs[name], tuple(str(entry) for entry in head.names)
-        if (there.kind, there.width, there.names) != (head.kind, head.size, names):
+        width = head.size or there.width  # a size of 0 leaves it to the teacher
+        if (there.kind, there.width, there.names) != (head.kind, width, names):
             raise StoreMismatch(
                 f"expected {head.kind} answers for '{name}' over {_list(names)}, the transfer set at "
                 f"{self.store.path} holds {there.kind} answers over {_list(there.names)}",

@@ -20,6 +20,7 @@ from limbeck.models.text.ground import Ground, as_base
 from limbeck.models.text.learnt import learn_tokenizer
 from limbeck.models.text.mould import Mould, pretrained
 from limbeck.models.text.network import Tokenised
+from limbeck.models.text.sentences import SentenceNetwork
 from limbeck.models.text.small import Plan, SmallText, silent_ids, size_of
 from limbeck.models.text.tokens import TextEncoder
 
@@ -62,6 +63,14 @@ def text_student(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, st
     kind = "derived" if any(not isinstance(step, spelling.MaxLength) for step in chain.steps) else "pretrained"
     encoder = blank.network.encoder
     return Student(kind, make, str(chain), PROBED, out_sizes, kinds, LOGITS, None, encoder, origin)
+
+
+def sentence_student(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, str]) -> Student:
+    """A pretrained model of sentence-transformers, or one of transformers with its tokens' mean."""
+    loaded = SentenceNetwork.load(text.partition(":")[2])
+    return Student(
+        "pretrained", lambda: copy.deepcopy(loaded), text, PROBED, out_sizes, kinds, LOGITS, None, loaded.encoder
+    )
 
 
 def _cast_of(mould: Callable[[], Mould]) -> Callable[[], nn.Module]:

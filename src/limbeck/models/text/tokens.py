@@ -69,7 +69,7 @@ class TextEncoder:
 
     def encode(self, inputs: Any) -> Array:
         """Texts (a table of one or two columns, or a sequence of texts) as int32 [N, T], -1 where there is no token."""
-        columns = _columns(inputs)
+        columns = columns_of(inputs)
         if not len(columns[0]):
             return np.empty((0, 1), np.int32)
         said = self.tokenizer(
@@ -99,7 +99,8 @@ class TextEncoder:
         return xxhash.xxh3_128_hexdigest(f"{text}{self.max_length}".encode())
 
 
-def _columns(inputs: Any) -> list[list[str]]:
+def columns_of(inputs: Any) -> list[list[str]]:
+    """The texts of a table of one or two columns, or of a sequence, by column; missing ones are empty."""
     if hasattr(inputs, "columns"):
         return [[_text(value) for value in inputs[name]] for name in inputs.columns]
     return [[_text(value) for value in inputs]]
@@ -113,6 +114,18 @@ def trimmed(rows: Tensor) -> Tensor:
     """The columns in which some row has a token; at least one."""
     width = int((rows >= 0).sum(1).max()) if len(rows) else 1
     return rows[:, : max(width, 1)]
+
+
+def packed(first: list[list[int]], second: list[list[int]]) -> Array:
+    """Encoded rows int32 [N, T] of the ids of two texts each; the second's carry the segment bit."""
+    ahead, behind = (np.fromiter(map(len, ids), np.int64, len(ids)) for ids in (first, second))
+    width = max(int((ahead + behind).max(initial=1)), 1)
+    out = np.full((len(first), width), PADDING, np.int32)
+    places = np.arange(width)
+    out[places < ahead[:, None]] = np.fromiter((i for ids in first for i in ids), np.int32, int(ahead.sum()))
+    later = (places >= ahead[:, None]) & (places < (ahead + behind)[:, None])
+    out[later] = np.fromiter((i | 1 << _SEGMENT for ids in second for i in ids), np.int32, int(behind.sum()))
+    return out
 
 
 def mask_of(rows: Tensor) -> Tensor:
