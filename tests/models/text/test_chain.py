@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from limbeck.core.errors import ConfigError
-from limbeck.models.text.chain import BagOfWords, Chain, KeepLayers, MaxLength, Shrink, Static, Vocabulary, is_chain
+from limbeck.models.text.chain import Chain, is_chain
+from limbeck.models.text.steps import BagOfWords, KeepLayers, MaxLength, Shrink, Static, Vocabulary
 from limbeck.models.zoo import ZOO
 
 
