@@ -131,7 +131,7 @@ class TeacherSpec:
     @property
     def kind(self) -> str:
         """What `model` is: "predictions" (a table), "answers" (labelled before), "sklearn", "import" (a path to code)
-        or "zoo" (a network that is trained first: built in, or hf:NAME of transformers).
+        or "zoo" (a network that is trained first: built in, a chain on texts, or hf:NAME of transformers).
         """
         if self.model.startswith("answers:"):
             return "answers"

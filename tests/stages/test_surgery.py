@@ -7,8 +7,10 @@ import transformers
 
 import limbeck as lb
 from limbeck.core.errors import ConfigError
+from limbeck.models.student import Student
 from limbeck.models.text.network import TextNetwork
 from limbeck.stages.taught import TaughtNetwork
+from limbeck.stages.train import suited
 
 TEXTS = tiny.texts(60, 0)["sentence"].tolist()
 
@@ -62,6 +64,17 @@ def test_a_taught_teacher_is_cut_as_it_was_taught(folder, tmp_path):
     teacher = lb.teach(f"hf:{folder}", data, train=2, out=tmp_path)
     cut = lb.keep_layers(teacher, 3)
     torch.testing.assert_close(answer(cut.eval()), answer(teacher.members_taught[0].model.eval()))
+
+
+@pytest.mark.parametrize(
+    "text, rate",
+    [("hf:{}", 1e-4), ("hf:{} | keep_layers(1)", 1e-4), ("hf:{} | frozen", 2e-3), ("hf:{} | static(dim=8)", 2e-3)],
+)
+def test_what_is_fine_tuned_has_a_rate_of_its_own(folder, text, rate):
+    student = Student.of(text.format(folder), (), {"main": 2})
+    assert suited(lb.TrainSpec(), student).rate() == rate
+    assert suited(lb.TrainSpec(learning_rate=0.5), student).rate() == 0.5
+    assert suited(lb.TrainSpec(optimizer="sgd"), student).rate() == 0.05
 
 
 def test_refusals(network, model):

@@ -17,11 +17,12 @@ from torch import nn
 from limbeck.core.errors import ConfigError, Problem
 from limbeck.core.runtime import derive_seed, seeded
 from limbeck.models.surgery.layers import Keep
-from limbeck.models.text.chain import Chain, KeepLayers, Shrink, Static, Step, Vocabulary, spelled
+from limbeck.models.text.chain import Chain, spelled
 from limbeck.models.text.derive import derive
 from limbeck.models.text.ground import Ground
 from limbeck.models.text.mould import Mould
 from limbeck.models.text.network import TextNetwork, Tokenised
+from limbeck.models.text.steps import KeepLayers, Shrink, Static, Step, Vocabulary
 from limbeck.models.text.tokens import TextEncoder, model_inputs, trimmed
 from limbeck.signals import MAIN
 from limbeck.stages.bases import taught_network

@@ -51,7 +51,9 @@ def distill(
 
     teacher     what `limbeck.stages.teacher_of` takes: a trained torch module, an estimator, a callable, a table of
                 predictions, the name of a network that is trained first ("mlp(hidden=[128, 64])"), or a list of these
-    student     a network's name, a factory (initialised for each seed), or a module (copied; counts as pretrained)
+    student     a network's name, a factory (initialised for each seed), or a module (copied; counts as pretrained);
+                of texts also "hf:FOLDER", a chain of steps on the teacher ("keep_layers(2) | vocabulary(8000)",
+                "static(dim=64)", "frozen") or on "hf:FOLDER | ...", "bag_of_words(...)", "text_cnn(...)"
     data        `lb.Data(train=(X, y), unlabeled=..., test=(X, y))`; the test rows are read once, at the end
     objective   for example 0.1 * lb.CE() + 0.9 * lb.KD(temperature=4), or the same as text
     train       a TrainSpec or a number of steps, the same for student and control

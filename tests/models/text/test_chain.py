@@ -6,8 +6,10 @@ import sys
 import pytest
 
 from limbeck.core.errors import ConfigError
-from limbeck.models.text.chain import BagOfWords, Chain, KeepLayers, MaxLength, Shrink, Static, Vocabulary, is_chain
+from limbeck.models.text.chain import Chain, is_chain
+from limbeck.models.text.steps import BagOfWords, KeepLayers, MaxLength, Shrink, Static, Vocabulary
 from limbeck.models.zoo import ZOO
+from limbeck.recipe import NETWORKS
 
 
 def test_a_chain_is_its_base_and_its_steps():
@@ -84,6 +86,10 @@ def test_what_is_meant_as_a_chain():
     assert is_chain("kep_layers(2)", others) and is_chain("hf:x", others) and is_chain("mlp | frozen", others)
     for text in ("mlp(hidden=[4])", "mpl(hidden=[4])", "cnn", "package.module:keep_layers"):
         assert not is_chain(text, others)
+
+
+def test_a_recipe_knows_the_built_in_networks_without_torch():
+    assert tuple(ZOO) == NETWORKS
 
 
 def test_chains_are_read_without_torch():

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.runtime import derive_seed, seeded
-from limbeck.models.text import chain
-from limbeck.models.text.chain import Chain, Step
+from limbeck.models.text import steps
+from limbeck.models.text.chain import Chain, spelled
 from limbeck.models.text.frozen import FrozenText, Memory
 from limbeck.models.text.ground import Ground
 from limbeck.models.text.mould import Mould
@@ -63,11 +63,11 @@ def derive(base: Mould, made_by: Chain, ground: Ground, *, blank: bool = False) 
     with seeded(derive_seed("derive", 0)):  # what is drawn here is drawn again for each student
         stock = _Stock(_begun(base.network, made_by.max_length, blank), set(base.fresh), ground, blank)
         for step in made_by.steps:
-            if isinstance(step, chain.Static):
+            if isinstance(step, steps.Static):
                 return _static(stock, step)
-            if isinstance(step, chain.Frozen):
+            if isinstance(step, steps.Frozen):
                 return _frozen(stock)
-            if not isinstance(step, chain.MaxLength):
+            if not isinstance(step, steps.MaxLength):
                 _DOES[type(step)](stock, step)
         return Mould(stock.network, tuple(sorted(stock.fresh)))
 
@@ -92,7 +92,7 @@ def limited(encoder: TextEncoder, length: int, most: int | None) -> TextEncoder:
     return TextEncoder(encoder.tokenizer, length)
 
 
-def _keep_layers(stock: _Stock, step: chain.KeepLayers) -> None:
+def _keep_layers(stock: _Stock, step: steps.KeepLayers) -> None:
     from limbeck.models.surgery import keep_layers
 
     counted = any(isinstance(n, int) for n in (step.keep, step.encoder, step.decoder))
@@ -103,7 +103,7 @@ def _keep_layers(stock: _Stock, step: chain.KeepLayers) -> None:
     stock.take(keep_layers(model, step.keep, how, encoder=step.encoder, decoder=step.decoder, batches=batches))
 
 
-def _shrink(stock: _Stock, step: chain.Shrink) -> None:
+def _shrink(stock: _Stock, step: steps.Shrink) -> None:
     from limbeck.models.surgery import shrink
 
     look = stock.ground.rows is not None and not stock.blank
@@ -111,17 +111,17 @@ def _shrink(stock: _Stock, step: chain.Shrink) -> None:
     stock.take(shrink(model, step.width, step.heads, step.ffn, stock.batches("shrink") if look else None))
 
 
-def _vocabulary(stock: _Stock, step: chain.Vocabulary) -> None:
+def _vocabulary(stock: _Stock, step: steps.Vocabulary) -> None:
     from limbeck.models.surgery import shrink_vocabulary
 
-    texts = stock.ground.texts(chain.spelled(step))
+    texts = stock.ground.texts(spelled(step))
     encoder, model = stock.network.encoder, stock.network.model
     assert step.size is not None
     made, tokenizer = shrink_vocabulary(model, encoder.tokenizer, step.size, texts)
     stock.take(made, TextEncoder(tokenizer, encoder.max_length))
 
 
-def _static(stock: _Stock, step: chain.Static) -> Mould:
+def _static(stock: _Stock, step: steps.Static) -> Mould:
     from limbeck.models.surgery import static_embeddings
 
     network, ground = stock.network, stock.ground
@@ -156,8 +156,8 @@ def _frozen(stock: _Stock) -> Mould:
     return Mould(made, tuple(f"heads.{name}" for name in made.heads.state_dict()))
 
 
-_DOES: Mapping[type[Step], Callable[[_Stock, Any], None]] = {
-    chain.KeepLayers: _keep_layers,
-    chain.Shrink: _shrink,
-    chain.Vocabulary: _vocabulary,
+_DOES: Mapping[type[steps.Step], Callable[[_Stock, Any], None]] = {
+    steps.KeepLayers: _keep_layers,
+    steps.Shrink: _shrink,
+    steps.Vocabulary: _vocabulary,
 }

@@ -13,8 +13,7 @@ from limbeck.core.runtime import derive_seed, seeded
 from limbeck.models.fingerprint import module_hash, object_hash
 from limbeck.models.outputs import LOGITS
 from limbeck.models.student import Origin, Student, check_fit
-from limbeck.models.text import chain as spelling
-from limbeck.models.text.chain import Chain
+from limbeck.models.text.chain import Chain, base_name, spelled
 from limbeck.models.text.derive import derive
 from limbeck.models.text.ground import Ground, as_base
 from limbeck.models.text.learnt import learn_tokenizer
@@ -22,6 +21,7 @@ from limbeck.models.text.mould import Mould, pretrained
 from limbeck.models.text.network import Tokenised
 from limbeck.models.text.sentences import SentenceNetwork
 from limbeck.models.text.small import Plan, SmallText, silent_ids, size_of
+from limbeck.models.text.steps import BagOfWords, MaxLength, TextCNN
 from limbeck.models.text.tokens import TextEncoder
 
 PROBED = (4,)  # tokens of the rows that try a network
@@ -46,7 +46,7 @@ def text_student(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, st
     if chain.from_nothing:
         return _from_nothing(chain, out_sizes, kinds, ground)
     if chain.base:
-        read: Callable[[], Mould] = partial(pretrained, spelling.base_name(chain.base), out_sizes, kinds)
+        read: Callable[[], Mould] = partial(pretrained, base_name(chain.base), out_sizes, kinds)
     else:
         read = partial(Mould, as_base(ground.network, ground.who, str(chain)))
     blank = derive(read(), chain, ground, blank=True)
@@ -60,7 +60,7 @@ def text_student(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, st
 
     make = _cast_of(lambda: derive(read(), chain, ground)) if chain.base else blank.cast
     origin = Origin(fingerprint, lambda: blank.network, after if chain.wants_teacher else None)
-    kind = "derived" if any(not isinstance(step, spelling.MaxLength) for step in chain.steps) else "pretrained"
+    kind = "derived" if any(not isinstance(step, MaxLength) for step in chain.steps) else "pretrained"
     encoder = blank.network.encoder
     return Student(kind, make, str(chain), PROBED, out_sizes, kinds, LOGITS, None, encoder, origin)
 
@@ -84,15 +84,15 @@ def _from_nothing(
 ) -> Student:  # fmt: skip
     """A bag of words or a small convolutional network with the teacher's tokenizer, or with one that is learnt."""
     step = chain.steps[0]
-    assert isinstance(step, spelling.BagOfWords | spelling.TextCNN)
+    assert isinstance(step, BagOfWords | TextCNN)
     theirs = ground.encoder if step.vocabulary is None else None
     if theirs is None:
-        tokenizer = learn_tokenizer(ground.texts(spelling.spelled(step)), step.vocabulary or _TOKENS)
+        tokenizer = learn_tokenizer(ground.texts(spelled(step)), step.vocabulary or _TOKENS)
     else:
         tokenizer = theirs.tokenizer
     length = chain.max_length or (theirs.max_length if theirs is not None else None)
     encoder = TextEncoder(tokenizer, length)
-    several = {"filters": step.filters, "widths": step.widths} if isinstance(step, spelling.TextCNN) else {}
+    several = {"filters": step.filters, "widths": step.widths} if isinstance(step, TextCNN) else {}
     plan = Plan(
         vocabulary=size_of(tokenizer), dim=step.dim, hidden=getattr(step, "hidden", ()), dropout=step.dropout,
         pair=ground.pair, silent=silent_ids(tokenizer), **several,  # type: ignore[arg-type]
