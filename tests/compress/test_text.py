@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -84,8 +85,6 @@ def test_a_thousand_raw_texts_are_decided_as_torch_does(shipped):
 def test_inputs_are_those_that_the_network_takes(shipped):
     inputs = [(i.name, i.type, i.shape) for i in OnnxStudent(shipped.path).session.get_inputs()]
     segments = ["token_type_ids"] if shipped.name in ("bert", "pair", "heads") else []
-    if shipped.name.startswith("roberta"):  # has a table of segments in its configuration by default
-        segments = ["token_type_ids"]
     names = ["input_ids", "attention_mask", *segments]
     assert inputs == [(name, "tensor(int64)", ["batch", "length"]) for name in names]
 
@@ -161,6 +160,28 @@ def test_running_needs_neither_torch_nor_transformers(bert):
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.split() == OnnxStudent(bert.path).predict(texts(400)).tolist()
     assert set(out.split()) == {"bad", "good"}
+
+
+def test_the_runtime_example_takes_texts(shipped, tmp_path):
+    rows = shipped.rows(30)
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame({"text": rows})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    example = Path(__file__).parents[2] / "examples" / "onnx_runtime.py"
+    blocked = "import sys; sys.modules['torch'] = sys.modules['transformers'] = sys.modules['limbeck'] = None; "
+    arguments = [str(shipped.path), str(tmp_path / "rows.csv")]
+    code = f"{blocked}sys.argv[1:] = {arguments!r}; exec(open({str(example)!r}).read())"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    said = [line.split(" ", 1) for line in out.splitlines()]
+    for head, task in shipped.tasks.items():
+        lines = [text for name, text in said if name == head]
+        if task.kind == "classification":
+            assert lines == OnnxStudent(shipped.path).predict(rows, head).tolist()
+        else:
+            np.testing.assert_allclose(
+                [json.loads(line) for line in lines],
+                np.reshape(OnnxStudent(shipped.path).predict(rows, head), (30, -1)),
+                rtol=1e-4,
+            )
 
 
 def test_texts_come_in_many_forms(bert, tmp_path):

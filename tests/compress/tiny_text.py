@@ -43,7 +43,7 @@ def network(kind, out_sizes, seed=0):
         "bert": transformers.BertConfig, "distilbert": transformers.DistilBertConfig,
         "roberta": transformers.RobertaConfig,
     }[kind]  # fmt: skip
-    config = made(**sizes)
+    config = made(**sizes, **({"type_vocab_size": 1} if kind == "roberta" else {}))
     single = list(out_sizes) == ["main"]
     config.num_labels = out_sizes.get("main", 2)
     auto = transformers.AutoModelForSequenceClassification if single else transformers.AutoModel

@@ -190,7 +190,7 @@ def test_models_of_other_families_go_the_whole_way(kind, tmp_path):
     parity = json.loads((done.folder / "export" / "parity.json").read_text())
     assert parity["held"] and parity["rows"] == 100
     names = [i["name"] for i in OnnxStudent(done.exported).inputs]
-    assert ("token_type_ids" in names) == (kind == "roberta")  # whose configuration has two types by default
+    assert names == ["input_ids", "attention_mask"]
     assert len(done.predict(sentences(5, 2))) == 5
 
 
