@@ -25,17 +25,10 @@ def teacher_folder() -> str:
 
 
 def teacher_network() -> Any:
-    """MiniLM as a teacher that answers in bf16: cosines of its embeddings move by less than 1e-4."""
-    import torch
-
+    """MiniLM as a sentence network."""
     from limbeck.models.text.sentences import SentenceNetwork
 
-    class Half(SentenceNetwork):
-        def forward(self, rows: Any) -> Any:
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                return super().forward(rows).float()
-
-    return Half.load(teacher_folder())
+    return SentenceNetwork.load(teacher_folder())
 
 
 def static_student(teacher: Any, dim: int, folder: Path) -> Any:
@@ -92,6 +85,8 @@ def arguments(text: str, name: str) -> argparse.Namespace:
 
 def judged(args: argparse.Namespace, data: Any, teacher: Any, objective: str) -> dict[str, Any]:
     """Distil into the static student, and set it beside its untrained self and model2vec's of equal size."""
+    import torch
+
     import limbeck as lb
     from limbeck.evaluate import predictions
     from limbeck.models.text.sentences import embeddings
@@ -99,8 +94,10 @@ def judged(args: argparse.Namespace, data: Any, teacher: Any, objective: str) ->
 
     started = time.process_time()
     student = static_student(teacher, args.dim, args.out.parent / f"static-{args.dim}")
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # an embedding and its twin in fp32 have a cosine above 0.9999
+        answered = lb.label(teacher, data, out=args.out.parent / f"{args.out.name}-answers", codec="fp32")
     run = lb.distill(
-        teacher, student, data, objective=objective, seeds=args.seeds, onnx=False, attribution=False, out=args.out,
+        answered, student, data, objective=objective, seeds=args.seeds, onnx=False, attribution=False, out=args.out,
         train=lb.TrainSpec(steps=args.steps, batch_size=128, unlabeled_batch=128, learning_rate=3e-3),
         console=lb_console(),
     )  # fmt: skip

@@ -39,7 +39,8 @@ class DataSpec:
     rows and makes unlabelled rows of the others. `validation_fraction` is split off the training rows where there is
     no validation file, `test_fraction` where there is no test file. `view` says how rows are augmented,
     `views` how many views of a row the teacher answers (the row itself is the first; 8 where there is a view).
-    `image_size` is the (height, width) to which a folder of images is resized.
+    `image_size` is the (height, width) to which a folder of images is resized. `corpus` is a table of one column of
+    texts: further documents among which retrieval is tested.
     """
 
     shorthand: ClassVar[str] = "builtin"
@@ -58,6 +59,7 @@ class DataSpec:
     view: str | None = None
     views: int | None = None
     image_size: tuple[int, int] | None = None
+    corpus: str | None = None
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
@@ -85,7 +87,7 @@ class DataSpec:
     @property
     def files(self) -> dict[str, str]:
         """The files that are named, by split."""
-        splits = ("train", "unlabeled", "validation", "test")
+        splits = ("train", "unlabeled", "validation", "test", "corpus")
         return {split: path for split in splits if (path := getattr(self, split)) is not None}
 
 

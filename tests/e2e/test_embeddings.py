@@ -208,3 +208,33 @@ def test_a_teacher_whose_embeddings_know_nothing_is_refused(similar, found, tmp_
         refused(alike, static(5, 1), similar, tmp_path / "a")
     with pytest.raises(ConfigError, match=r"expected a teacher that knows the task, its recall@10 on"):
         refused(alike, static(5, 1), found, tmp_path / "b")
+
+
+def test_a_recipe_of_retrieval_reads_its_corpus_and_teacher_from_folders(teacher, found, tmp_path):
+    from limbeck.recipe import Recipe
+    from limbeck.stages.recipes import make_objective, make_student, read_data
+
+    for name in ("train", "test"):
+        getattr(found, name).inputs.to_parquet(tmp_path / f"{name}.parquet")
+    pd.DataFrame({"text": found.corpus.inputs["query"]}).to_csv(tmp_path / "corpus.csv", index=False)
+    teacher.save(str(tmp_path / "teacher"), create_model_card=False)
+    files = {name: f"{name}.parquet" for name in ("train", "test")} | {"corpus": "corpus.csv"}
+    spec = {
+        "data": files | {"task": "retrieval", "columns": {"inputs": ["query", "passage"]}},
+        "teacher": f"st:{tmp_path / 'teacher'}", "student": f"st:{tmp_path / 'teacher'}",
+    }  # fmt: skip
+    recipe = Recipe.from_dict(spec, base=tmp_path)
+    data = read_data(recipe)
+    assert len(data.corpus) == len(found.corpus)
+    assert make_student(recipe, data).build(0).width == 8
+    assert [type(term.objective).__name__ for term in make_objective(recipe, data)] == ["InfoNCE", "ContrastiveKD"]
+    with pytest.raises(ConfigError, match=r"corpus: .*other.csv does not exist"):
+        Recipe.from_dict(spec | {"data": {**spec["data"], "corpus": "other.csv"}}, base=tmp_path)
+
+
+def test_cosines_of_anyones_students_are_judged():
+    rng = np.random.default_rng(0)
+    y = rng.uniform(0, 5, 200)
+    arms = {name: y + rng.normal(0, noise, (3, 200)) for name, noise in (("student", 1.0), ("control", 2.0))}
+    card = lb.judge(y, teacher=y + rng.normal(0, 0.5, 200), task="similarity", **arms).data["tasks"]["main"]
+    assert card["metric"]["name"] == "spearman" and card["verdict"] == "helped"

@@ -5,6 +5,7 @@ import pytest
 import scipy.stats
 from sklearn.metrics import ndcg_score
 
+from limbeck.core.errors import ConfigError
 from limbeck.evaluate import ranking
 from limbeck.evaluate.answers import Plain
 from limbeck.evaluate.quality import METRICS, metric_for
@@ -51,3 +52,31 @@ def test_the_first_relevant_row_of_a_query_counts():
     assert ranking.mrr_of_groups(scores, gains, groups).tolist() == [0.5, 0.5, 0.5, 1 / 1.5, 1 / 1.5, 0, 0]
     many = np.zeros(30), -np.arange(30.0), np.arange(30) == 10
     assert not ranking.mrr_of_groups(many[1], many[2], many[0]).any()  # the eleventh is beyond ten
+
+
+def test_metrics_within_groups_are_means_over_groups():
+    groups = np.array([7, 7, 7, 7, 2, 2])
+    scores, gains = np.array([4.0, 3, 2, 1, 0, 1])[:, None], np.array([0.0, 3, 0, 1, 1, -2])[:, None]
+    score = Plain("regression", ("y",))
+    metric = metric_for(score, "mrr@10", groups=groups)
+    assert metric(scores, gains) == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert metric.rows(scores, gains).mean() == pytest.approx(metric(scores, gains))
+    ndcg = metric_for(score, "ndcg@10", groups=groups)
+    first = ndcg_score(gains[None, :4, 0], scores[None, :4, 0], k=10)
+    assert ndcg(scores, gains) == pytest.approx((first + 1 / np.log2(3)) / 2)
+    logits, y = np.concatenate([-scores, scores], axis=1), (gains[:, 0] > 0).astype(np.int64)
+    binary = metric_for(Plain("classification", ("no", "yes")), "mrr@10", groups=groups)
+    assert binary(logits, y) == metric(scores, gains)
+
+
+@pytest.mark.parametrize(
+    ("task", "groups", "said"),
+    [
+        (Plain("regression", ("y",)), None, "expected groups for ndcg@10: which rows belong to one query"),
+        (Plain("regression", ("y", "z")), np.zeros(3), "expected one score a row or two classes for ndcg@10"),
+        (Plain("classification", ("a", "b", "c")), np.zeros(3), "expected one score a row or two classes for ndcg@10"),
+    ],
+)
+def test_rows_without_a_query_have_no_order_to_judge(task, groups, said):
+    with pytest.raises(ConfigError, match=said):
+        metric_for(task, "ndcg@10", groups=groups)

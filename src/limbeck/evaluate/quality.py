@@ -219,8 +219,15 @@ DEFAULT = {
 }
 
 
-def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None, y: Array | None = None) -> Metric:
+def metric_for(
+    task: Outcome,
+    spec: str | UserMetric | Metric | None = None,
+    y: Array | None = None,
+    groups: Array | None = None,
+) -> Metric:
     """Find a metric by name, wrap a user's function (y_true, y_pred) -> number, or take the task's default.
+
+    Metrics of the order within a query (ndcg@10, mrr@10) are bound to the `groups` [N] of the rows that they judge.
 
     Whether a function is higher-is-better is seen from what it gives to the truth `y` itself and to a constant answer;
     without `y`, from its name ("_error", "_loss" and "_deviance" are lower-is-better, as in scikit-learn).
@@ -233,6 +240,8 @@ def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None, y: 
     if isinstance(spec, str):
         if spec in known:
             return known[spec]
+        if spec in GROUPED:
+            return within_groups(task, spec, groups)
         close = difflib.get_close_matches(spec, known, 1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         raise ConfigError(
@@ -245,6 +254,42 @@ def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None, y: 
         f"expected a metric name or a function (y_true, y_pred), got {type(spec).__name__}",
         f"for a {task.kind} task there are {', '.join(known)}",
     )
+
+
+GROUPED = {"ndcg@10": ranking.ndcg_of_groups, "mrr@10": ranking.mrr_of_groups}
+
+
+def within_groups(task: Outcome, name: str, groups: Array | None) -> Metric:
+    """How well scores order the rows of each group (the passages of a query): the mean over groups.
+
+    A row's share is its group's value over the number of the group's rows, so that the mean over rows is that over
+    groups. Gains are labels (below 0 counts as 0) or whether a row is of the second class. Raises ConfigError for other
+    tasks and without groups.
+    """
+    if not (task.kind in (REGRESSION, SIMILARITY) and len(task.names) == 1) and not (
+        task.kind == CLASSIFICATION and len(task.names) == 2
+    ):
+        raise ConfigError(
+            f"expected one score a row or two classes for {name}, got a {task.kind} task over {len(task.names)}",
+            "rerankers give one number for each passage",
+        )
+    if groups is None:
+        raise ConfigError(
+            f"expected groups for {name}: which rows belong to one query",
+            "name their column in train and test: columns=lb.Columns(group='query')",
+        )
+    number = np.unique(groups, return_inverse=True)[1].ravel()
+    share = len(number) / (number.max() + 1) / np.bincount(number)[number]
+
+    def rows(answers: Array, y: Array) -> Array:
+        if task.kind == CLASSIFICATION:
+            scores = answers[:, 1] - answers[:, 0] if answers.ndim == 2 else answers.astype(np.float64)
+            gains = y.astype(np.float64)
+        else:
+            scores, gains = answers[:, 0], np.maximum(y[:, 0], 0.0)
+        return np.asarray(GROUPED[name](scores, gains, number) * share)
+
+    return _row_mean(name, task.kind, rows)
 
 
 def _directed(metric: Metric, task: Outcome, y: Array | None) -> Metric:

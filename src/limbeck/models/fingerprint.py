@@ -88,7 +88,9 @@ def _walk(hasher: Any, value: Any, seen: set[int], depth: int) -> None:
 
 def _walk_inside(hasher: Any, value: Any, seen: set[int], depth: int) -> None:
     hasher.update(f"{type(value).__module__}.{type(value).__qualname__}(".encode())
-    if isinstance(value, np.ndarray):
+    if isinstance(value, types.ModuleType):  # its code is provenance, and to walk it would take hours
+        hasher.update(value.__name__.encode())
+    elif isinstance(value, np.ndarray):
         _array(hasher, value, seen, depth)
     elif isinstance(value, Tensor):
         _tensor(hasher, "", value)

@@ -170,7 +170,7 @@ def _fidelity(card: Mapping[str, Any]) -> Section | None:
     if not rows:
         return None
     header: tuple[str, ...] = ("", "correlation with the teacher", "RMSE to the teacher")
-    if card["kind"] != "regression":
+    if len(rows[0]) > len(header):  # answers are decisions, no numbers
         header = ("", "agreement", "KL to the teacher (nats)", *names.values(), "both wrong")
     known, text = card.get("knowledge"), []
     if known and not known["credited"]:

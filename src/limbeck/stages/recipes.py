@@ -101,6 +101,7 @@ def read_data(recipe: Recipe) -> Data:
     """The data of a recipe; raises ConfigError with all problems."""
     from limbeck.data.builtin import load
     from limbeck.data.data import Data
+    from limbeck.data.files import read_table
 
     spec = recipe.data
     where = {split: str(recipe.locate(path)) for split, path in spec.files.items()}
@@ -120,6 +121,7 @@ def read_data(recipe: Recipe) -> Data:
         views=spec.views,
         metric=metric_of(recipe.metric),
         image_size=spec.image_size,
+        corpus=read_table(Path(where["corpus"])) if "corpus" in where else None,
         seed=recipe.seed,
     )
 

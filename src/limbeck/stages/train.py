@@ -258,7 +258,8 @@ def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
         mask = np.asarray(rows.label_mask[head])
         if mask.any():
             y = answers.truth(rows, head, task)[mask]
-            metric = metric_for(task, job.data.metric if number == 0 else None, y)
+            groups = None if rows.groups is None else rows.groups[mask]
+            metric = metric_for(task, job.data.metric if number == 0 else None, y, groups)
             weight = None if rows.weight is None else rows.weight[mask]
             measured.append((head, task, metric, mask, y, weight))
 

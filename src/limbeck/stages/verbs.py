@@ -96,7 +96,8 @@ def check_data(data: Data) -> None:
         raise ConfigError(
             "expected test rows, got none", "give lb.Data(test=(X_test, y_test)); they are read once, at the end"
         )
-    metric_for(next(iter(data.tasks.values())), data.metric)
+    for rows in (data.test, data.validation):
+        metric_for(next(iter(data.tasks.values())), data.metric, groups=rows.groups)
 
 
 def objective_of(objective: str | Objective | Sum, data: Data) -> Sum:
