@@ -37,6 +37,7 @@ OBJECTIVES = {  # what `objective: auto` becomes, by task
     "classification": "0.1 * CE + 0.9 * KD(temperature=4)",
     "multilabel": "0.1 * BCE + 0.9 * BernoulliKD",
     "regression": "0.1 * MSE + 0.9 * L2KD",
+    "tagging": "0.1 * CE + 0.9 * KD(temperature=1)",
 }
 
 COMMENTS = {  # above the keys of a written recipe

@@ -4,6 +4,7 @@
     Classification  int64 [N] class ids            logits [B, C]               logits
     MultiLabel      float32 [N, L] of 0 and 1      logits [B, L] (sigmoid)     logits
     Regression      float32 [N, K] standardised    standardised [B, K]         natural units
+    Tagging         int64 [N, W] ids of words      logits [B, W, C]            logits, as many rows as words
 
 The order of classes is fixed and explicit, in the task and in its spec. Metric names stand here, `evaluate` has the
 numbers.
@@ -32,6 +33,7 @@ from limbeck.data.labels import (
 )
 from limbeck.data.regression import Regression as Regression
 from limbeck.data.rows import Array
+from limbeck.data.tagging import Tagging as Tagging
 
 
 @dataclass(frozen=True)
@@ -215,8 +217,8 @@ class MultiLabel:
         return {"kind": self.kind, "labels": list(self.labels)}
 
 
-Task: TypeAlias = Classification | MultiLabel | Regression
-TASKS = ("classification", "multilabel", "regression")
+Task: TypeAlias = Classification | MultiLabel | Regression | Tagging
+TASKS = ("classification", "multilabel", "regression", "tagging")
 
 
 def task_from_spec(spec: Mapping[str, Any]) -> Task:
@@ -228,6 +230,8 @@ def task_from_spec(spec: Mapping[str, Any]) -> Task:
         return MultiLabel(tuple(spec["labels"]))
     if kind == "regression":
         return Regression(tuple(spec["targets"]), tuple(spec["mean"]), tuple(spec["scale"]))
+    if kind == "tagging":
+        return Tagging(tuple(spec["tags"]))
     raise ConfigError(f"expected a task of kind {', '.join(TASKS)}, got {kind!r}", suggest(str(kind), TASKS))
 
 

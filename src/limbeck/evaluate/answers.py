@@ -20,6 +20,7 @@ from limbeck.core.errors import ShapeMismatch
 Array: TypeAlias = np.ndarray[Any, Any]
 
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
+TAGGING = "tagging"  # its words are judged as rows of classification, sentence by sentence
 KINDS = (CLASSIFICATION, MULTILABEL, REGRESSION)
 
 
@@ -39,6 +40,16 @@ class Plain:
 
     kind: str
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tags(Plain):
+    """Words as rows, each with one of C tags; the constant answer is O."""
+
+    @property
+    def constant(self) -> int:
+        """The id of O."""
+        return self.names.index("O")
 
 
 def has_scores(task: Outcome, answers: Array) -> bool:

@@ -72,6 +72,7 @@ def _save_tokenised(
     config = {
         "format": _FORMAT, "kind": "text", "class": _class_path(module), "weights": checksum(folder / WEIGHTS),
         "out_sizes": dict(module.out_sizes), "max_length": module.encoder.max_length,
+        "tags": list(getattr(module, "tags", ())),
     }  # fmt: skip
     write_json(folder / TEXT_CONFIG, config | dict(notes))
 
@@ -92,7 +93,7 @@ def load(folder: Path | str, like: nn.Module | None = None) -> nn.Module:
     config = read_json(config_of(folder))
     if config.get("kind") == "text":
         read_weights(folder, config)  # its checksum
-        return text_from(folder, config["out_sizes"], config["max_length"]).eval()
+        return text_from(folder, config["out_sizes"], config["max_length"], config.get("tags", ())).eval()
     module = like if like is not None else _rebuild(config, folder)
     try:
         module.load_state_dict(read_weights(folder, config))

@@ -34,7 +34,8 @@ from limbeck.models.outputs import (
     to_outputs,
 )
 from limbeck.models.predict import answering
-from limbeck.models.text.network import PREFIX, TextNetwork, Tokenised
+from limbeck.models.text.network import PREFIX, Tokenised
+from limbeck.models.text.tagging import network_class, refuse_whole_texts
 from limbeck.models.text.tokens import TextEncoder
 
 _PROBE_ROWS = 32
@@ -121,6 +122,7 @@ class Student:
         Raises ConfigError where a factory returns no module, ShapeMismatch where inputs or outputs do not fit.
         """
         module = self._raw(seed)
+        refuse_whole_texts(module, self.kinds, f"the student {self.label}")
         check_fit(module, self.in_shape, self.out_sizes, f"the student {self.label}", tokens=self.encoder is not None)
         for path in self.bridge.paths:
             replace_module(module, path, nn.Identity())
@@ -215,7 +217,7 @@ def _pretrained(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, str
     where = text.removeprefix(PREFIX)
 
     def make() -> nn.Module:
-        return TextNetwork.pretrained(where, out_sizes, kinds)
+        return network_class(kinds).pretrained(where, out_sizes, kinds)
 
     encoder = TextEncoder.load(where)
     return Student("pretrained", make, text, _PROBED_TOKENS, out_sizes, kinds, LOGITS, None, encoder)

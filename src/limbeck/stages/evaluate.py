@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from limbeck.core.files import write_json
 from limbeck.core.findings import Finding
 from limbeck.data.rows import Rows
@@ -15,6 +13,7 @@ from limbeck.evaluate.evidence import TEACHER, Evidence, Validation
 from limbeck.stages import answers
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.label import TRANSFER, stored_answers
+from limbeck.stages.words import Judged
 from limbeck.transfer.store import Store
 
 SCORECARD = "scorecard.json"
@@ -62,34 +61,34 @@ def _arms(job: Job) -> dict[str, tuple[int, ...]]:
 def _evidence(
     job: Job, head: str, tests: Mapping[str, Mapping[str, Any]], held: Mapping[str, Mapping[str, Any]]
 ) -> Evidence:
-    task, test, data = job.data.tasks[head], job.test, job.data
+    task, data = job.data.tasks[head], job.data
+    test, held_out = Judged.of(job.test, head, task), Judged.of(data.validation, head, task)
     labelled = data.train.take(data.train.label_mask[head])
-    checked = data.validation.label_mask[head]
+    truth = Judged.of(labelled, head, task)
+    checked = held_out.labelled
     validation = None
     if checked.any():
-        validation = Validation(
-            answers.truth(data.validation.take(checked), head, task),
-            {arm: outputs[head][:, checked] for arm, outputs in held.items()},
-        )
+        validation = Validation(held_out.y[checked], {arm: outputs[head][:, checked] for arm, outputs in held.items()})
     return Evidence(
         task=task,
-        y=answers.truth(test, head, task),
+        y=test.y,
         arms={arm: outputs[head] for arm, outputs in tests.items()},
-        mask=test.label_mask[head],
+        mask=test.labelled,
         weights=test.weight,
-        groups=None if test.groups is None else np.unique(test.groups, return_inverse=True)[1],
-        y_train=answers.truth(labelled, head, task),
+        groups=test.groups,
+        y_train=truth.y[truth.labelled],
         validation=validation,
-        stored=_stored(job, head, labelled),
+        stored=_stored(job, head, labelled, truth),
         metric=data.metric if head == next(iter(data.tasks)) else None,
+        sentences=test.sentences,
     )
 
 
-def _stored(job: Job, head: str, labelled: Rows) -> tuple[Any, Any]:
+def _stored(job: Job, head: str, labelled: Rows, truth: Judged) -> tuple[Any, Any]:
     """The answers that training used on labelled rows, beside their labels."""
     store = Store(job.run.path(TRANSFER))
     values = stored_answers(job, store, labelled)[head]
-    return values, answers.truth(labelled, head, job.data.tasks[head])
+    return values[truth.labelled], truth.y[truth.labelled]
 
 
 def _kept(job: Job, findings: list[Finding]) -> list[Finding]:

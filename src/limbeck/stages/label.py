@@ -10,11 +10,11 @@ import numpy as np
 from limbeck.core.errors import ConfigError
 from limbeck.data.rows import Rows
 from limbeck.evaluate import checks
-from limbeck.evaluate.quality import metric_for
 from limbeck.objectives.base import Sum
-from limbeck.signals import Batch, Needs, TeacherSource
+from limbeck.signals import Batch, Needs, Signals, TeacherSource
 from limbeck.stages import answers
 from limbeck.stages.job import Job
+from limbeck.stages.words import Judged, flattened, lengths_of
 from limbeck.transfer.codecs import Codec, codec_of
 from limbeck.transfer.label import label as label_rows
 from limbeck.transfer.manifest import Identity
@@ -49,7 +49,9 @@ def label(job: Job) -> Store:
         with stage:
             store = _label_pool(job, source, ident)
             for split, rows in ((answers.VALIDATION, job.data.validation), (answers.TEST, job.test)):
-                answers.write(job.run, split, TEACHER, 0, rows, ask(job, source, rows))
+                answers.write(
+                    job.run, split, TEACHER, 0, rows, ask(job, source, rows), lengths_of(rows, job.data.tasks)
+                )
             stage.note(answers=len(store), bytes_per_answer=store.row_bytes)
     store = Store(job.run.path(TRANSFER))
     refuse_ignorant(job, store)
@@ -89,14 +91,13 @@ def codecs_of(job: Job) -> dict[str, Codec]:
 
 
 def ask(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
-    """Answers [N, C] of a source for rows as they are (logits, natural units)."""
+    """Answers [N, C] of a source for rows as they are (logits, natural units); of words [M, C]."""
     parts: dict[str, list[Any]] = {head: [] for head in job.data.tasks}
     for start in range(0, len(rows), _BATCH):
         part = rows.take(np.arange(start, min(start + _BATCH, len(rows))))
-        outputs = source.answer(Batch(keys=part.keys, teacher_inputs=part.inputs)).outputs
+        said = source.answer(Batch(keys=part.keys, teacher_inputs=part.inputs))
         for head, task in job.data.tasks.items():
-            values = outputs[head].detach().float().cpu().numpy()  # type: ignore[union-attr]
-            parts[head].append(np.asarray(task.to_natural(values), dtype=np.float32))
+            parts[head].append(flattened(task, head, said, part))
     return {
         head: np.concatenate(each) if each else np.empty((0, job.data.tasks[head].size), np.float32)
         for head, each in parts.items()
@@ -104,9 +105,19 @@ def ask(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[Any
 
 
 def stored_answers(job: Job, store: Store, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
-    """What the store holds for rows under view 0: logits, natural units."""
-    outputs = store.gather(store.find(rows.keys))
-    return {head: np.asarray(outputs[head], dtype=np.float32) for head in job.data.tasks}
+    """What the store holds for rows under view 0: logits, natural units; of a tagging task [M, C] for all words."""
+    places = store.find(rows.keys)
+    if not any(task.kind == "tagging" for task in job.data.tasks.values()):
+        outputs = store.gather(places)
+        return {head: np.asarray(outputs[head], dtype=np.float32) for head in job.data.tasks}
+    parts: dict[str, list[Any]] = {head: [] for head in job.data.tasks}
+    for start in range(0, max(len(rows), 1), _BATCH):  # padded rows of a whole split would be large
+        index = np.arange(start, min(start + _BATCH, len(rows)))
+        said = store.signals(places[index])
+        for head, task in job.data.tasks.items():
+            stored = Signals({head: task.to_training(said.outputs[head])}, masks=said.masks)
+            parts[head].append(flattened(task, head, stored, rows.take(index)))
+    return {head: np.concatenate(each) for head, each in parts.items()}
 
 
 def refuse_ignorant(job: Job, store: Store) -> None:
@@ -115,8 +126,8 @@ def refuse_ignorant(job: Job, store: Store) -> None:
         return
     said = stored_answers(job, store, job.data.train)
     for head, task in job.data.tasks.items():
-        mask = job.data.train.label_mask[head]
-        y, given = answers.truth(job.data.train, head, task)[mask], said[head][mask]
+        judged = Judged.of(job.data.train, head, task)
+        y, given = judged.y[judged.labelled], said[head][judged.labelled]
         if len(y) < 2:
             continue
         order = checks.class_order(task, y, given, "labelled rows")
@@ -124,13 +135,14 @@ def refuse_ignorant(job: Job, store: Store) -> None:
             raise ConfigError(
                 f"expected the teacher to speak of the classes in their order: {order.measured}", order.todo
             )
-        metric = metric_for(task, None)
+        metric = judged.metric(task, None)
         score, constant = metric(given, y, None), metric.trivial_baseline(task, y, y)
         better = score > constant if metric.higher_is_better else score < constant
         if not better:
             raise ConfigError(
-                f"expected a teacher that knows the task, its {metric.name} on {len(y)} labelled rows is {score:.3f}, "
-                f"a constant answer has {constant:.3f}",
+                f"expected a teacher that knows the task, its {metric.name} on {len(y)} labelled "
+                f"{'rows' if judged.sentences is None else 'words'} is {score:.3f}, a constant answer has "
+                f"{constant:.3f}",
                 "train it first (lb.teach), or look at what it takes as input and at the order of its classes; "
                 "to go on all the same, ignore LB201",
             )

@@ -17,10 +17,9 @@ from limbeck.core.findings import Finding
 from limbeck.core.runtime import derive_seed
 from limbeck.data.regression import Regression
 from limbeck.data.rows import Rows
+from limbeck.data.words import word_counts
 from limbeck.evaluate.cost import module_cost, training_cost
-from limbeck.evaluate.quality import metric_for
 from limbeck.models.outputs import AsLogits
-from limbeck.models.predict import predict
 from limbeck.models.saved import WEIGHTS, config_of, load, save
 from limbeck.models.student import Student
 from limbeck.objectives.base import Sum
@@ -30,6 +29,7 @@ from limbeck.stages.arms import CONTROL, PSEUDO, STUDENT, Arm, plain_sum
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.label import resolve_objective
 from limbeck.stages.tables import encoded, labelled_first, table_of
+from limbeck.stages.words import Judged, answers_of, decided_words, lengths_of
 from limbeck.train.feed import Feed, Table
 from limbeck.train.loop import Fitted, Progress, fit
 from limbeck.train.plan import TrainSpec
@@ -114,6 +114,8 @@ def _pseudo(job: Job, store: Store, pool: Rows) -> dict[str, np.ndarray[Any, Any
             found[head] = said[head].argmax(axis=1).astype(np.int64)
         elif task.kind == "multilabel":
             found[head] = (said[head] > 0).astype(np.float32)
+        elif task.kind == "tagging":
+            found[head] = decided_words(said[head], word_counts(pool.inputs))
     return found
 
 
@@ -146,7 +148,9 @@ def train_arm(training: Training, arm: Arm, seed: int, bar: Bar) -> None:
         bar=bar, label=arm.name,
     )  # fmt: skip
     for split, rows in ((answers.VALIDATION, job.data.validation), (answers.TEST, job.test)):
-        answers.write(job.run, split, arm.name, seed, rows, predictions(job, module, rows))
+        answers.write(
+            job.run, split, arm.name, seed, rows, predictions(job, module, rows), lengths_of(rows, job.data.tasks)
+        )
     keep(job, module, job.student, fitted, folder, answered(arm.name, seed))
 
 
@@ -226,30 +230,28 @@ def kept(folder: Path) -> bool:
 
 
 def predictions(job: Job, module: nn.Module, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
-    """Answers of a student in natural units."""
-    found = predict(module, encoded(job.data, rows, job.student), tuple(job.data.tasks))
-    return {head: np.asarray(task.to_natural(found[head]), np.float32) for head, task in job.data.tasks.items()}
+    """Answers of a student in natural units; of a tagging task for all words."""
+    return answers_of(module, encoded(job.data, rows, job.student), rows, job.data.tasks)
 
 
 def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
     """A score on the validation rows, higher is better: the metric, averaged over the tasks."""
     rows = job.data.validation
     inputs: Tensor = encoded(job.data, rows, student)
-    heads = tuple(job.data.tasks)
-    judged = []
+    judges = []
     for number, (head, task) in enumerate(job.data.tasks.items()):
-        mask = np.asarray(rows.label_mask[head])
-        if mask.any():
-            y = answers.truth(rows, head, task)[mask]
-            metric = metric_for(task, job.data.metric if number == 0 else None, y)
-            weight = None if rows.weight is None else rows.weight[mask]
-            judged.append((head, task, metric, mask, y, weight))
+        judged = Judged.of(rows, head, task)
+        if judged.labelled.any():
+            kept = judged.labelled
+            metric = judged.metric(task, job.data.metric if number == 0 else None)
+            weight = None if judged.weight is None else judged.weight[kept]
+            judges.append((head, task, metric, kept, judged.y[kept], weight))
 
     def validate(module: nn.Module) -> float:
-        found = predict(module, inputs, heads)
+        found = answers_of(module, inputs, rows, job.data.tasks)
         scores = []
-        for head, task, metric, mask, y, weight in judged:
-            value = metric(np.asarray(task.to_natural(found[head]))[mask], y, weight)
+        for head, task, metric, kept, y, weight in judges:
+            value = metric(found[head][kept], y, weight)
             if isinstance(task, Regression) and not metric.higher_is_better:
                 value = -value / float(np.mean(np.asarray(task.scale)))  # tasks of different units count alike
             scores.append(value if metric.higher_is_better or task.kind == "regression" else -value)

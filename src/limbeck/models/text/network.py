@@ -6,7 +6,7 @@ One task on whole texts is the model's own head (`AutoModelForSequenceClassifica
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,9 @@ class Tokenised(nn.Module):
 class TextNetwork(Tokenised):
     """A model of transformers for one or several tasks on whole texts."""
 
+    auto = "AutoModelForSequenceClassification"  # of one task
+    tags: tuple[str, ...] = ()  # tasks that it answers for every word
+
     def __init__(self, model: nn.Module, encoder: TextEncoder, out_sizes: Mapping[str, int]) -> None:
         super().__init__()
         self.model: Any = model
@@ -78,23 +81,24 @@ class TextNetwork(Tokenised):
 
         Raises ConfigError where transformers cannot load it.
         """
+        problem = {} if kinds is None or list(out_sizes) != [MAIN] else {"problem_type": _PROBLEMS[kinds[MAIN]]}
+        return cls(cls.whole(where, out_sizes, problem), TextEncoder.load(where, max_length), out_sizes)
+
+    @classmethod
+    def whole(cls, where: str | Path, out_sizes: Mapping[str, int], settings: Mapping[str, Any] | None = None) -> Any:
+        """The model of a folder or name: with its own head for one task, else its encoder; raises ConfigError."""
         package = transformers()
         single = list(out_sizes) == [MAIN]
-        auto = package.AutoModelForSequenceClassification if single else package.AutoModel
-        settings: dict[str, Any] = {}
-        if single:
-            settings = {"num_labels": out_sizes[MAIN], "ignore_mismatched_sizes": True}
-            if kinds is not None:
-                settings["problem_type"] = _PROBLEMS[kinds[MAIN]]
+        auto = getattr(package, cls.auto) if single else package.AutoModel
+        own = {"num_labels": out_sizes[MAIN], "ignore_mismatched_sizes": True} if single else {}
         with quiet():
             try:
-                model = auto.from_pretrained(str(where), dtype=torch.float32, **settings)
+                return auto.from_pretrained(str(where), dtype=torch.float32, **own, **(settings or {}))
             except (OSError, ValueError) as error:
                 raise ConfigError(
                     f"expected a model that transformers loads at {where}, got: {str(error).splitlines()[0]}",
                     "give hf:FOLDER (with config.json and model.safetensors) or hf:NAME of the hub",
                 ) from error
-        return cls(model, TextEncoder.load(where, max_length), out_sizes)
 
     def answers(self, rows: Tensor) -> Tensor | dict[str, Tensor]:
         inputs = model_inputs(rows, self._segments, self._padding)
@@ -143,9 +147,12 @@ class quiet:
             logging.enable_progress_bar()
 
 
-def text_from(folder: Path, out_sizes: Mapping[str, int], max_length: int) -> Tokenised:
-    """A network of text as `files` wrote it."""
-    made = TextNetwork.pretrained(folder, out_sizes, max_length=max_length)
+def text_from(folder: Path, out_sizes: Mapping[str, int], max_length: int, tags: Sequence[str] = ()) -> Tokenised:
+    """A network of text as `files` wrote it; `tags` are its tasks of words."""
+    from limbeck.models.text.tagging import network_class
+
+    kinds = {name: "tagging" if name in tags else "classification" for name in out_sizes}
+    made = network_class(kinds).pretrained(folder, out_sizes, kinds if tags else None, max_length)
     if len(made.heads):
         from safetensors.torch import load_file
 
