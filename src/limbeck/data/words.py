@@ -68,6 +68,8 @@ def word_lists(given: Any) -> bool:
     """Whether something is a sequence of lists of words."""
     if not isinstance(given, list | tuple | pd.Series | np.ndarray) or not len(given):
         return False
+    if isinstance(given, np.ndarray) and given.ndim > 1:
+        return False
     first = next((cell for cell in given if _is_list(cell) and len(cell)), None)
     return first is not None and isinstance(first[0], str) and all(_is_list(cell) or cell is None for cell in given)
 

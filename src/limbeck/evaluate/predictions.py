@@ -142,7 +142,9 @@ def _dense(head: str, column: Any) -> Array:
 
 def _ragged(head: str, whole: Any) -> Array:
     """One array [W, C] for each row, as objects [N]."""
-    values = _dense(head, whole.flatten())
+    import pyarrow as pa
+
+    values = _dense(head, pa.chunked_array([whole.flatten()]))
     parts = np.split(values, np.cumsum(whole.value_lengths().to_numpy(zero_copy_only=False))[:-1])
     found = np.empty(len(whole), dtype=object)
     found[:] = parts
