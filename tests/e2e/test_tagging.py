@@ -77,7 +77,7 @@ def test_predictions_are_lists_of_lists_and_give_the_score_of_seqeval(run):
 def test_stored_answers_are_ragged(run):
     answers = TransferSet(run.folder / "transfer")
     assert answers.lengths().sum() == len(answers.outputs())
-    assert set(answers.lengths().tolist()) <= set(range(5, 12))
+    assert set(answers.lengths().tolist()) <= set(range(4, 12))
 
 
 def test_pipeline_of_transformers_decides_as_the_student_does(run):
@@ -91,7 +91,7 @@ def test_pipeline_of_transformers_decides_as_the_student_does(run):
         ids, mask = network(encoded).argmax(-1), network.masks(encoded)["main"]
     names = network.model.config.id2label
     assert theirs == [[names[int(i)] for i in row[kept]] for row, kept in zip(ids, mask, strict=True)]
-    assert len({tag for row in theirs for tag in row}) >= 4
+    assert len({tag for row in theirs for tag in row}) >= 3
 
 
 def test_what_was_answered_teaches_another_student(run, folders, tmp_path):
@@ -178,7 +178,7 @@ def test_the_network_of_two_tasks_comes_back(joint):
 def test_models_that_take_whole_texts_are_refused(folders, tmp_path):
     with pytest.raises(ConfigError, match="expected the teacher to answer for every word of 'main', got function, wh"):
         lb.distill(lambda rows: np.zeros((len(rows), 5)), folders[1], data(), onnx=False, out=tmp_path / "a")
-    with pytest.raises(ConfigError, match="expected a network that takes text"):
+    with pytest.raises(ConfigError, match=r"expected the student mlp.* to answer for every word of 'main', got Net"):
         lb.distill(folders[0], "mlp(hidden=[8])", data(), onnx=False, out=tmp_path / "b")
     with pytest.raises(ConfigError, match=r"expected a classification task, 'main' is regression|multilabel") as caught:
         lb.distill(folders[0], folders[1], data(), objective="0.1 * BCE + KD", onnx=False, out=tmp_path / "c")
