@@ -38,5 +38,3 @@ def read(run: Run, split: str, arm: str, seeds: tuple[int, ...], rows: Rows) -> 
     found = [predictions.read(run.path(file_name(split, arm, seed))) for seed in seeds]
     heads = found[0].answers[arm]
     return {head: np.stack([predictions.flat(each.answers[arm][head][0]) for each in found]) for head in heads}
-
-
