@@ -6,6 +6,7 @@
     Regression      float32 [N, K] standardised    standardised [B, K]         natural units
     Similarity      float32 [N, 1] scaled scores   embeddings [B, 2·D]         embeddings
     Retrieval       float32 [N, 1] of 1            embeddings [B, 2·D]         embeddings
+    Tagging         int64 [N, W] ids of words      logits [B, W, C]            logits, as many rows as words
 
 The order of classes is fixed and explicit, in the task and in its spec. Metric names stand here, `evaluate` has the
 numbers.
@@ -36,6 +37,7 @@ from limbeck.data.regression import Regression as Regression
 from limbeck.data.retrieval import Retrieval as Retrieval
 from limbeck.data.rows import Array
 from limbeck.data.similarity import Similarity as Similarity
+from limbeck.data.tagging import Tagging as Tagging
 
 
 @dataclass(frozen=True)
@@ -219,9 +221,9 @@ class MultiLabel:
         return {"kind": self.kind, "labels": list(self.labels)}
 
 
-Task: TypeAlias = Classification | MultiLabel | Regression | Similarity | Retrieval
+Task: TypeAlias = Classification | MultiLabel | Regression | Similarity | Retrieval | Tagging
 GUESSED = ("classification", "multilabel", "regression")  # what labels alone can show
-TASKS = (*GUESSED, "similarity", "retrieval")
+TASKS = (*GUESSED, "similarity", "retrieval", "tagging")
 
 
 def task_from_spec(spec: Mapping[str, Any]) -> Task:
@@ -237,6 +239,8 @@ def task_from_spec(spec: Mapping[str, Any]) -> Task:
         return Similarity(spec["low"], spec["high"])
     if kind == "retrieval":
         return Retrieval()
+    if kind == "tagging":
+        return Tagging(tuple(spec["tags"]))
     raise ConfigError(f"expected a task of kind {', '.join(TASKS)}, got {kind!r}", suggest(str(kind), TASKS))
 
 

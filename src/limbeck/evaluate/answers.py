@@ -23,6 +23,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
 SIMILARITY, RETRIEVAL = "similarity", "retrieval"
+TAGGING = "tagging"  # its words are judged as rows of classification, sentence by sentence
 KINDS = (CLASSIFICATION, MULTILABEL, REGRESSION, SIMILARITY)  # what can be judged without a run
 NUMBERS = (REGRESSION, SIMILARITY, RETRIEVAL)  # kinds whose answers are numbers, not scores of something to decide on
 
@@ -43,6 +44,16 @@ class Plain:
 
     kind: str
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tags(Plain):
+    """Words as rows, each with one of C tags; the constant answer is O."""
+
+    @property
+    def constant(self) -> int:
+        """The id of O."""
+        return self.names.index("O")
 
 
 def has_scores(task: Outcome, answers: Array) -> bool:

@@ -21,8 +21,9 @@ HARD_LOSS = {
     "regression": "MSE",
     "similarity": "CosineRegression",
     "retrieval": "InfoNCE",
+    "tagging": "CE",
 }
-DECIDED = ("classification", "multilabel")  # kinds of task in which a teacher's answer is a decision too
+DECIDED = ("classification", "multilabel", "tagging")  # kinds of task in which a teacher's answer is a decision too
 STUDENT, CONTROL, SOFT, PSEUDO = "student", "control", "soft", "pseudo"
 
 
@@ -76,10 +77,15 @@ def _misfits(objective: Objective, tasks: Mapping[str, Task]) -> Iterator[Proble
     if on not in tasks:
         near = suggest(on, tasks) or f"write {name}(on='{next(iter(tasks))}')"
         yield Problem(name, f"expected a task of the data ({', '.join(tasks)}), got '{on}'", near)
-    elif objective.kinds and tasks[on].kind not in objective.kinds:
+    elif objective.kinds and _of_rows(tasks[on].kind) not in objective.kinds:
         default = OBJECTIVES[tasks[on].kind]
         what = f"expected a {' or '.join(objective.kinds)} task, '{on}' is {tasks[on].kind}"
         yield Problem(name, what, f"for example {default}, or leave the objective out")
+
+
+def _of_rows(kind: str) -> str:
+    """The kind of task that one entry of an output is: every word of a tagging task is one of its classes."""
+    return "classification" if kind == "tagging" else kind
 
 
 def control_objective(objective: Sum, tasks: Mapping[str, Task]) -> Sum:
