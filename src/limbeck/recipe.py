@@ -20,6 +20,7 @@ from limbeck.core.manifest import ASKED_NAME
 from limbeck.core.overrides import assign, override
 from limbeck.core.specs import at_least, build, dump_yaml, fingerprint, refuse, to_plain, without_defaults
 from limbeck.core.yamltext import Document, parse_yaml, read_yaml
+from limbeck.data.writing import WriteSpec
 from limbeck.recipe_parts import BUILTIN as BUILTIN
 from limbeck.recipe_parts import TASKS as TASKS
 from limbeck.recipe_parts import ChecksSpec as ChecksSpec
@@ -37,6 +38,7 @@ OBJECTIVES = {  # what `objective: auto` becomes, by task
     "classification": "0.1 * CE + 0.9 * KD(temperature=4)",
     "multilabel": "0.1 * BCE + 0.9 * BernoulliKD",
     "regression": "0.1 * MSE + 0.9 * L2KD",
+    "generation": "SequenceKD",
 }
 
 COMMENTS = {  # above the keys of a written recipe
@@ -49,6 +51,7 @@ COMMENTS = {  # above the keys of a written recipe
     "objective": "a weighted sum of losses; the control keeps those without a teacher",
     "train": "for student and control alike; steps or epochs, learning_rate per step",
     "codec": "how answers are stored: auto is fp16 for classes and labels, fp32 for numbers",
+    "writing": "how texts are written and filtered (generation)",
     "seeds": "how many students and controls are trained; fewer than three give no verdict",
 }
 
@@ -67,6 +70,7 @@ class Recipe:
     seed: int = 0
     metric: str | None = None
     codec: Literal["auto", "fp16", "fp32"] = "auto"
+    writing: WriteSpec = field(default_factory=WriteSpec)
     evaluate: EvaluateSpec = field(default_factory=EvaluateSpec)
     export: ExportSpec = field(default_factory=ExportSpec)
     checks: ChecksSpec = field(default_factory=ChecksSpec)

@@ -12,7 +12,7 @@ from limbeck.core.specs import at_least, refuse
 from limbeck.train.plan import TrainSpec
 
 BUILTIN = ("digits",)
-TASKS = ("auto", "classification", "multilabel", "regression")
+TASKS = ("auto", "classification", "multilabel", "regression", "generation")
 TABLE_ENDINGS = (".csv", ".parquet", ".npz", ".jsonl")  # of a file of predictions
 
 

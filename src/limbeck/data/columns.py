@@ -83,6 +83,10 @@ def guess_target(frame: pd.DataFrame) -> str | None:
 
 def guess_columns(frame: pd.DataFrame) -> tuple[NamedColumns, list[str]]:
     """Columns of a table with the reason for each guess, for a first recipe."""
+    from limbeck.data.generation import pair_in
+
+    if (pair := pair_in(frame)) is not None:
+        return pair, [f"source: {pair.inputs[0]}, target: {pair.target} (by their names)"]
     target = guess_target(frame)
     names = [str(name) for name in frame.columns]
     ids = [

@@ -12,7 +12,7 @@ from limbeck.core.findings import Finding
 from limbeck.core.kinds import suggest
 from limbeck.data.labels import as_labels, listed, numbers_of, present, text_of
 from limbeck.data.rows import Array
-from limbeck.data.tasks import TASKS, Classification, MultiLabel, Regression, Task, class_names, label_names
+from limbeck.data.tasks import TASKS, Classification, Generation, MultiLabel, Regression, Task, class_names, label_names
 from limbeck.signals import MAIN
 
 MANY_CLASSES = 100
@@ -82,6 +82,8 @@ def build_task(kind: str, raw: Any, names: Sequence[str] | int | None, columns: 
     if kind not in TASKS:
         near = suggest(kind, TASKS)
         raise ConfigError(f"expected the task auto, {', '.join(TASKS)}, got '{kind}'", near)
+    if kind == "generation":
+        return Generation(str(columns[0]) if len(columns) == 1 else "target")
     if isinstance(names, int):
         names = tuple(str(i) for i in range(names))
     given = tuple(text_of(name) for name in names) if names is not None else None

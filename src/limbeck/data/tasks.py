@@ -4,6 +4,7 @@
     Classification  int64 [N] class ids            logits [B, C]               logits
     MultiLabel      float32 [N, L] of 0 and 1      logits [B, L] (sigmoid)     logits
     Regression      float32 [N, K] standardised    standardised [B, K]         natural units
+    Generation      texts, object [N]              logits [B, T, V] of tokens  texts
 
 The order of classes is fixed and explicit, in the task and in its spec. Metric names stand here, `evaluate` has the
 numbers.
@@ -19,6 +20,7 @@ import numpy as np
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.kinds import suggest
+from limbeck.data.generation import Generation as Generation
 from limbeck.data.labels import (
     as_labels,
     check_names,
@@ -215,8 +217,8 @@ class MultiLabel:
         return {"kind": self.kind, "labels": list(self.labels)}
 
 
-Task: TypeAlias = Classification | MultiLabel | Regression
-TASKS = ("classification", "multilabel", "regression")
+Task: TypeAlias = Classification | MultiLabel | Regression | Generation
+TASKS = ("classification", "multilabel", "regression", "generation")
 
 
 def task_from_spec(spec: Mapping[str, Any]) -> Task:
@@ -228,6 +230,8 @@ def task_from_spec(spec: Mapping[str, Any]) -> Task:
         return MultiLabel(tuple(spec["labels"]))
     if kind == "regression":
         return Regression(tuple(spec["targets"]), tuple(spec["mean"]), tuple(spec["scale"]))
+    if kind == "generation":
+        return Generation(spec["target"])
     raise ConfigError(f"expected a task of kind {', '.join(TASKS)}, got {kind!r}", suggest(str(kind), TASKS))
 
 

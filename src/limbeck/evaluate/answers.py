@@ -4,6 +4,7 @@
     classification  logits [S, N, C]               class ids, integer [S, N]    class ids, integer [N]
     multilabel      logits [S, N, L] (sigmoid)     0/1, integer [S, N, L]       0/1 [N, L]
     regression      natural units [S, N, K]        the same                     natural units [N, K]
+    generation      none                           texts, object [S, N]         texts, object [N]
 
 Everything in `limbeck.evaluate` works on these; regression is never standardised here.
 """
@@ -20,7 +21,8 @@ from limbeck.core.errors import ShapeMismatch
 Array: TypeAlias = np.ndarray[Any, Any]
 
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
-KINDS = (CLASSIFICATION, MULTILABEL, REGRESSION)
+GENERATION = "generation"
+KINDS = (CLASSIFICATION, MULTILABEL, REGRESSION)  # of numbers: what `judge` reads
 
 
 class Outcome(Protocol):
@@ -52,7 +54,8 @@ def stacked(task: Outcome, answers: Array, rows: int, who: str = "the answers") 
     if answers.dtype == bool:
         answers = answers.astype(np.int64)
     width = len(task.names)
-    row_dims = 1 if task.kind == CLASSIFICATION and not has_scores(task, answers) else 2
+    single = task.kind == GENERATION or (task.kind == CLASSIFICATION and not has_scores(task, answers))
+    row_dims = 1 if single else 2
     if task.kind == REGRESSION and width == 1 and (answers.ndim == 1 or answers.shape[-1] != 1):
         answers = answers[..., None]
     if answers.ndim == row_dims:
@@ -72,6 +75,8 @@ def truth(task: Outcome, y: Array) -> Array:
     y = np.asarray(y)
     if task.kind == CLASSIFICATION:
         return y.astype(np.int64)
+    if task.kind == GENERATION:
+        return y
     return y[:, None] if y.ndim == 1 else y
 
 

@@ -1,7 +1,7 @@
-"""Predictions on disk: one Parquet file with the columns key, arm, seed and one list of numbers per head.
+"""Predictions on disk: one Parquet file with the columns key, arm, seed and one list of numbers, or a text, per head.
 
 `key` is the row key in 32 hexadecimal digits. Classification and multilabel answers are logits, regression answers
-are in natural units; the schema's metadata says so ("limbeck.schema" = "1").
+are in natural units, texts are texts; the schema's metadata says so ("limbeck.schema" = "1").
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ FIXED = ("key", "arm", "seed")
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one or more arms answered on the same rows: keys uint64 [N, 2], arms -> heads -> answers [S, N, C]."""
+    """What one or more arms answered on the same rows: keys uint64 [N, 2], arms -> heads -> answers [S, N, C].
+
+    Texts are objects [S, N].
+    """
 
     keys: Array
     answers: Mapping[str, Mapping[str, Array]]
@@ -34,7 +37,7 @@ class Predictions:
 def write(
     path: Path, keys: Array, arm: str, answers: Mapping[str, Array], seeds: Sequence[int], *, overwrite: bool = True
 ) -> None:
-    """Write the answers [S, N, C] of one arm for every head; the file is complete or not there.
+    """Write the answers [S, N, C] (texts: object [S, N]) of one arm for every head; the file is complete or not there.
 
     Raises ShapeMismatch where seeds or rows do not fit, ConfigError for answers that are not finite.
     """
@@ -50,6 +53,9 @@ def write(
         "seed": pa.array(np.repeat(np.asarray(seeds, dtype=np.int64), len(keys))),
     }
     for head, values in answers.items():
+        if np.asarray(values).dtype == object:
+            columns[head] = pa.array(_texts(head, arm, np.asarray(values), len(seeds), len(keys)), pa.large_string())
+            continue
         _check(head, arm, np.asarray(values), len(seeds), len(keys))
         flat = np.ascontiguousarray(values, dtype=np.float32)
         width = flat.shape[-1]
@@ -58,6 +64,18 @@ def write(
     table = pa.table(columns).replace_schema_metadata({"limbeck.schema": SCHEMA})
     # keys and answers hardly repeat: to look for a dictionary of them costs more than all the rest
     commit(path, lambda file: pq.write_table(table, file, use_dictionary=["arm", "seed"]))
+
+
+def _texts(head: str, arm: str, values: Array, seeds: int, rows: int) -> list[str]:
+    """Texts [S, N] one after the other; raises ShapeMismatch for another shape."""
+    if head in FIXED:
+        raise ConfigError(f"expected a head with a name of its own, got '{head}'", f"{', '.join(FIXED)} are taken")
+    if values.shape != (seeds, rows):
+        raise ShapeMismatch(
+            f"expected the texts of '{arm}' for '{head}' to have shape [{seeds}, {rows}], got {list(values.shape)}",
+            "the axes are seeds and rows",
+        )
+    return [str(text) for text in values.ravel()]
 
 
 def _check(head: str, arm: str, values: Array, seeds: int, rows: int) -> None:
@@ -117,6 +135,8 @@ def _split(table: Any) -> list[tuple[str, int, list[str], dict[str, Array]]]:
 
 
 def _dense(head: str, column: Any) -> Array:
+    if not hasattr(column.type, "value_type"):  # no lists: texts
+        return np.array([*column.to_pylist(), None], dtype=object)[:-1]
     whole = column.combine_chunks()
     offsets = whole.offsets.to_numpy()
     widths = np.unique(np.diff(offsets))

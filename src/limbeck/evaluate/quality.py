@@ -11,9 +11,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from limbeck.core.errors import ConfigError
-from limbeck.evaluate import derivatives
+from limbeck.evaluate import derivatives, texts
 from limbeck.evaluate.answers import (
     CLASSIFICATION,
+    GENERATION,
     MULTILABEL,
     REGRESSION,
     Array,
@@ -64,6 +65,8 @@ class Metric:
 
 def constant_answer(task: Outcome, y_train: Array, rows: int, median: bool = False) -> Array:
     """The best constant answer by the training labels, for `rows` rows, in the shape of answers."""
+    if task.kind == GENERATION:
+        return np.full(rows, "", dtype=object)
     if task.kind == CLASSIFICATION:
         top = np.bincount(y_train, minlength=len(task.names)).argmax()
         return np.full(rows, top, dtype=np.int64)
@@ -190,8 +193,13 @@ METRICS: dict[str, dict[str, Metric]] = {
         "rmse": Metric("rmse", REGRESSION, _rmse, higher_is_better=False, influence=derivatives.rmse, unit=""),
         "mae": Metric("mae", REGRESSION, _mae, higher_is_better=False, rows=_distances, unit=""),
     },
+    GENERATION: {
+        "bleu": Metric("bleu", GENERATION, texts.bleu, influence=texts.bleu_influence),
+        "chrf": Metric("chrf", GENERATION, texts.chrf, influence=texts.chrf_influence),
+        "rouge_l": Metric("rouge_l", GENERATION, texts.rouge, rows=texts.rouge_rows),
+    },
 }
-DEFAULT = {CLASSIFICATION: "accuracy", MULTILABEL: "macro_f1", REGRESSION: "r2"}
+DEFAULT = {CLASSIFICATION: "accuracy", MULTILABEL: "macro_f1", REGRESSION: "r2", GENERATION: "bleu"}
 
 
 def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None, y: Array | None = None) -> Metric:
@@ -204,7 +212,7 @@ def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None, y: 
         return spec
     known = METRICS[task.kind]
     if spec is None:
-        return known[DEFAULT[task.kind]]
+        return known[getattr(task, "default_metric", DEFAULT[task.kind])]
     if isinstance(spec, str):
         if spec in known:
             return known[spec]
@@ -225,7 +233,7 @@ def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None, y: 
 def _directed(metric: Metric, task: Outcome, y: Array | None) -> Metric:
     if y is None or not len(y):
         return metric
-    perfect = metric(y if task.kind == REGRESSION else y.astype(np.int64), y)
+    perfect = metric(y if task.kind in (REGRESSION, GENERATION) else y.astype(np.int64), y)
     constant = metric(constant_answer(task, y, len(y)), y)
     if np.isfinite([perfect, constant]).all() and perfect != constant:
         return replace(metric, higher_is_better=perfect > constant)

@@ -35,6 +35,7 @@ from limbeck.models.outputs import (
 )
 from limbeck.models.predict import answering
 from limbeck.models.text.network import PREFIX, TextNetwork, Tokenised
+from limbeck.models.text.subwords import Texts
 from limbeck.models.text.tokens import TextEncoder
 
 _PROBE_ROWS = 32
@@ -79,17 +80,21 @@ class Student:
         *,
         kinds: Mapping[str, str] | None = None,
         output: str = AUTO,
+        texts: Texts | None = None,
     ) -> Student:
         """Take a zoo text, an import path, a factory or a module; raises ConfigError for anything else.
 
         A factory is called with in_shape and out_sizes where it names them. `output` says whether the network gives
         logits or probabilities; auto looks. `kinds` maps heads to kinds of task (classification where not given).
+        `texts` gives the training texts, for names whose vocabulary is learned from them.
         """
         check_output_kind(output)
         in_shape = tuple(int(size) for size in in_shape)
         kinds = {head: (kinds or {}).get(head, "classification") for head in out_sizes}
         if isinstance(what, Student):
             return what
+        if GENERATION in kinds.values():
+            return written_by(what, kinds, texts)
         if isinstance(what, Tokenised):
             return _tokenised(what, out_sizes, kinds)
         if isinstance(what, str) and what.startswith(PREFIX):
@@ -199,6 +204,41 @@ class Student:
 
 
 _PROBED_TOKENS = (4,)
+GENERATION = "generation"
+
+
+def written_by(what: Any, kinds: Mapping[str, str], texts: Texts | None = None) -> Student:
+    """A student that writes texts: seq2seq(...), hf:FOLDER of an encoder-decoder, or a Seq2SeqNetwork.
+
+    Raises ConfigError for anything else.
+    """
+    from limbeck.models.text.seq2seq import NAME, Seq2SeqNetwork, Seq2SeqSpec
+
+    head = next(name for name, kind in kinds.items() if kind == GENERATION)
+    sizes = {head: 0}
+    if isinstance(what, Seq2SeqNetwork):
+        return _tokenised(what, sizes, kinds)
+    if isinstance(what, str) and what.startswith(PREFIX):
+        where = what.removeprefix(PREFIX)
+        first = Seq2SeqNetwork.pretrained(where, head)
+
+        def load() -> nn.Module:
+            return copy.deepcopy(first)
+
+        return Student("pretrained", load, what, _PROBED_TOKENS, sizes, kinds, LOGITS, None, first.encoder)
+    if isinstance(what, str) and what.strip().partition("(")[0] == NAME:
+        spec = Seq2SeqSpec.parse(what)
+        encoder = spec.encoder(texts)
+
+        def make() -> nn.Module:
+            return spec.build(encoder, head)
+
+        return Student("name", make, spec.text, _PROBED_TOKENS, sizes, kinds, LOGITS, None, encoder)
+    named = what if isinstance(what, str) else type(what).__name__
+    raise ConfigError(
+        f"expected a network that writes texts for the generation task '{head}', got {named}",
+        f"give hf:FOLDER of a sequence-to-sequence model, or a small one such as {NAME}(d_model=128, layers=3)",
+    )
 
 
 def _tokenised(module: Tokenised, out_sizes: Mapping[str, int], kinds: Mapping[str, str]) -> Student:
@@ -262,7 +302,8 @@ def check_fit(
                 f"make its first layer fit {in_shape} (without the batch), or change the preprocessing",
             ) from error
     for head, output in to_outputs(raw, list(out_sizes)).items():
-        check_width(output, out_sizes[head], head, who)
+        if out_sizes[head]:  # 0: as wide as the vocabulary
+            check_width(output, out_sizes[head], head, who)
 
 
 def caller(

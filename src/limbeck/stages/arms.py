@@ -15,7 +15,7 @@ from limbeck.data.tasks import Task
 from limbeck.objectives.base import Objective, Ramp, Sum, Term
 from limbeck.recipe import OBJECTIVES
 
-HARD_LOSS = {"classification": "CE", "multilabel": "BCE", "regression": "MSE"}
+HARD_LOSS = {"classification": "CE", "multilabel": "BCE", "regression": "MSE", "generation": "CE"}
 STUDENT, CONTROL, SOFT, PSEUDO = "student", "control", "soft", "pseudo"
 
 
@@ -69,10 +69,17 @@ def _misfits(objective: Objective, tasks: Mapping[str, Task]) -> Iterator[Proble
     if on not in tasks:
         near = suggest(on, tasks) or f"write {name}(on='{next(iter(tasks))}')"
         yield Problem(name, f"expected a task of the data ({', '.join(tasks)}), got '{on}'", near)
-    elif objective.kinds and tasks[on].kind not in objective.kinds:
+    elif objective.kinds and not _is_for(objective, tasks[on].kind):
         default = OBJECTIVES[tasks[on].kind]
         what = f"expected a {' or '.join(objective.kinds)} task, '{on}' is {tasks[on].kind}"
         yield Problem(name, what, f"for example {default}, or leave the objective out")
+
+
+def _is_for(objective: Objective, kind: str) -> bool:
+    """Whether a loss is made for a kind of task; a token of a text is a choice among the classes of a vocabulary."""
+    if kind == "generation" and "classification" in objective.kinds:
+        return objective.traits.positions and not objective.batchwise
+    return kind in objective.kinds
 
 
 def control_objective(objective: Sum, tasks: Mapping[str, Task]) -> Sum:

@@ -13,9 +13,12 @@ from limbeck.data.rows import Rows
 from limbeck.evaluate import scorecard
 from limbeck.evaluate.evidence import TEACHER, Evidence, Validation
 from limbeck.stages import answers
+from limbeck.stages.forced import listens
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.label import TRANSFER, stored_answers
+from limbeck.stages.writing import as_array, sources
 from limbeck.transfer.store import Store
+from limbeck.transfer.texts import read as read_texts
 
 SCORECARD = "scorecard.json"
 
@@ -66,7 +69,7 @@ def _evidence(
     labelled = data.train.take(data.train.label_mask[head])
     checked = data.validation.label_mask[head]
     validation = None
-    if checked.any():
+    if checked.any() and task.kind != "generation":
         validation = Validation(
             answers.truth(data.validation.take(checked), head, task),
             {arm: outputs[head][:, checked] for arm, outputs in held.items()},
@@ -81,15 +84,26 @@ def _evidence(
         y_train=answers.truth(labelled, head, task),
         validation=validation,
         stored=_stored(job, head, labelled),
+        sources=as_array(sources(test)) if task.kind == "generation" else None,
         metric=data.metric if head == next(iter(data.tasks)) else None,
     )
 
 
-def _stored(job: Job, head: str, labelled: Rows) -> tuple[Any, Any]:
+def _stored(job: Job, head: str, labelled: Rows) -> tuple[Any, Any] | None:
     """The answers that training used on labelled rows, beside their labels."""
+    if job.data.tasks[head].kind == "generation":
+        return _stored_texts(job, head, labelled)
     store = Store(job.run.path(TRANSFER))
     values = stored_answers(job, store, labelled)[head]
     return values, answers.truth(labelled, head, job.data.tasks[head])
+
+
+def _stored_texts(job: Job, head: str, labelled: Rows) -> tuple[Any, Any] | None:
+    """The teacher's texts for labelled rows, beside their references; None where it wrote none for them."""
+    if not listens(job.objective):
+        return None
+    said, _ = read_texts(job.run.path(TRANSFER)).of(labelled.keys)
+    return said, labelled.targets[head]
 
 
 def _kept(job: Job, findings: list[Finding]) -> list[Finding]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.generation import generation_in
 from limbeck.data.rows import Rows
 from limbeck.evaluate import checks
 from limbeck.evaluate.quality import metric_for
@@ -15,6 +16,7 @@ from limbeck.objectives.base import Sum
 from limbeck.signals import Batch, Needs, TeacherSource
 from limbeck.stages import answers
 from limbeck.stages.job import Job
+from limbeck.stages.writing import label_texts
 from limbeck.transfer.codecs import Codec, Dense
 from limbeck.transfer.label import label as label_rows
 from limbeck.transfer.manifest import Identity
@@ -26,8 +28,14 @@ _BATCH = 1024
 _AUTO_ROWS = 20_000  # enough for a mean entropy
 
 
-def label(job: Job) -> Store:
-    """Answer training, validation and test rows; raises ConfigError where the teacher knows nothing of the task."""
+def label(job: Job) -> Store | None:
+    """Answer training, validation and test rows; raises ConfigError where the teacher knows nothing of the task.
+
+    None where answers are texts, which lie in a store of their own.
+    """
+    if generation_in(job.data.tasks) is not None:
+        label_texts(job)
+        return None
     heads = tuple(job.data.tasks)
     source = job.teacher.source(job, Needs(outputs=heads))
     ident = Identity(

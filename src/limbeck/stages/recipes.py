@@ -54,7 +54,7 @@ def settings_of(recipe: Recipe) -> Settings:
     return Settings(
         name=recipe.name, seeds=recipe.seeds, seed=recipe.seed, attribution=recipe.evaluate.attribution,
         margin=recipe.evaluate.margin, onnx=recipe.export.onnx, tolerance=recipe.export.tolerance,
-        ignore=recipe.checks.ignore, codec=recipe.codec,
+        ignore=recipe.checks.ignore, codec=recipe.codec, writing=recipe.writing,
     )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def make_student(recipe: Recipe, data: Data) -> Student:
 
     sizes = {head: task.size for head, task in data.tasks.items()}
     kinds = {head: task.kind for head, task in data.tasks.items()}
-    return Student.of(recipe.student, data.preprocess.shape, sizes, kinds=kinds)
+    return Student.of(recipe.student, data.preprocess.shape, sizes, kinds=kinds, texts=data.texts)
 
 
 def make_teacher(recipe: Recipe) -> Teacher:

@@ -220,12 +220,13 @@ def _is_weighted(entry: Any) -> bool:
 def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> Teacher:
     from limbeck.models import zoo
     from limbeck.models.text.network import PREFIX
+    from limbeck.models.text.seq2seq import NAME
 
     if text.lower().endswith(TABLE_ENDINGS):
         return TableTeacher(Path(text), output)
     if text.startswith(ANSWERS):
         return AnsweredTeacher.of(text.removeprefix(ANSWERS))
-    if text.startswith(PREFIX):
+    if text.startswith(PREFIX) or text.partition("(")[0].strip() == NAME:
         return TaughtNetwork(text, members, train)
     if text.startswith("sklearn:"):
         return TaughtEstimator(estimator_of(text.removeprefix("sklearn:")))

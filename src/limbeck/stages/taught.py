@@ -166,6 +166,10 @@ class TaughtNetwork:
             self._given.append(GivenTeacher(module, inputs="encoded", output="logits"))
         return [finding for given in self._given for finding in given.teach(job, folder)]
 
+    def networks(self) -> list[Any]:
+        """The trained members, once they are taught."""
+        return [given.model for given in self._given]
+
     def source(self, job: Job, needs: Needs) -> TeacherSource:
         from limbeck.transfer.source import Ensemble, Live
 

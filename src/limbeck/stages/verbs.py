@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from limbeck.core.console import QUIET, Console
 from limbeck.core.errors import ConfigError
 from limbeck.core.run import Run
+from limbeck.data.generation import generation_in
+from limbeck.data.writing import WriteSpec
 from limbeck.stages.order import STAGES, check_stage
 from limbeck.stages.result import DistillRun
 from limbeck.train.plan import TrainSpec
@@ -39,6 +41,7 @@ def distill(
     tolerance: float = 1e-4,
     ignore: tuple[str, ...] = (),
     codec: Literal["auto", "fp16", "fp32"] = "auto",
+    writing: WriteSpec | None = None,
     name: str = "run",
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -54,6 +57,7 @@ def distill(
     objective   for example 0.1 * lb.CE() + 0.9 * lb.KD(temperature=4), or the same as text
     train       a TrainSpec or a number of steps, the same for student and control
     codec       how answers are stored: "fp16" or "fp32"; auto is fp16 for classes and labels, fp32 for numbers
+    writing     how texts are written and filtered, for a task that writes texts
     seeds       number of students and controls; fewer than three give numbers but no verdict
     out         the run folder, runs/NAME by default; the same call again goes on where it stopped
 
@@ -65,13 +69,13 @@ def distill(
 
     settings = Settings(
         name=name, seeds=seeds, seed=seed, attribution=attribution, margin=margin, onnx=onnx, tolerance=tolerance,
-        ignore=ignore, codec=codec,
+        ignore=ignore, codec=codec, writing=writing or WriteSpec(),
     )  # fmt: skip
     check_data(data)
     source = teacher_of(teacher, members=members, train=as_plan(teacher_train))
     sizes = {head: task.size for head, task in data.tasks.items()}
     kinds = {head: task.kind for head, task in data.tasks.items()}
-    made = Student.of(student, data.preprocess.shape, sizes, kinds=kinds)
+    made = Student.of(student, data.preprocess.shape, sizes, kinds=kinds, texts=data.texts)
     folder = Path(out) if out is not None else Path("runs") / name
     return run_job(
         settings, data, source, made, objective_of(objective, data), as_plan(train) or TrainSpec(), folder,
@@ -121,8 +125,11 @@ def run_job(
     from limbeck.objectives import dump
     from limbeck.stages.job import Job, identity
     from limbeck.stages.ready import refuse_export, refuse_taps
+    from limbeck.stages.text_ready import refuse_generation
 
     check_stage(until)
+    if generation_in(data.tasks) is not None:
+        refuse_generation(settings, objective, student, teacher, data.texts)
     if settings.onnx:
         refuse_export(student)
     refuse_taps(objective, student, teacher)
@@ -157,7 +164,9 @@ def stage_functions() -> dict[str, Callable[[Job], Any]]:
     return {
         "teach": teach.teach,
         "label": label.label,
-        "train": lambda job: train.train(job, Store(job.run.path(label.TRANSFER))),
+        "train": lambda job: train.train(
+            job, None if generation_in(job.data.tasks) is not None else Store(job.run.path(label.TRANSFER))
+        ),
         "evaluate": evaluate.evaluate,
         "export": lambda job: export.export(job) if job.settings.onnx else None,
         "report": lambda job: report.report(job.run),

@@ -181,7 +181,8 @@ class Live:
                     captured = self._captured(self._module, self._moved(inputs))
         outputs: dict[str, Any] = dict(to_outputs(captured.raw, tuple(self.heads)))
         for name, head in self.heads.items():
-            check_width(outputs[name], head.size, name, "the teacher")
+            if head.size:  # 0: as wide as the vocabulary
+                check_width(outputs[name], head.size, name, "the teacher")
             if self._gives_probabilities(name, outputs[name]):
                 outputs[name] = to_logits(outputs[name], head.kind)
             if name in self._converted:

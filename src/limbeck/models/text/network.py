@@ -6,6 +6,7 @@ One task on whole texts is the model's own head (`AutoModelForSequenceClassifica
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -143,8 +144,19 @@ class quiet:
             logging.enable_progress_bar()
 
 
+def _writes(folder: Path) -> bool:
+    """Whether a folder of transformers holds an encoder-decoder that writes texts."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    made = str((config.get("architectures") or [""])[0])
+    return bool(config.get("is_encoder_decoder")) and made.endswith(("ForConditionalGeneration", "MTModel"))
+
+
 def text_from(folder: Path, out_sizes: Mapping[str, int], max_length: int) -> Tokenised:
     """A network of text as `files` wrote it."""
+    from limbeck.models.text.seq2seq import Seq2SeqNetwork
+
+    if _writes(folder):
+        return Seq2SeqNetwork.pretrained(folder, next(iter(out_sizes)), max_length)
     made = TextNetwork.pretrained(folder, out_sizes, max_length=max_length)
     if len(made.heads):
         from safetensors.torch import load_file

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from limbeck.core.errors import ConfigError, NotInstalled
 Array = np.ndarray[Any, Any]
 
 PADDING = -1
-_SEGMENT = 24  # bits of an id
-_IDS = (1 << _SEGMENT) - 1
+SEGMENT = 24  # bits of an id
+IDS = (1 << SEGMENT) - 1
 _LONGEST = 1 << 20  # tokenizers that know no length say a number beyond all reason
 PIP = "pip install 'limbeck[text]'"
 
@@ -44,7 +44,7 @@ class TextEncoder:
         self.max_length = min(max_length or 128, own if own < _LONGEST else 128)
 
     @classmethod
-    def load(cls, where: str | Path, max_length: int | None = None) -> TextEncoder:
+    def load(cls, where: str | Path, max_length: int | None = None) -> Self:
         """The tokenizer of a folder or name; raises ConfigError where there is none."""
         try:
             return cls(transformers().AutoTokenizer.from_pretrained(str(where)), max_length)
@@ -70,7 +70,7 @@ class TextEncoder:
         there = np.arange(out.shape[1]) < lengths[:, None]
         out[there] = np.fromiter((i for row in ids for i in row), np.int32, int(lengths.sum()))
         if segments is not None:
-            out[there] |= np.fromiter((s << _SEGMENT for row in segments for s in row), np.int32, int(lengths.sum()))
+            out[there] |= np.fromiter((s << SEGMENT for row in segments for s in row), np.int32, int(lengths.sum()))
         return out
 
     @cached_property
@@ -105,10 +105,10 @@ def mask_of(rows: Tensor) -> Tensor:
 def model_inputs(rows: Tensor, segments: bool, padding: int) -> dict[str, Tensor]:
     """What a model of transformers takes, of trimmed rows."""
     mask = rows >= 0
-    ids = torch.where(mask, rows & _IDS, padding).long()
+    ids = torch.where(mask, rows & IDS, padding).long()
     made = {"input_ids": ids, "attention_mask": mask.long()}
     if segments:
-        made["token_type_ids"] = torch.where(mask, rows >> _SEGMENT, 0).long()
+        made["token_type_ids"] = torch.where(mask, rows >> SEGMENT, 0).long()
     return made
 
 
