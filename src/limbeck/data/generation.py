@@ -122,8 +122,9 @@ def pair_in(frame: pd.DataFrame) -> NamedColumns | None:
     for source, target in PAIRS:
         if source in known and target in known and _of_pair(frame, known[source], known[target]):
             return NamedColumns(inputs=(known[source],), target=known[target])
-    names = [str(name) for name in frame.columns if _LANGUAGE.fullmatch(str(name))]
-    if len(names) == 2 and _of_pair(frame, *names) and all(is_free(frame[name]) for name in names):
+    named = [str(name) for name in frame.columns if _LANGUAGE.fullmatch(str(name))]
+    names = [name for name in named if is_text_list(frame[name]) and is_free(frame[name])]
+    if len(names) == 2:
         return NamedColumns(inputs=(names[0],), target=names[1])
     return None
 

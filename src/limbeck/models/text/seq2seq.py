@@ -67,6 +67,10 @@ class Seq2SeqNetwork(Tokenised):
         """One part: logits of parts would differ in their number of positions."""
         return []
 
+    def forward(self, rows: Tensor) -> Tensor:
+        """Logits [B, T, V]; sources and targets are each cut to their longest, wherever the padding stands."""
+        return self.answers(rows)
+
     def answers(self, rows: Tensor) -> Tensor:
         sources, there = sources_of(rows, self.padding)
         targets, _ = targets_of(rows, self.padding)

@@ -1,0 +1,191 @@
+"""Which texts an arm is trained on, which of the teacher's are left out, and what is refused before any work."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import transformers
+
+import limbeck as lb
+from limbeck.core.errors import ConfigError, LimbeckError, NotSupported
+from limbeck.data.writing import WriteSpec
+from limbeck.models.student import Student
+from limbeck.models.text.seq2seq import Seq2SeqSpec
+from limbeck.objectives import parse
+from limbeck.objectives.sequence.sequence_kd import written
+from limbeck.stages.arms import arms_of
+from limbeck.stages.forced import Spoken, forced_for, forced_table
+from limbeck.stages.text_filters import drop_finding, kept_texts, repeated
+from limbeck.stages.writers import FunctionWriter
+
+WORDS = ["red", "blue", "dog", "cat", "runs", "sits", "the", "a", "now", "old", "bird", "sings"]
+SMALL = "seq2seq(d_model=8, layers=1, heads=2, ffn=8, vocabulary=80)"
+
+
+def frame(count, seed):
+    rng = np.random.default_rng(seed)
+    sources = [" ".join(rng.choice(WORDS, 5)) for _ in range(count)]
+    return pd.DataFrame({"source": sources, "target": [text.upper() for text in sources]})
+
+
+@pytest.fixture(scope="module")
+def data():
+    train = frame(40, 0)
+    train.loc[[1, 2], "target"] = None
+    return lb.Data(
+        train=train, unlabeled=pd.DataFrame({"source": frame(6, 3)["source"]}), validation=frame(10, 1),
+        test=frame(10, 2),
+    )  # fmt: skip
+
+
+def student_of(data, what=SMALL):
+    return Student.of(what, (), {"main": 0}, kinds={"main": "generation"}, texts=data.texts)
+
+
+# ------------------------------------------------------------------------------------------------- tables
+
+
+def pool_of(data):
+    from limbeck.data.rows import Rows
+
+    return Rows.concat([data.train, data.unlabeled])
+
+
+@pytest.mark.parametrize(
+    ("objective", "gold", "taught", "more"),
+    [
+        ("SequenceKD", 0, 37, 8),
+        ("CE + SequenceKD", 38, 37, 8),
+        ("CE + KD(temperature=1)", 38, 0, 8),
+        ("0.5 * CE + 0.5 * SequenceKD + KD(temperature=1)", 38, 37, 8),
+    ],
+)
+def test_the_objective_decides_on_which_texts_an_arm_is_trained(data, objective, gold, taught, more):
+    pool = pool_of(data)
+    kept = np.ones(len(pool), dtype=bool)
+    kept[0] = False  # a text that a rule dropped
+    spoken = Spoken(np.array([f"text {row}" for row in range(len(pool))], dtype=object), kept)
+    arms = {arm.name: arm for arm in arms_of(parse(objective), data.tasks, unlabeled=True, attribution=True)}
+    found, labelled = forced_for(arms["student"], pool, "main", spoken)
+    assert labelled == gold + taught and len(found) == labelled + more
+    assert found.by_teacher.sum() == taught + more
+    control, rows = forced_for(arms["control"], pool, "main", spoken)
+    assert (len(control), rows, control.by_teacher.sum()) == (38, 38, 0)
+    pseudo, rows = forced_for(arms["pseudo"], pool, "main", spoken)
+    assert (len(pseudo), rows, pseudo.by_teacher.sum()) == (38 + more, 38, 0)  # as if they were references
+    assert len(forced_for(arms["soft"], pool, "main", spoken)[0]) == labelled
+
+
+def test_a_table_has_each_text_under_the_loss_that_it_is_for(data):
+    pool, student = pool_of(data), student_of(data)
+    texts = np.array(["red dog"] * len(pool), dtype=object)
+    arm = arms_of(parse("CE + SequenceKD"), data.tasks, unlabeled=True, attribution=False)[0]
+    forced, _ = forced_for(arm, pool, "main", Spoken(texts, np.ones(len(pool), dtype=bool)))
+    table = forced_table(pool, forced, "main", student)
+    gold, taught = table.label_mask["main"], table.label_mask[written("main")]
+    assert not (gold & taught).any()
+    for row, text in enumerate(forced.texts):
+        mask = (taught if forced.by_teacher[row] else gold)[row]
+        assert student.encoder.tokenizer.decode(table.targets["main"][row][mask], skip_special_tokens=True) == text
+    alone = forced_table(pool, forced_for(arm, pool, "main", Spoken(texts, texts == ""))[0], "main", student)
+    assert written("main") not in alone.targets
+
+
+def test_an_objective_without_any_text_left_is_refused(data):
+    pool = pool_of(data)
+    arm = arms_of(parse("SequenceKD"), data.tasks, unlabeled=False, attribution=False)[0]
+    none = Spoken(np.full(len(pool), "", dtype=object), np.zeros(len(pool), dtype=bool))
+    with pytest.raises(ConfigError, match="for 38 labelled rows, the rules of `writing` dropped all"):
+        forced_for(arm, pool, "main", none)
+
+
+def test_losses_of_classes_without_positions_are_no_losses_of_texts(data):
+    arms_of(parse("CE + DKD"), data.tasks, unlabeled=False, attribution=False)
+    with pytest.raises(ConfigError, match="expected a multilabel task, 'main' is generation"):
+        arms_of(parse("CE + BernoulliKD"), data.tasks, unlabeled=False, attribution=False)
+    words = lb.Data(train=pd.DataFrame({"text": frame(40, 0)["source"], "label": ["a", "b"] * 20}))
+    with pytest.raises(ConfigError, match="expected a generation task, 'main' is classification"):
+        arms_of(parse("SequenceKD"), words.tasks, unlabeled=False, attribution=False)
+
+
+# ------------------------------------------------------------------------------------------------ filters
+
+
+def test_every_rule_drops_what_it_is_for_and_counts_it():
+    said = ["a b c d", "", "a", "a b a b a b a b a b", "a b c d", "x y z"]
+    logprobs = np.array([-0.1, -0.1, -0.1, -0.1, -9.0, -0.1])
+    sources = ["w x y z"] * 6
+    gold = ["a b c d"] * 5 + [None]
+    rules = WriteSpec(length_ratio=(0.5, 3.0), repetition=0.5, min_logprob=-2.0, min_similarity=0.3)
+    kept, drops = kept_texts(said, logprobs, sources, gold, rules)
+    assert kept.tolist() == [True, False, False, False, False, True]
+    assert drops == {"empty": 1, "length_ratio": 1, "repetition": 1, "min_logprob": 1}
+    assert kept_texts(["q r s t"], logprobs[:1], sources[:1], gold[:1], rules)[1] == {"min_similarity": 1}
+    free = WriteSpec(length_ratio=None, repetition=None)
+    assert kept_texts(said, logprobs, sources, gold, free)[1] == {"empty": 1}
+    assert repeated("a b a b a b") == pytest.approx(3 / 5) and repeated("one") == 0.0
+
+
+def test_what_was_dropped_is_said():
+    assert drop_finding({}, 10) is None
+    some, many = drop_finding({"repetition": 1}, 10), drop_finding({"empty": 2, "repetition": 1}, 10)
+    assert (some.code, some.grade, many.grade) == ("LB209", "note", "tip")
+    assert many.measured == "3 of 10 texts: 2 by empty, 1 by repetition"
+
+
+# ----------------------------------------------------------------------------------------------- refusals
+
+
+def run(teacher, data, folder, student=SMALL, **more):
+    return lb.distill(teacher, student, data, onnx=False, train=1, teacher_train=1, out=folder, **more)
+
+
+def test_an_export_is_refused_in_words(data, tmp_path):
+    with pytest.raises(ConfigError, match=r"no ONNX of a student that writes texts \(seq2seq\(.*\), limbeck exports none"):
+        lb.distill(SMALL, SMALL, data, out=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_classifier_is_no_teacher_of_texts(data, tmp_path):
+    config = transformers.BertConfig(
+        vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    transformers.BertForSequenceClassification(config).save_pretrained(tmp_path / "bert")
+    with pytest.raises(ConfigError, match=r"expected a model that writes texts \(encoder and decoder\), got bert at"):
+        run(f"hf:{tmp_path / 'bert'}", data, tmp_path / "r")
+    with pytest.raises(ConfigError, match="a network that writes texts for the generation task 'main', got linear"):
+        run("linear", data, tmp_path / "r")
+    with pytest.raises(ConfigError, match="expected a teacher that writes texts, got Linear"):
+        run(torch.nn.Linear(2, 2), data, tmp_path / "r")
+    with pytest.raises(ConfigError, match="one network that writes texts as the teacher, got 3 members"):
+        run(SMALL, data, tmp_path / "r", members=3)
+    assert not (tmp_path / "r").exists()
+
+
+def test_another_vocabulary_is_refused_token_by_token_alone(data, tmp_path):
+    other = SMALL.replace("vocabulary=80", "vocabulary=70")
+    with pytest.raises(ConfigError, match=r"share a vocabulary for KD, .* got \d+ and \d+ tokens that differ"):
+        run(other, data, tmp_path / "r", objective="CE + KD(temperature=1)")
+    with pytest.raises(NotSupported, match="a teacher with logits for KD, got a function that only writes texts"):
+        run(lambda texts: texts, data, tmp_path / "r", objective="CE + KD(temperature=1)")
+    with pytest.raises(ConfigError, match="expected a temperature as a number for texts, got auto"):
+        run(SMALL, data, tmp_path / "r", objective="CE + KD(temperature='auto')")
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_teacher_that_only_copies_is_refused(data, tmp_path):
+    with pytest.raises(ConfigError, match="a teacher that knows the task, its bleu on 10 validation rows is 0.000"):
+        run(lambda texts: texts, data, tmp_path / "r", seeds=1)
+
+
+def test_a_function_that_gives_no_texts_is_told_so():
+    with pytest.raises(LimbeckError, match="to give one text for each of 2 sources, got 1 answers"):
+        FunctionWriter(lambda texts: texts[:1]).write(["a", "b"], None, 0)
+
+
+def test_a_network_made_here_and_one_handed_in_share_a_vocabulary(data):
+    student = student_of(data)
+    teacher = Seq2SeqSpec.parse(SMALL.replace("8", "16").replace("160", "80")).encoder(data.texts)
+    from limbeck.stages.writers import same_vocabulary
+
+    assert same_vocabulary(teacher, student)
