@@ -117,7 +117,7 @@ def test_a_task_comes_back_from_its_spec():
         ),
         (
             {"source": texts(9, 0), "target": texts(9, 1), "mood": [0, 1, 0] * 3},
-            {"columns": lb.Columns(inputs=("source",), target={"t": "target", "m": "mood"}), "task": {"t": "generation"}},
+            {"columns": lb.Columns(("source",), {"t": "target", "m": "mood"}), "task": {"t": "generation"}},
             "expected generation to be the only task, got t, m",
         ),
     ],

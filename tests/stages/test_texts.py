@@ -15,6 +15,7 @@ from limbeck.objectives import parse
 from limbeck.objectives.sequence.sequence_kd import written
 from limbeck.stages.arms import arms_of
 from limbeck.stages.forced import Spoken, forced_for, forced_table
+from limbeck.stages.forecast import seconds_a_step
 from limbeck.stages.text_filters import drop_finding, kept_texts, repeated
 from limbeck.stages.writers import FunctionWriter
 
@@ -141,7 +142,9 @@ def run(teacher, data, folder, student=SMALL, **more):
 
 
 def test_an_export_is_refused_in_words(data, tmp_path):
-    with pytest.raises(ConfigError, match=r"no ONNX of a student that writes texts \(seq2seq\(.*\), limbeck exports none"):
+    with pytest.raises(
+        ConfigError, match=r"no ONNX of a student that writes texts \(seq2seq\(.*\), limbeck exports none"
+    ):
         lb.distill(SMALL, SMALL, data, out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
 
@@ -174,8 +177,17 @@ def test_another_vocabulary_is_refused_token_by_token_alone(data, tmp_path):
 
 
 def test_a_teacher_that_only_copies_is_refused(data, tmp_path):
-    with pytest.raises(ConfigError, match="a teacher that knows the task, its bleu on 10 validation rows is 0.000"):
+    with pytest.raises(ConfigError, match=r"that knows the task, its bleu on 10 validation rows is 0\.000"):
         run(lambda texts: texts, data, tmp_path / "r", seeds=1)
+
+
+def test_labelling_alone_is_not_for_texts(data, tmp_path):
+    with pytest.raises(NotSupported, match=r"a task whose answers are numbers for lb\.label, got generation"):
+        lb.label(lambda texts: texts, data, out=tmp_path / "r")
+
+
+def test_a_step_is_timed_with_the_texts_that_are_written(data):
+    assert seconds_a_step(student_of(data), data, lb.TrainSpec(batch_size=4)) > 0
 
 
 def test_a_function_that_gives_no_texts_is_told_so():

@@ -72,7 +72,7 @@ def test_new_sources_are_added_and_known_ones_are_not_asked_again(tmp_path):
 
 def test_texts_of_another_teacher_are_refused(tmp_path):
     fill(tmp_path, IDENTITY, KEYS, Teacher())
-    with pytest.raises(StoreMismatch, match="expected texts with teacher other in .*, they have t"):
+    with pytest.raises(StoreMismatch, match=r"expected texts with teacher other in .*, they have t"):
         fill(tmp_path, {**IDENTITY, "teacher": "other"}, KEYS, Teacher())
     with pytest.raises(StoreMismatch, match="a text of the teacher for each of 1 sources, 1 have none"):
         read(tmp_path).of(np.array([[1, 2]], dtype=np.uint64))

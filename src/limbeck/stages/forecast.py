@@ -29,15 +29,20 @@ class CheckReport:
 
 def check_recipe(recipe: Recipe) -> CheckReport:
     """Read the data, build the models, time a few steps; raises ConfigError for what would end the run at once."""
+    from limbeck.data.generation import generation_in
     from limbeck.stages.arms import arms_of
     from limbeck.stages.ready import refuse_taps
-    from limbeck.stages.recipes import make_objective, make_student, make_teacher, read_data
+    from limbeck.stages.recipes import make_objective, make_student, make_teacher, read_data, settings_of
+    from limbeck.stages.text_ready import refuse_generation
     from limbeck.stages.verbs import check_data
 
     data = read_data(recipe)
     check_data(data)
     student, objective = make_student(recipe, data), make_objective(recipe, data)
-    refuse_taps(objective, student, make_teacher(recipe))
+    teacher = make_teacher(recipe)
+    if generation_in(data.tasks) is not None:
+        refuse_generation(settings_of(recipe), objective, student, teacher, data.texts)
+    refuse_taps(objective, student, teacher)
     more = recipe.evaluate.attribution in ("auto", True)
     arms = arms_of(objective, data.tasks, unlabeled=data.unlabeled is not None, attribution=more)
     labelled = int(max(mask.sum() for mask in data.train.label_mask.values()))
@@ -71,11 +76,17 @@ def seconds_a_step(student: Student, data: Data, plan: TrainSpec) -> float:
     import numpy as np
     import torch
 
+    from limbeck.data.generation import generation_in
     from limbeck.models.outputs import to_outputs
+    from limbeck.stages.forced import forced_table, references
     from limbeck.stages.tables import encoded
 
     rows = data.train.take(np.arange(plan.batch_size) % len(data.train))
-    module, inputs = student.build(0), encoded(data, rows, student)
+    module = student.build(0)
+    head = generation_in(data.tasks)
+    inputs: Any = encoded(data, rows, student)
+    if head is not None:  # with the texts that are written
+        inputs = forced_table(rows, references(rows, head), head, student).inputs
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-6)
     taken: list[float] = []
     module.train()
@@ -96,11 +107,12 @@ def _teaching_seconds(recipe: Recipe, data: Data, labelled: int) -> float:
     from limbeck.models.student import Student
 
     sizes = {head: task.size for head, task in data.tasks.items()}
+    kinds = {head: task.kind for head, task in data.tasks.items()}
     total = 0.0
     for spec in recipe.teacher:
         if spec.kind == "zoo":
             plan = spec.train or recipe.train
-            network = Student.of(spec.model, data.preprocess.shape, sizes)
+            network = Student.of(spec.model, data.preprocess.shape, sizes, kinds=kinds, texts=data.texts)
             total += seconds_a_step(network, data, plan) * int(plan.total_steps(labelled).value) * spec.members
     return total
 

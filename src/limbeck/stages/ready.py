@@ -64,7 +64,7 @@ def recipe_taps(recipe: Recipe) -> dict[str, dict[str, list[int]]]:
     found = {f"student  {recipe.student}": taps_of(student)}
     for spec in recipe.teacher:
         if spec.kind == "zoo":
-            network = Student.of(spec.model, student.in_shape, student.out_sizes, kinds=student.kinds)
+            network = Student.of(spec.model, student.in_shape, student.out_sizes, kinds=student.kinds, texts=data.texts)
             found[f"teacher  {spec.model}"] = taps_of(network)
     return found
 

@@ -9,6 +9,7 @@ import torch
 import transformers
 
 from limbeck.core.errors import ConfigError
+from limbeck.models.fingerprint import module_hash
 from limbeck.models.saved import load, save
 from limbeck.models.student import Student
 from limbeck.models.surgery import keep_layers
@@ -161,6 +162,12 @@ def test_transformers_loads_what_is_saved_and_writes_the_same(taught, tmp_path):
     for text, own in zip(SOURCES, mine, strict=True):
         made = theirs.generate(**tokenizer([text], return_tensors="pt"), max_new_tokens=16, do_sample=False)
         assert tokenizer.decode(made[0], skip_special_tokens=True).strip() == own
+
+
+def test_what_a_network_is_does_not_depend_on_where_it_was_read_from(taught, tmp_path):
+    before = module_hash(taught)
+    save(taught, tmp_path / "kept")
+    assert module_hash(load(tmp_path / "kept")) == before == module_hash(taught)
 
 
 @pytest.mark.parametrize("beams", [1, 3])
