@@ -81,13 +81,19 @@ class Signals:
     taps: Mapping[str, Tensor] = field(default_factory=dict)
     attention: Mapping[str, Tensor] = field(default_factory=dict)
     mask: Tensor | None = None  # [B, T] bool: True where a position is real; None: every position is
+    masks: Mapping[str, Tensor] = field(default_factory=dict)  # the same for outputs with positions of their own
+
+    def mask_of(self, output: str) -> Tensor | None:
+        """Where the positions of an output are real: its own mask, else that of all positions."""
+        return self.masks.get(output, self.mask)
 
 
 @dataclass(frozen=True)
 class Needs:
     """What a loss asks of one side, or what a source can give.
 
-    `outputs` are names of outputs, `forms` the forms that are understood (asking) or stored (giving).
+    `outputs` are names of outputs, `forms` the forms that are understood (asking) or stored (giving); `by_output`
+    has the forms of outputs whose own differ from these.
     `on_policy` and `teacher_input_grad` only a live teacher can give.
     """
 
@@ -97,16 +103,24 @@ class Needs:
     attention: tuple[str, ...] = ()
     on_policy: bool = False
     teacher_input_grad: bool = False
+    by_output: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def forms_of(self, output: str) -> tuple[str, ...]:
+        """The forms in which one output is understood, or stored."""
+        return self.by_output.get(output, self.forms)
 
     def __or__(self, other: Needs) -> Needs:
-        """Union of two needs; a form must be understood by both."""
+        """Union of two needs; the forms of an output must be understood by every side that asks for it."""
         if not self.outputs or not other.outputs:
             forms = self.forms if self.outputs else other.forms
         else:
             forms = tuple(f for f in self.forms if f in other.forms)
+        outputs = _union(self.outputs, other.outputs)
+        own = {name: _both(name, self, other) for name in outputs}
         return Needs(
-            outputs=_union(self.outputs, other.outputs),
+            outputs=outputs,
             forms=forms,
+            by_output={name: found for name, found in own.items() if found != forms},
             taps=_union(self.taps, other.taps),
             attention=_union(self.attention, other.attention),
             on_policy=self.on_policy or other.on_policy,
@@ -116,8 +130,15 @@ class Needs:
     def missing_from(self, have: Needs) -> list[str]:
         """List in words what `have` cannot give; empty when everything is there."""
         missing = [f"output '{name}'" for name in self.outputs if name not in have.outputs]
-        if self.outputs and not set(self.forms) & set(have.forms):
-            missing.append(f"outputs as {' or '.join(self.forms)} (there: {', '.join(have.forms)})")
+        there = [name for name in self.outputs if name in have.outputs]
+        if self.outputs and not there and not set(self.forms) & set(have.forms):
+            missing.append(_other_forms("outputs", self.forms, have.forms))
+        strange = [name for name in there if not set(self.forms_of(name)) & set(have.forms_of(name))]
+        asked = {(self.forms_of(name), have.forms_of(name)) for name in strange}
+        if strange == list(self.outputs) and len(asked) == 1:
+            missing.append(_other_forms("outputs", *asked.pop()))
+        else:
+            missing += [_other_forms(f"output '{n}'", self.forms_of(n), have.forms_of(n)) for n in strange]
         missing += [f"tap '{name}'" for name in self.taps if name not in have.taps]
         missing += [f"attention '{name}'" for name in self.attention if name not in have.attention]
         if self.on_policy and not have.on_policy:
@@ -125,6 +146,16 @@ class Needs:
         if self.teacher_input_grad and not have.teacher_input_grad:
             missing.append("gradients with respect to the teacher's input")
         return missing
+
+
+def _both(name: str, left: Needs, right: Needs) -> tuple[str, ...]:
+    if name not in left.outputs or name not in right.outputs:
+        return (left if name in left.outputs else right).forms_of(name)
+    return tuple(form for form in left.forms_of(name) if form in right.forms_of(name))
+
+
+def _other_forms(what: str, asked: tuple[str, ...], there: tuple[str, ...]) -> str:
+    return f"{what} as {' or '.join(asked)} (there: {', '.join(there)})"
 
 
 def _union(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[str, ...]:

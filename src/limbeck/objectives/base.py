@@ -121,7 +121,7 @@ class Objective:
         """The mask [B, T] over what counts, from the first thing that the loss asks of the teacher; None: rows."""
         needs = self.teacher_needs()
         for name in needs.outputs:
-            return positions(teacher.outputs[name], teacher.mask)
+            return positions(teacher.outputs[name], teacher.mask_of(name))
         for name in needs.taps:
             return positions(teacher.taps[name], teacher.mask)
         return None

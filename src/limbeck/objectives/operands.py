@@ -49,7 +49,7 @@ def dense_pair(student: Signals, teacher: Signals | None, on: str) -> tuple[Tens
     """Student's and teacher's dense outputs and the mask over positions; the teacher is detached."""
     teacher = answered(teacher)
     answers = output_of(teacher, on, "teacher")
-    mask = valid_mask(student, teacher, answers)
+    mask = valid_mask(student, teacher, answers, on)
     left = dense(output_of(student, on, "student"), "student")
     right = dense(answers, "teacher").detach()
     same_shape(left, right)

@@ -101,14 +101,18 @@ def positions(output: Output, mask: Tensor | None) -> Tensor | None:
     return mask
 
 
-def valid_mask(student: Signals, teacher: Signals, output: Output) -> Tensor | None:
-    """The mask under which two models are compared: the teacher's, since it is known before the student has run."""
-    if teacher.mask is None and student.mask is not None and len(shape_of(output)) == 3:
+def valid_mask(student: Signals, teacher: Signals, output: Output, on: str | None = None) -> Tensor | None:
+    """The mask under which two models are compared: the teacher's, since it is known before the student has run.
+
+    `on` names what is compared where it is an output, which may have positions of its own.
+    """
+    mine, theirs = (side.mask if on is None else side.mask_of(on) for side in (student, teacher))
+    if theirs is None and mine is not None and len(shape_of(output)) == 3:
         raise MissingSignal(
             "expected the teacher's signals to carry the mask of valid positions that the student's carry, got none",
             "give both models the same mask [B, T], True where a position is real",
         )
-    return positions(output, teacher.mask)
+    return positions(output, theirs)
 
 
 def shape_of(output: Output) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from limbeck.signals import Batch, Needs, TeacherSource
 from limbeck.stages import answers
 from limbeck.stages.job import Job
 from limbeck.stages.writing import label_texts
-from limbeck.transfer.codecs import Codec, Dense
+from limbeck.transfer.codecs import Codec, codec_of
 from limbeck.transfer.label import label as label_rows
 from limbeck.transfer.manifest import Identity
 from limbeck.transfer.store import Store
@@ -92,7 +92,8 @@ def codecs_of(job: Job) -> dict[str, Codec]:
     """How the answers of each task are stored, where the run says it; "auto" leaves it to the store."""
     if job.settings.codec == "auto":
         return {}
-    return dict.fromkeys(job.data.tasks, Dense({"fp16": "float16", "fp32": "float32"}[job.settings.codec]))
+    dtype = {"fp16": "float16", "fp32": "float32"}[job.settings.codec]
+    return {head: codec_of(task.kind, dtype) for head, task in job.data.tasks.items()}
 
 
 def ask(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:

@@ -83,6 +83,7 @@ def gather_signals(signals: Signals, ranks: Ranks) -> Signals:
         {name: _gather(tap, ranks) for name, tap in signals.taps.items()},
         {name: _gather(weights, ranks) for name, weights in signals.attention.items()},
         _gather(signals.mask, ranks),
+        {name: _gather(mask, ranks) for name, mask in signals.masks.items()},
     )
 
 

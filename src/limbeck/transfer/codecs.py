@@ -1,4 +1,4 @@
-"""How one output of a teacher is laid out on disk: fixed-width columns, and the way back.
+"""The codecs of a transfer set: how each output of a teacher is laid out on disk.
 
 A codec says whether what comes back is exact, unbiased or biased, and how far it may be off, so that a run can say
 what storing the answers cost. A new one is one class with a line in `CODECS`.
@@ -8,81 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from limbeck.core.errors import ConfigError, StoreMismatch
+from limbeck.transfer.codec import HALF_LARGEST as HALF_LARGEST
+from limbeck.transfer.codec import Array as Array
+from limbeck.transfer.codec import Codec as Codec
+from limbeck.transfer.codec import Column as Column
+from limbeck.transfer.codec import as_floats
+from limbeck.transfer.codec import is_ragged as is_ragged
+from limbeck.transfer.frames import Frames as Frames
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from limbeck.signals import Output
-
-Array: TypeAlias = "np.ndarray[Any, Any]"
-
-HALF_LARGEST = 65504.0
-
-
-@dataclass(frozen=True)
-class Column:
-    """One array of a shard: its name, its little-endian dtype and the number of values a row has."""
-
-    name: str
-    dtype: str
-    width: int
-
-    @property
-    def item_bytes(self) -> int:
-        """Bytes of one value."""
-        return np.dtype(self.dtype).itemsize
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return self.item_bytes * self.width
-
-
-class Codec(Protocol):
-    """What every codec offers; equal codecs are equal objects."""
-
-    @property
-    def name(self) -> str:
-        """Its name in the manifest."""
-        ...
-
-    @property
-    def form(self) -> str:
-        """The form of the outputs that come back (`limbeck.signals.FORMS`)."""
-        ...
-
-    @property
-    def exactness(self) -> str:
-        """One of "exact", "unbiased" and "biased": what comes back, in expectation."""
-        ...
-
-    def columns(self, width: int) -> tuple[Column, ...]:
-        """The columns of an output of that width."""
-        ...
-
-    def encode(self, values: Array, head: str, keys: Array) -> dict[str, Array]:
-        """Columns [B, ...] of finite answers float32 [B, C]; a codec that draws seeds itself by key [B, 2].
-
-        Raises ConfigError for values that it cannot hold, naming the head.
-        """
-        ...
-
-    def decode(self, columns: Mapping[str, Tensor], width: int) -> Output:
-        """The output of a batch of gathered columns [B, ...]."""
-        ...
-
-    def tolerance(self, largest: float) -> float:
-        """Greatest absolute error of a value whose size is at most `largest`."""
-        ...
-
-    def spec(self) -> dict[str, Any]:
-        """Its name and settings, JSON-able; part of the identity of a store."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -109,15 +49,7 @@ class Dense:
         return (Column("values", "<f2" if self.dtype == "float16" else "<f4", width),)
 
     def encode(self, values: Array, head: str, keys: Array) -> dict[str, Array]:
-        if self.dtype == "float32":
-            return {"values": values.astype("<f4", copy=False)}
-        largest = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
-        if largest > HALF_LARGEST:
-            raise ConfigError(
-                f"expected the answers of head '{head}' to fit float16 (at most {HALF_LARGEST:.0f}), got {largest:g}",
-                "store answers as float32 (codec: fp32, in Python codec='fp32'), or scale the teacher's output",
-            )
-        return {"values": values.astype("<f2")}
+        return {"values": as_floats(values, self.dtype, head)}
 
     def decode(self, columns: Mapping[str, Tensor], width: int) -> Output:
         return columns["values"].float()
@@ -129,7 +61,7 @@ class Dense:
         return {"name": self.name, **asdict(self)}
 
 
-CODECS: Mapping[str, Callable[..., Codec]] = {Dense.name: Dense}
+CODECS: Mapping[str, Callable[..., Codec]] = {Dense.name: Dense, Frames.name: Frames}
 
 
 def codec_from_spec(spec: Mapping[str, Any]) -> Codec:
@@ -145,5 +77,13 @@ def codec_from_spec(spec: Mapping[str, Any]) -> Codec:
 
 
 def default_codec(kind: str) -> Codec:
-    """float16 for logits; float32 for regression, whose natural units may be large."""
-    return Dense("float32" if kind == "regression" else "float16")
+    """float16 for logits, for every word of them where the task is tagging; float32 for regression.
+
+    Natural units of regression may be large.
+    """
+    return codec_of(kind, "float32" if kind == "regression" else "float16")
+
+
+def codec_of(kind: str, dtype: str) -> Codec:
+    """Every value of the answers of a kind of task, as "float16" or "float32"."""
+    return Frames(dtype) if kind == "tagging" else Dense(dtype)

@@ -31,7 +31,7 @@ _LOOK_EVERY = 1 << 11  # rows (each may bring 64 KiB in) between two looks at th
 
 
 class ColumnReader:
-    """One column over all shards. Rows are counted over the whole store."""
+    """One column over all shards. Entries (rows, or positions of a ragged column) are counted over the whole store."""
 
     def __init__(
         self, folder: Path, column: Column, shards: Sequence[Shard], records: Mapping[tuple[int, int], FileRecord]
@@ -40,20 +40,33 @@ class ColumnReader:
         self.column = column
         self.shards = shards
         self.records = records
-        self.starts = np.array([shard.first for shard in shards], dtype=np.int64)
+        self.counts = [self._count(shard) for shard in shards]
+        self.starts = np.cumsum([0, *self.counts[:-1]], dtype=np.int64)[: len(shards)]
         self._whole: Tensor | None = None
         self._mapped: dict[int, tuple[mmap.mmap, Array]] = {}
         self._since = 0
+
+    def _count(self, shard: Shard) -> int:
+        """Entries of a shard; a ragged one that is not labelled yet has none."""
+        if not self.column.ragged:
+            return shard.rows
+        record = self.records.get(shard.name)
+        return 0 if record is None else record.size // self.column.row_bytes
+
+    @property
+    def entries(self) -> int:
+        """Entries of all shards."""
+        return sum(self.counts)
 
     def load(self) -> None:
         """Read the whole column into memory, verifying every shard; raises StoreDamaged."""
         import torch
 
-        whole = np.empty((sum(shard.rows for shard in self.shards), self.column.width), dtype=self.column.dtype)
-        for shard in self.shards:
+        whole = np.empty((self.entries, self.column.width), dtype=self.column.dtype)
+        for shard, start, entries in zip(self.shards, self.starts.tolist(), self.counts, strict=True):
             if shard.name not in self.records:
                 continue  # not labelled yet, so never asked for
-            part = whole[shard.first : shard.first + shard.rows].reshape(-1).view(np.uint8).data
+            part = whole[start : start + entries].reshape(-1).view(np.uint8).data
             record = self.records[shard.name]
             path = self.folder / record.name
             try:
@@ -113,11 +126,13 @@ class ColumnReader:
         try:
             if path.stat().st_size != record.size or files.checksum(path) != record.checksum:
                 raise _damaged(path, shard, "its bytes are not those that were written")
+            if not record.size:  # no bytes to map: rows without a position
+                return np.empty((0, self.column.width), dtype=self.column.dtype)
             with path.open("rb") as file:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise _damaged(path, shard, str(error.strerror)) from error
-        array: Array = np.frombuffer(mapped, dtype=self.column.dtype).reshape(shard.rows, self.column.width)
+        array: Array = np.frombuffer(mapped, dtype=self.column.dtype).reshape(-1, self.column.width)
         self._mapped[number] = (mapped, array)
         return array
 

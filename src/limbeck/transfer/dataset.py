@@ -5,6 +5,7 @@ Answers are as on disk: logits for classes and labels, natural units for regress
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,9 @@ class TransferSet(Dataset[dict[str, Any]]):
         answers[[3, 1, 4]]                  # the same for a batch, gathered at once
         places = answers.align(keys)        # positions of your rows, once
         answers.batch(places[rows])["main"] # logits [B, C] inside the loop
+
+    Ragged answers (one for every word or token of a row) come as [B, T, C] with their mask [B, T] in "masks", those of
+    one row as [T, C].
 
     It pickles by its path, so that DataLoader workers open it themselves.
     Raises StoreMismatch where there is no finished transfer set, StoreDamaged where a byte is wrong.
@@ -51,10 +55,13 @@ class TransferSet(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int | slice | Sequence[int] | Array | torch.Tensor) -> dict[str, Any]:
         if isinstance(index, int | np.integer):
             place = self._places([int(index)])
-            one = {name: values[0] for name, values in self.store.gather(place).items()}  # type: ignore[index]
+            said = self.store.signals(place)
+            one = {name: _first(values, said.masks.get(name)) for name, values in said.outputs.items()}
             return {"key": hex_key(self.keys[place[0]]), "view": int(self.views[place[0]]), "outputs": one}
         places = self._places(range(len(self))[index] if isinstance(index, slice) else index)
-        return {"key": self.keys[places], "view": self.views[places], "outputs": self.store.gather(places)}
+        said = self.store.signals(places)
+        found = {"key": self.keys[places], "view": self.views[places], "outputs": dict(said.outputs)}
+        return found | ({"masks": dict(said.masks)} if said.masks else {})
 
     def __getstate__(self) -> dict[str, Any]:
         return {"store": self.store}  # not the cached keys
@@ -75,8 +82,15 @@ class TransferSet(Dataset[dict[str, Any]]):
         return self.store.rows_of(as_keys(keys), np.full(len(keys), view, dtype=np.int64))
 
     def outputs(self, head: str = "main") -> Array:
-        """All answers of a head [len, C] as on disk, mapped from the file where it is one file. Do not write to it."""
+        """All answers of a head [len, C] as on disk, mapped from the file where it is one file. Do not write to it.
+
+        Of ragged ones the answers to all positions [P, C], one row after the other; `lengths` says how many each has.
+        """
         return self.store.column(head)
+
+    def lengths(self, head: str = "main") -> Array:
+        """How many positions each row [len] of a ragged head has."""
+        return self.store.lengths(head)
 
     @cached_property
     def keys(self) -> Array:
@@ -97,3 +111,11 @@ class TransferSet(Dataset[dict[str, Any]]):
         if len(places) and (places.min() < -len(self) or places.max() >= len(self)):
             raise IndexError(f"positions run from 0 to {len(self) - 1}, got {places.min()} to {places.max()}")
         return np.where(places < 0, places + len(self), places)
+
+
+def _first(values: Any, mask: torch.Tensor | None) -> Any:
+    """The answer of the only row, without padding."""
+    if dataclasses.is_dataclass(values) and not isinstance(values, type):
+        parts = {field.name: getattr(values, field.name) for field in dataclasses.fields(values)}
+        return dataclasses.replace(values, **{k: _first(v, mask) for k, v in parts.items() if k != "size"})
+    return values[0] if mask is None else values[0][mask[0]]

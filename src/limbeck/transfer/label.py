@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from limbeck.core.errors import ConfigError, LimbeckError, MissingSignal, ShapeMismatch, StoreMismatch
-from limbeck.signals import Batch, TeacherSource
+from limbeck.core.errors import ConfigError, MissingSignal, StoreMismatch
+from limbeck.signals import Batch, Signals, TeacherSource
+from limbeck.transfer.checked import Asked
 from limbeck.transfer.codecs import Array, Codec, default_codec
 from limbeck.transfer.index import KeyIndex, as_keys, hex_key
 from limbeck.transfer.layout import DEFAULT_BATCH, Shard, batches_of
 from limbeck.transfer.manifest import Head, Identity, Manifest, outputs_of, versions
+from limbeck.transfer.ragged import ShardColumns
 from limbeck.transfer.store import Store
 from limbeck.transfer.writer import StoreWriter
 
 if TYPE_CHECKING:
     from limbeck.data.rows import Rows
-
-_SHOWN = 5  # row ids in a message
 
 
 class Replay(Protocol):
@@ -127,65 +127,27 @@ class _Labelling:
     def _answer_shard(self, shard: Shard, keys: Array, places: Array, done: int, total: int) -> dict[str, Array]:
         manifest = self.writer.manifest
         segment = manifest.segments[shard.segment]
-        columns = {
-            f"{output.head}.{column.name}": np.empty((shard.rows, column.width), dtype=column.dtype)
-            for output in manifest.outputs
-            for column in output.codec.columns(output.width)
-        }
+        columns = ShardColumns(manifest.outputs, shard.rows)
         for start, stop, view in batches_of(shard, segment, manifest.batch_size):
             first = start % segment.rows
             asked, at = slice(first, first + stop - start), slice(start - shard.start, stop - shard.start)
-            batch_keys = keys[asked]
-            answers = self._answer(batch_keys, places[asked], view)
+            said = self._answer(keys[asked], places[asked], view)
             for output in manifest.outputs:
-                for name, values in output.codec.encode(answers[output.head], output.head, batch_keys).items():
-                    columns[f"{output.head}.{name}"][at] = values
+                head = Asked(output.head, self.heads[output.head], output.codec, self.rows, places[asked], keys[asked])
+                columns.put(output.head, at, *head.columns(said))
             if self.progress is not None:
                 self.progress(done + stop - shard.start, total)
-        return columns
+        return columns.whole()
 
-    def _answer(self, keys: Array, places: Array, view: int) -> dict[str, Array]:
-        """Checked answers float32 [B, width] of a batch, in natural units."""
+    def _answer(self, keys: Array, places: Array, view: int) -> Signals:
+        """What the source says about a batch."""
         from limbeck.data.rows import take_inputs
 
         views = np.full(len(keys), view, dtype=np.int64)
         inputs = take_inputs(self.rows.inputs, places)
         if self.view is not None:
             inputs = self.view(inputs, keys, views)
-        batch = Batch(keys=keys, views=views, teacher_inputs=self.prepare(inputs))
-        outputs = self.source.answer(batch).outputs
-        return {name: self._checked(name, head, outputs.get(name), places) for name, head in self.heads.items()}
-
-    def _checked(self, name: str, head: Head, output: Any, places: Array) -> Array:
-        import torch
-
-        if not isinstance(output, torch.Tensor) or not output.dtype.is_floating_point:
-            got = f"{output.dtype} values" if isinstance(output, torch.Tensor) else type(output).__name__
-            raise ShapeMismatch(
-                f"expected the teacher's answers for head '{name}' to be a tensor of floating-point numbers, got {got}",
-                "give scores (logits, values), not decisions",
-            )
-        if tuple(output.shape) != (len(places), head.size):
-            raise ShapeMismatch(
-                f"expected the teacher's answers for head '{name}' to have shape [{len(places)}, {head.size}], "
-                f"got {list(output.shape)}",
-                "the first axis is the rows that were asked, the second the classes, labels or columns of the task",
-            )
-        natural = head.to_natural(output.detach().to("cpu", torch.float32).numpy())
-        values: Array = np.asarray(natural, dtype=np.float32)
-        if not np.isfinite(values).all():
-            bad = places[~np.isfinite(values).all(axis=1)]
-            raise LimbeckError(
-                f"expected finite answers of the teacher for head '{name}', got NaN or infinity for {len(bad)} of "
-                f"{len(places)} rows of a batch: {self._named(bad)}",
-                "look at these inputs and at the teacher's precision; nothing of this shard was written",
-            )
-        return values
-
-    def _named(self, places: Array) -> str:
-        what = "positions" if self.rows.ids is None else "ids"
-        shown = places[:_SHOWN] if self.rows.ids is None else self.rows.ids[places[:_SHOWN]]
-        return f"{what} {', '.join(str(entry) for entry in shown)}" + (", ..." if len(places) > _SHOWN else "")
+        return self.source.answer(Batch(keys=keys, views=views, teacher_inputs=self.prepare(inputs)))
 
 
 def _check_heads(source: TeacherSource, heads: Mapping[str, Head]) -> None:

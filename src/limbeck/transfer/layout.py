@@ -3,7 +3,8 @@
 manifest.json                    what the store is and the plan
 journal.jsonl                    one checksummed line per committed shard
 segment-0000/keys.bin            sorted keys with their positions
-segment-0000/00-main.values.00003.bin    shard 3 of a column: rows x width numbers, nothing else
+segment-0000/00-main.values.00003.bin    shard 3 of a column: rows x width numbers, nothing else; of a ragged column
+                                         positions x width, and main.offsets says where each row ends
 """
 
 from __future__ import annotations
@@ -73,9 +74,12 @@ def batches_of(shard: Shard, segment: Segment, batch_size: int) -> Iterator[tupl
         at = end
 
 
-def default_shard_rows(answers: int, batch_size: int) -> int:
-    """About a sixteenth of the answers, between 8,192 and 65,536, as a multiple of the batch size."""
-    rows = min(max(answers // _SHARDS, _LEAST_SHARD), _MOST_SHARD)
+def default_shard_rows(answers: int, batch_size: int, *, ragged: bool = False) -> int:
+    """About a sixteenth of the answers, between 8,192 and 65,536, as a multiple of the batch size.
+
+    An eighth of that where rows have an answer for every position.
+    """
+    rows = min(max(answers // _SHARDS, _LEAST_SHARD), _MOST_SHARD) // (8 if ragged else 1)
     return max(1, rows // batch_size) * batch_size
 
 
@@ -99,17 +103,21 @@ def shard_file(shard: Shard, outputs: Sequence[OutputSpec], output: OutputSpec, 
 Committed: TypeAlias = "Mapping[tuple[int, int], Mapping[str, FileRecord]]"
 
 
-def journal_record(shard: Shard, checksums: Mapping[str, str]) -> dict[str, Any]:
-    """The line that acknowledges a shard; `checksums` has one entry per "head.column"."""
-    return {"segment": shard.segment, "shard": shard.number, "rows": shard.rows, "checksums": dict(checksums)}
+def journal_record(shard: Shard, checksums: Mapping[str, str], positions: Mapping[str, int]) -> dict[str, Any]:
+    """The line that acknowledges a shard; `checksums` has one entry per "head.column".
+
+    `positions` says of each ragged head how many positions its rows have together; without one nothing is said.
+    """
+    line = {"segment": shard.segment, "shard": shard.number, "rows": shard.rows, "checksums": dict(checksums)}
+    return line | ({"positions": dict(positions)} if positions else {})
 
 
-def column_files(manifest: Manifest, shard: Shard) -> dict[str, tuple[str, int]]:
+def column_files(manifest: Manifest, shard: Shard, positions: Mapping[str, int]) -> dict[str, tuple[str, int]]:
     """Name and size in bytes of each file of a shard, by "head.column"."""
     return {
         f"{output.head}.{column.name}": (
             shard_file(shard, manifest.outputs, output, column),
-            shard.rows * column.row_bytes,
+            (positions[output.head] if column.ragged else shard.rows) * column.row_bytes,
         )
         for output in manifest.outputs
         for column in output.codec.columns(output.width)
@@ -118,12 +126,12 @@ def column_files(manifest: Manifest, shard: Shard) -> dict[str, tuple[str, int]]
 
 def committed_shards(manifest: Manifest, records: Sequence[Mapping[str, Any]]) -> Committed:
     """Files of each acknowledged shard of the plan; the last line of a shard counts."""
-    checksums = {(record["segment"], record["shard"]): record["checksums"] for record in records}
+    lines = {(record["segment"], record["shard"]): record for record in records}
     found = {}
     for shard in shards_of(manifest):
-        sums = checksums.get(shard.name)
-        if sums is not None:
-            places = column_files(manifest, shard)
+        line = lines.get(shard.name)
+        if line is not None:
+            sums, places = line["checksums"], column_files(manifest, shard, line.get("positions", {}))
             found[shard.name] = {name: FileRecord(file, size, sums[name]) for name, (file, size) in places.items()}
     return found
 

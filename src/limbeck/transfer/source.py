@@ -47,15 +47,17 @@ class Stored:
 
     def have(self) -> Needs:
         """The heads and the forms in which they are stored."""
-        forms = tuple(dict.fromkeys(self.store.outputs[name].codec.form for name in self._names))
-        return Needs(outputs=self._names, forms=forms)
+        own = {name: self.store.outputs[name].codec.form for name in self._names}
+        forms = tuple(dict.fromkeys(own.values()))
+        return Needs(
+            outputs=self._names,
+            forms=forms,
+            by_output={name: (form,) for name, form in own.items()} if len(forms) > 1 else {},
+        )
 
     def answer(self, batch: Batch) -> Signals:
         """Look the rows of a batch up; raises StoreMismatch for a row or view that was never labelled."""
-        outputs = self.store.look_up(batch.keys, batch.views, self._names)
-        for name, head in self._converted.items():
-            outputs[name] = head.to_training(outputs[name])
-        return Signals(outputs)
+        return self._trained(self.store.look_up(batch.keys, batch.views, self._names))
 
     def bound_to(self, keys: Array, views: int) -> Bound | None:
         """The same answers by row of a table with these keys [N, 2] under views 0 to `views` - 1 (0: without views).
@@ -71,10 +73,16 @@ class Stored:
 
     def at(self, positions: Array) -> Signals:
         """The answers at positions int64 [B] of the store."""
-        outputs = self.store.gather(positions, self._names)
+        return self._trained(self.store.signals(positions, self._names))
+
+    def _trained(self, said: Signals) -> Signals:
+        """Answers in training space."""
+        if not self._converted:
+            return said
+        outputs = dict(said.outputs)
         for name, head in self._converted.items():
             outputs[name] = head.to_training(outputs[name])
-        return Signals(outputs)
+        return Signals(outputs, masks=said.masks)
 
     def _check(self, name: str, head: Head) -> None:
         if name not in self.store.outputs:

@@ -12,13 +12,18 @@ import numpy as np
 
 from limbeck.core import files
 from limbeck.core.errors import MissingSignal, StoreDamaged, StoreMismatch
-from limbeck.transfer.codecs import Array
+from limbeck.signals import Signals
+from limbeck.transfer.codecs import Array, is_ragged
 from limbeck.transfer.columns import IN_MEMORY, ColumnReader
+from limbeck.transfer.frames import OFFSETS
 from limbeck.transfer.index import KeyIndex, hex_key
 from limbeck.transfer.layout import keys_name, read_committed, shards_of
 from limbeck.transfer.manifest import Manifest, OutputSpec
+from limbeck.transfer.ragged import RaggedReader
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from limbeck.signals import Output
 
 
@@ -54,7 +59,12 @@ class Store:
             head: [(name, reader) for (owner, name), reader in self._readers.items() if owner == head]
             for head in self.outputs
         }
+        self._ragged = {head: self._ragged_reader(head) for head, o in self.outputs.items() if is_ragged(o.codec)}
         self._ready = False
+
+    def _ragged_reader(self, head: str) -> RaggedReader:
+        readers = dict(self._columns[head])
+        return RaggedReader(readers.pop(OFFSETS), readers, self._firsts)
 
     def __len__(self) -> int:
         return self.manifest.answers
@@ -81,8 +91,12 @@ class Store:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one answer over all outputs."""
-        return sum(c.row_bytes for output in self.manifest.outputs for c in output.codec.columns(output.width))
+        """Bytes of one answer over all outputs, of ragged ones on average."""
+        rows = max(len(self), 1)
+        return sum(
+            reader.column.row_bytes * reader.entries // rows if reader.column.ragged else reader.column.row_bytes
+            for reader in self._readers.values()
+        )
 
     @property
     def views(self) -> int:
@@ -137,30 +151,52 @@ class Store:
     def gather(self, rows: Array, heads: tuple[str, ...] | None = None) -> dict[str, Output]:
         """Outputs [B, ...] at positions int64 [B], as stored: logits, regression in natural units.
 
+        Ragged ones come as [B, T, ...] with zeros behind the end of a row; `signals` has the mask too.
         Raises StoreDamaged before a damaged byte is used, StoreMismatch for positions that are none (`find` gives -1
         for a row without an answer), MissingSignal for a head that is not there.
         """
+        self._check(rows)
+        return self._take(rows, tuple(self.outputs) if heads is None else heads)[0]
+
+    def signals(self, rows: Array, heads: tuple[str, ...] | None = None) -> Signals:
+        """What `gather` gives, with the masks [B, T] of ragged outputs."""
+        self._check(rows)
+        outputs, masks = self._take(rows, tuple(self.outputs) if heads is None else heads)
+        return Signals(outputs, masks=masks)
+
+    def _check(self, rows: Array) -> None:
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise StoreMismatch(
                 f"expected positions from 0 to {len(self) - 1} in the transfer set at {self.path}, got {rows.min()} to "
                 f"{rows.max()}",
                 "`find` gives -1 for a row without an answer; `rows_of` says which rows these are",
             )
-        return self._take(rows, tuple(self.outputs) if heads is None else heads)
 
-    def look_up(self, keys: Array, views: Array | None, heads: tuple[str, ...]) -> dict[str, Output]:
-        """Outputs [B, ...] for keys [B, 2] under views [B]; raises what `rows_of` and `gather` raise."""
-        return self._take(self.rows_of(keys, views), heads)
+    def look_up(self, keys: Array, views: Array | None, heads: tuple[str, ...]) -> Signals:
+        """Answers [B, ...] for keys [B, 2] under views [B]; raises what `rows_of` and `gather` raise."""
+        outputs, masks = self._take(self.rows_of(keys, views), heads)
+        return Signals(outputs, masks=masks)
 
-    def _take(self, rows: Array, heads: tuple[str, ...]) -> dict[str, Output]:
+    def _take(self, rows: Array, heads: tuple[str, ...]) -> tuple[dict[str, Output], dict[str, Tensor]]:
         if not self._ready:
             self._prepare()
-        decoded = {}
+        decoded: dict[str, Output] = {}
+        masks: dict[str, Tensor] = {}
         for head in heads:
             output = self.output(head)
-            columns = {name: reader.gather(rows) for name, reader in self._columns[head]}
+            if self._ragged and head in self._ragged:
+                columns, masks[head] = self._ragged[head].gather(rows)
+            else:
+                columns = {name: reader.gather(rows) for name, reader in self._columns[head]}
             decoded[head] = output.codec.decode(columns, output.width)
-        return decoded
+        return decoded, masks
+
+    def lengths(self, head: str) -> Array:
+        """How many positions each row [len(store)] of a ragged output has; raises StoreMismatch if unfinished."""
+        ends = self.column(head, OFFSETS)[:, 0]
+        starts = np.concatenate([np.zeros(min(len(ends), 1), dtype=np.int64), ends[:-1]])
+        starts[self._firsts] = 0  # counted anew in every shard
+        return np.asarray(ends - starts)
 
     def output(self, head: str) -> OutputSpec:
         """What is stored for a head; raises MissingSignal where there is none."""
@@ -172,11 +208,17 @@ class Store:
         return self.outputs[head]
 
     def column(self, head: str, name: str = "values") -> Array:
-        """A stored column [len(store), width] as it is on disk; mapped where it is one file, else in memory.
+        """A stored column [len(store), width] (ragged: [positions, width]) as on disk; mapped where it is one file.
 
         Raises StoreMismatch where the store is not finished.
         """
         self.output(head)
+        if (head, name) not in self._readers:
+            there = ", ".join(column for column, _ in self._columns[head])
+            raise MissingSignal(
+                f"expected a column '{name}' of the output '{head}' in the transfer set at {self.path}, it has {there}",
+                "name one of these",
+            )
         self.require_complete()
         if not self._ready:
             self._prepare()
@@ -192,7 +234,10 @@ class Store:
 
     def _prepare(self) -> None:
         readers = self._readers.values()
-        if sum(len(self) * reader.column.width * max(reader.column.item_bytes, 4) for reader in readers) <= IN_MEMORY:
+        if (
+            sum(reader.entries * reader.column.width * max(reader.column.item_bytes, 4) for reader in readers)
+            <= IN_MEMORY
+        ):
             for reader in readers:
                 reader.load()
         self._ready = True

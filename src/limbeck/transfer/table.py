@@ -15,10 +15,12 @@ from limbeck.signals import Batch, Needs, Signals
 from limbeck.transfer.codecs import Array
 from limbeck.transfer.index import KeyIndex, hex_key
 from limbeck.transfer.manifest import Head
+from limbeck.transfer.ragged_table import RaggedAnswers, ragged_of
 from limbeck.transfer.read_table import KEY, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
     from limbeck.data.rows import Rows
 
@@ -33,7 +35,8 @@ class PredictionTable:
     The rows are found by `id_column` (the user's row ids, which `rows` maps to keys) or, where the table has a column
     `key`, by row key in 32 hexadecimal digits. The answers of a head are one column per class, label or target, named
     as the task names them (or "head.name", needed where there are several heads), in any order; or one column named
-    like the head that holds lists in the task's order (a number where the head is one number wide). `output` says what
+    like the head that holds lists in the task's order (a number where the head is one number wide; for tagging a list
+    for every word). `output` says what
     classes and labels hold: "probabilities", "logits", or "auto" (probabilities where every number lies in [0, 1]).
     Regression is in natural units.
 
@@ -61,8 +64,12 @@ class PredictionTable:
         self.heads = heads
         self.index = KeyIndex.build(keys)
         others = {id_column, KEY}
-        self._answers = {}
+        self._answers: dict[str, Tensor] = {}
+        self._ragged: dict[str, RaggedAnswers] = {}
         for name, head in heads.items():
+            if head.kind == "tagging":
+                self._ragged[name] = _ragged(frame, name, head, output, places, id_column)
+                continue
             values = _values(frame, name, head, others, list(heads))[places]
             self._answers[name] = torch.from_numpy(_to_training(values, name, head, output, frame, places, id_column))
 
@@ -76,6 +83,9 @@ class PredictionTable:
         parts = [self.index.high.tobytes(), self.index.low.tobytes()]
         for name in sorted(self._answers):
             parts += [name.encode(), self._answers[name].numpy()[self.index.place].tobytes()]
+        for name in sorted(self._ragged):
+            values, mask = self._ragged[name].padded(self.index.place)
+            parts += [name.encode(), values.numpy().tobytes(), mask.numpy().tobytes()]
         return checksum(b"\0".join(parts))
 
     def answer(self, batch: Batch) -> Signals:
@@ -91,7 +101,11 @@ class PredictionTable:
                 "build the table of predictions with all the rows that are to be answered",
             )
         places = torch.from_numpy(at)
-        return Signals({name: values.index_select(0, places) for name, values in self._answers.items()})
+        outputs: dict[str, Any] = {name: values.index_select(0, places) for name, values in self._answers.items()}
+        masks = {}
+        for name, ragged in self._ragged.items():
+            outputs[name], masks[name] = ragged.padded(at)
+        return Signals(outputs, masks=masks)
 
 
 def _places(frame: pd.DataFrame, parts: Sequence[Rows], id_column: str) -> tuple[Array, Array]:
@@ -224,6 +238,16 @@ def _lists(column: pd.Series[Any], name: str, head: Head) -> Array:
     return _numbers(list(column), name).reshape(len(column), head.size)
 
 
+def _ragged(frame: pd.DataFrame, name: str, head: Head, output: str, places: Array, id_column: str) -> RaggedAnswers:
+    """Answers to every word of the rows, in their order."""
+    found = ragged_of(frame, name, head.size)
+    lengths = found.lengths[places]
+    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    at = np.repeat(found.starts[places] - starts[:-1], lengths) + np.arange(int(starts[-1]))
+    owners = np.repeat(places, lengths)
+    return RaggedAnswers(_to_training(found.values[at], name, head, output, frame, owners, id_column), starts)
+
+
 def _to_training(
     values: Array, name: str, head: Head, output: str, frame: pd.DataFrame, places: Array, id_column: str
 ) -> Array:
@@ -247,7 +271,7 @@ def _to_training(
         'lb.Predictions(table, output="logits") in Python'
     )
     _refuse(outside, labels, f"probabilities between 0 and 1 for head '{name}'", todo)
-    if head.kind == "classification":
+    if head.kind in ("classification", "tagging"):
         sums = values.sum(axis=1)
         off = np.asarray(np.abs(sums - 1) > max(_SUM_WITHIN, values.shape[1] / 200))  # of two decimals each
         _refuse(off, labels, f"probabilities of head '{name}' that sum to 1", todo)

@@ -13,7 +13,8 @@ import numpy as np
 from limbeck.core import files
 from limbeck.core.errors import StoreDamaged
 from limbeck.core.lock import FolderLock
-from limbeck.transfer.codecs import Array
+from limbeck.transfer.codecs import Array, is_ragged
+from limbeck.transfer.frames import OFFSETS
 from limbeck.transfer.index import KEY_BYTES, KeyIndex
 from limbeck.transfer.layout import (
     JOURNAL_NAME,
@@ -97,7 +98,10 @@ class StoreWriter:
             return
         manifest = self.manifest.with_segments([segment for segment, _ in new])
         if not manifest.shard_rows:
-            manifest = replace(manifest, shard_rows=default_shard_rows(manifest.answers, manifest.batch_size))
+            ragged = any(is_ragged(output.codec) for output in manifest.outputs)
+            manifest = replace(
+                manifest, shard_rows=default_shard_rows(manifest.answers, manifest.batch_size, ragged=ragged)
+            )
         check_plan(manifest.batch_size, manifest.shard_rows)
         for number, (_, data) in enumerate(new, start=len(self.manifest.segments)):
             files.make_folder(self.folder / segment_folder(number))
@@ -113,14 +117,19 @@ class StoreWriter:
     def commit(self, shard: Shard, columns: Mapping[str, Array]) -> None:
         """Make a shard durable: its files, then its line in the journal. `columns` has one array per "head.column"."""
         checksums = {}
-        for name, (file, size) in column_files(self.manifest, shard).items():
+        positions = {
+            output.head: int(columns[f"{output.head}.{OFFSETS}"][-1, 0])
+            for output in self.manifest.outputs
+            if is_ragged(output.codec)
+        }
+        for name, (file, size) in column_files(self.manifest, shard, positions).items():
             data = np.ascontiguousarray(columns[name]).reshape(-1).view(np.uint8).data
             assert len(data) == size
             checksums[name] = files.checksum(data)
             files.write_bytes(self.folder / file, data)
         known = {name: record.checksum for name, record in self._committed.get(shard.name, {}).items()}
         if known != checksums:  # a shard that was mended to the same bits has its line already
-            files.append_line(self.folder / JOURNAL_NAME, journal_record(shard, checksums))
+            files.append_line(self.folder / JOURNAL_NAME, journal_record(shard, checksums, positions))
 
     def keys_of(self, number: int) -> KeyIndex:
         """Keys of a segment with their positions."""

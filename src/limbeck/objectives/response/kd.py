@@ -68,11 +68,11 @@ class KD(Objective):
         teacher = answered(teacher)
         answers, own = output_of(teacher, self.on, "teacher"), output_of(student, self.on, "student")
         if isinstance(own, Projected):
-            mask = valid_mask(student, teacher, answers)
+            mask = valid_mask(student, teacher, answers, self.on)
             weights = row_weights(batch, own.hidden, mask)
             return chunked_kl(own, _target(answers), weights, temperature) * temperature**2, total_weight(batch, mask)
         if isinstance(answers, TopK):
-            mask = valid_mask(student, teacher, answers)
+            mask = valid_mask(student, teacher, answers, self.on)
             losses = kd_rows(blank(dense(own, "student"), mask), blank_topk(answers, mask), temperature)
             return weigh(losses, batch, mask)
         left, right, mask = dense_pair(student, teacher, self.on)

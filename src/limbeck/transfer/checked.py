@@ -1,0 +1,122 @@
+"""A teacher's answers to one batch, checked before they are stored: type, shape, finite numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from limbeck.core.errors import LimbeckError, ShapeMismatch
+from limbeck.signals import Signals, TopK
+from limbeck.transfer.codecs import Array, Codec, is_ragged
+from limbeck.transfer.frames import Frames
+from limbeck.transfer.manifest import Head
+
+if TYPE_CHECKING:
+    from limbeck.data.rows import Rows
+
+_SHOWN = 5  # row ids in a message
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One head of the rows that were asked: `places` int64 [B] in `rows`, and how the answers will be stored."""
+
+    name: str
+    head: Head
+    codec: Codec
+    rows: Rows
+    places: Array
+    keys: Array
+
+    def columns(self, said: Signals) -> tuple[dict[str, Array], Array | None]:
+        """Columns of the answers as the codec stores them, and the lengths [B] of ragged rows.
+
+        Raises ShapeMismatch or LimbeckError for answers that do not fit or are not finite.
+        """
+        output = said.outputs.get(self.name)
+        if isinstance(output, TopK) and isinstance(self.codec, Frames):
+            return self._topk(output, said)
+        values = self._tensor(output)
+        if not is_ragged(self.codec):
+            self._shaped(tuple(values.shape))
+            return self.codec.encode(self._natural(values, self.places), self.name, self.keys), None
+        mask = self._mask(tuple(values.shape[:-1]) if values.shape[-1:] == (self.head.size,) else (), said, values)
+        owners = self.places[np.nonzero(mask)[0]]
+        flat = self._natural(values[_bool(mask)], owners)
+        return self.codec.encode(flat, self.name, self.keys), mask.sum(axis=1, dtype=np.int64)
+
+    def _tensor(self, output: Any) -> Any:
+        import torch
+
+        if not isinstance(output, torch.Tensor) or not output.dtype.is_floating_point:
+            got = f"{output.dtype} values" if isinstance(output, torch.Tensor) else type(output).__name__
+            raise ShapeMismatch(
+                f"expected the teacher's answers for head '{self.name}' to be a tensor of floating-point numbers, "
+                f"got {got}",
+                "give scores (logits, values), not decisions",
+            )
+        return output.detach().cpu()
+
+    def _shaped(self, shape: tuple[int, ...]) -> None:
+        if shape != (len(self.places), self.head.size):
+            raise ShapeMismatch(
+                f"expected the teacher's answers for head '{self.name}' to have shape "
+                f"[{len(self.places)}, {self.head.size}], got {list(shape)}",
+                "the first axis is the rows that were asked, the second the classes, labels or columns of the task",
+            )
+
+    def _mask(self, shape: tuple[int, ...], said: Signals, values: Any) -> Array:
+        """Where the rows have answers, bool [B, T]."""
+        if len(shape) != 2 or shape[0] != len(self.places):
+            raise ShapeMismatch(
+                f"expected the teacher's answers for head '{self.name}' to have shape "
+                f"[{len(self.places)}, positions, {self.head.size}], got {list(values.shape)}",
+                "answers that are stored for every position have one row of scores for each of them",
+            )
+        mask = said.mask_of(self.name)
+        if mask is None:
+            return np.ones(shape, dtype=bool)
+        if tuple(mask.shape) != shape:
+            raise ShapeMismatch(
+                f"expected the mask of head '{self.name}' to have shape {list(shape)} as its answers, "
+                f"got {list(mask.shape)}",
+                "the mask has one entry for every position of the answers, True where there is one",
+            )
+        return np.asarray(mask.detach().cpu().numpy(), dtype=bool)
+
+    def _topk(self, output: TopK, said: Signals) -> tuple[dict[str, Array], Array]:
+        assert isinstance(self.codec, Frames)
+        shape = tuple(output.ids.shape[:-1]) if output.size == self.head.size else ()
+        mask = self._mask(shape, said, output.logprobs)
+        kept = _bool(mask)
+        flat = TopK(output.ids.cpu()[kept], output.logprobs.cpu()[kept], output.rest.cpu()[kept], output.size)
+        self._finite(flat.logprobs.float().numpy(), self.places[np.nonzero(mask)[0]])
+        return self.codec.encode_topk(flat, self.name), mask.sum(axis=1, dtype=np.int64)
+
+    def _natural(self, values: Any, owners: Array) -> Array:
+        natural: Array = np.asarray(self.head.to_natural(values.float().numpy()), dtype=np.float32)
+        self._finite(natural, owners)
+        return natural
+
+    def _finite(self, values: Array, owners: Array) -> None:
+        if np.isfinite(values).all():
+            return
+        bad = np.array(list(dict.fromkeys(owners[~np.isfinite(values).all(axis=1)].tolist())))
+        raise LimbeckError(
+            f"expected finite answers of the teacher for head '{self.name}', got NaN or infinity for {len(bad)} of "
+            f"{len(self.places)} rows of a batch: {self._named(bad)}",
+            "look at these inputs and at the teacher's precision; nothing of this shard was written",
+        )
+
+    def _named(self, places: Array) -> str:
+        what = "positions" if self.rows.ids is None else "ids"
+        shown = places[:_SHOWN] if self.rows.ids is None else self.rows.ids[places[:_SHOWN]]
+        return f"{what} {', '.join(str(entry) for entry in shown)}" + (", ..." if len(places) > _SHOWN else "")
+
+
+def _bool(mask: Array) -> Any:
+    import torch
+
+    return torch.from_numpy(mask)
