@@ -7,20 +7,26 @@ import torch
 import transformers
 
 import limbeck as lb
-from limbeck.core.errors import ConfigError, LimbeckError, NotSupported
+from limbeck.core.errors import ConfigError, LimbeckError, NotSupported, StoreMismatch
 from limbeck.data.writing import WriteSpec
 from limbeck.models.student import Student
 from limbeck.models.text.seq2seq import Seq2SeqSpec
-from limbeck.objectives import parse
+from limbeck.objectives import KD, parse
 from limbeck.objectives.sequence.sequence_kd import written
+from limbeck.signals import Signals
 from limbeck.stages.arms import arms_of
-from limbeck.stages.forced import Spoken, forced_for, forced_table
+from limbeck.stages.forced import Spoken, forced_for, forced_table, references
 from limbeck.stages.forecast import seconds_a_step
 from limbeck.stages.text_filters import drop_finding, kept_texts, repeated
+from limbeck.stages.token_answers import store_tokens, stored_tokens
 from limbeck.stages.writers import FunctionWriter
+from limbeck.train.feed import Feed
+from limbeck.transfer.frames import Frames
+from limbeck.transfer.source import Live
+from limbeck.transfer.store import Store
 
 WORDS = ["red", "blue", "dog", "cat", "runs", "sits", "the", "a", "now", "old", "bird", "sings"]
-SMALL = "seq2seq(d_model=8, layers=1, heads=2, ffn=8, vocabulary=80)"
+SMALL = "seq2seq(d_model=8, layers=1, heads=2, ffn=8, vocabulary=80, max_length=16)"
 
 
 def frame(count, seed):
@@ -201,3 +207,53 @@ def test_a_network_made_here_and_one_handed_in_share_a_vocabulary(data):
     from limbeck.stages.writers import same_vocabulary
 
     assert same_vocabulary(teacher, student)
+
+
+# --------------------------------------------------------------------------------- answers token by token
+
+
+def test_stored_tokens_give_the_loss_of_the_teacher_beside_the_student(data, tmp_path):
+    student = student_of(data)
+    teacher, pool = student_of(data, SMALL.replace("d_model=8", "d_model=12")).build(5).eval(), pool_of(data)
+    texts = Spoken(np.array([f"red dog {'now ' * (n % 5)}" for n in range(len(pool))]), np.ones(len(pool), dtype=bool))
+    forced = references(pool, "main").followed_by(texts.at(np.arange(len(pool))))
+    size = len(student.encoder.tokenizer)
+    table = forced_table(pool, forced, "main", student, stored=True)
+    live = forced_table(pool, forced, "main", student, live=True)
+    places = np.array([0, 3, 50, 60, 1])
+    batch, beside = (Feed.of(t, labelled=len(t), batch_size=4, seed=0).take(places) for t in (table, live))
+    module = student.build(0).eval()
+    with torch.no_grad():
+        logits = module(batch.student_inputs)
+    said = Signals({"main": logits}, mask=module.mask(batch.student_inputs))
+    running = Live(teacher, data.tasks, output="logits", units="training").answer(beside)
+    loss = KD(temperature=2.0)
+    found = {}
+    for topk in (size, 4):
+        store_tokens(teacher, student, pool, forced, "main", tmp_path / str(topk), "t", topk)
+        source = stored_tokens(tmp_path / str(topk), student, "main")
+        assert source.store.outputs["main"].codec.exactness == "biased"
+        found[topk] = loss.loss(said, source.answer(batch), batch, None)
+    whole = loss.loss(said, running, beside, None)
+    assert [float(count) for _, count in found.values()] == [float(whole[1])] * 2 == [float(said.mask.sum())] * 2
+    assert float(found[size][0]) == pytest.approx(float(whole[0]), rel=2e-2)
+    assert float(found[4][0]) < float(whole[0])
+    with pytest.raises(StoreMismatch, match="label again with these tasks into a new folder"):
+        stored_tokens(tmp_path / "4", student_of(data, SMALL.replace("vocabulary=80", "vocabulary=70")), "main")
+
+
+def test_a_loss_on_all_tokens_is_refused_with_stored_ones(data, tmp_path):
+    with pytest.raises(ConfigError, match="losses that take the most probable tokens alone with topk: 4, got LOGITMSE"):
+        run(SMALL, data, tmp_path / "r", objective="CE + LogitMSE", writing=WriteSpec(topk=4))
+
+
+def test_a_run_with_stored_tokens_asks_the_teacher_once(data, tmp_path):
+    writing = WriteSpec(topk=6, beams=1)
+    done = run(
+        SMALL, data, tmp_path / "r", objective="CE + SequenceKD + KD(temperature=1)", writing=writing, seeds=1,
+        ignore=("LB201",), attribution=False,
+    )  # fmt: skip
+    tokens = Store(tmp_path / "r" / "transfer" / "tokens")
+    assert tokens.outputs["main"].codec == Frames("float16", 6) and len(tokens) >= len(data.train)
+    assert done.scorecard["tasks"]["main"]["kind"] == "generation"
+    assert lb.load(tmp_path / "r").status == "done"

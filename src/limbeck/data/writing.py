@@ -19,6 +19,8 @@ class WriteSpec:
     test_beams      beams of every arm on validation and test rows
     length_penalty  scores of hypotheses are divided by their length to this power
     max_length      most tokens of a text; a text never gets longer than twice its source and 16 tokens more
+    topk            the K most probable tokens at each position are stored once, for losses on the teacher's
+                    probabilities (biased: the rest is one bucket); None: it runs beside the student
     tokens          sources and hypotheses of one part of the work, in tokens with their padding
     length_ratio    least and greatest length against the source, in words; None: any
     repetition      greatest share of words that repeat an earlier pair of words; None: any
@@ -31,6 +33,7 @@ class WriteSpec:
     test_beams: int = 1
     length_penalty: float = 1.0
     max_length: int = 128
+    topk: int | None = None
     tokens: int = 8192
     length_ratio: tuple[float, float] | None = (0.2, 5.0)
     repetition: float | None = 0.5
@@ -39,7 +42,7 @@ class WriteSpec:
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
-        at_least(problems, self, 1, "beams", "test_beams", "max_length", "tokens")
+        at_least(problems, self, 1, "beams", "test_beams", "max_length", "tokens", "topk")
         at_least(problems, self, 0, "temperature", above=True)
         at_least(problems, self, 0, "repetition", "min_similarity", "length_penalty")
         if self.temperature is not None and self.beams > 1:

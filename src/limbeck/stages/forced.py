@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.generation import forced_keys
 from limbeck.data.rows import Rows, take_inputs
 from limbeck.models.student import Student
 from limbeck.models.text.pairs import PairEncoder, targets_of
@@ -100,8 +101,13 @@ def forced_for(arm: Arm, rows: Rows, head: str, spoken: Spoken | None) -> tuple[
     return found, labelled
 
 
-def forced_table(rows: Rows, forced: Forced, head: str, student: Student, *, live: bool = False) -> Table:
-    """Sources and texts encoded, with the tokens of each text as targets; `live`: a teacher reads them too."""
+def forced_table(
+    rows: Rows, forced: Forced, head: str, student: Student, *, live: bool = False, stored: bool = False
+) -> Table:
+    """Sources and texts encoded, with the tokens of each text as targets.
+
+    `live`: a teacher reads them too; `stored`: its answers are looked up by source and text.
+    """
     encoder = student.encoder
     assert isinstance(encoder, PairEncoder)
     encoded = torch.from_numpy(encoder.pairs(take_inputs(rows.inputs, forced.places), forced.texts))
@@ -112,4 +118,7 @@ def forced_table(rows: Rows, forced: Forced, head: str, student: Student, *, liv
     if forced.by_teacher.any():
         targets[written(head)], masks[written(head)] = ids, mask & by_teacher
     weight = None if rows.weight is None else torch.from_numpy(rows.weight[forced.places])
-    return Table(rows.keys[forced.places], encoded, targets, masks, weight, encoded if live else None)
+    keys = rows.keys[forced.places]
+    if stored:
+        keys = forced_keys(keys, forced.texts)
+    return Table(keys, encoded, targets, masks, weight, encoded if live else None)

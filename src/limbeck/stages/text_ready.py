@@ -42,6 +42,12 @@ def refuse_generation(settings: Settings, objective: Sum, student: Student, teac
             f"expected a teacher with logits for {names}, got a function that only writes texts",
             "train on its texts: objective SequenceKD",
         )
+    needs = objective.teacher_needs()
+    if settings.writing.topk is not None and ("topk" not in needs.forms or needs.taps or needs.attention):
+        raise ConfigError(
+            f"expected losses that take the most probable tokens alone with topk: {settings.writing.topk}, got {names}",
+            "leave topk out: the teacher then runs beside the student; or use KD",
+        )
     if not same_vocabulary(theirs, student):
         raise ConfigError(
             f"expected teacher and student to share a vocabulary for {names}, which compares them token by token, got "

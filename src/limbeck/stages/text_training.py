@@ -19,8 +19,9 @@ from limbeck.objectives.base import Sum
 from limbeck.signals import Batch, Needs, Signals, TeacherSource
 from limbeck.stages.forced import Spoken, forced_for, forced_table, references
 from limbeck.stages.job import Job
+from limbeck.stages.token_answers import stored_tokens
 from limbeck.stages.writers import network_of
-from limbeck.stages.writing import as_array, head_of, spoken_for
+from limbeck.stages.writing import TRANSFER, as_array, head_of, spoken_for
 from limbeck.train.feed import Table
 
 if TYPE_CHECKING:
@@ -36,10 +37,15 @@ def prepare_texts(job: Job) -> tuple[Training, dict[str, object], list[Finding]]
 
     spoken, facts, finding = spoken_for(job)
     needs = job.objective.teacher_needs()
-    live = live_source(job, needs) if asks_live(job.objective) else _Silent()
-    tables = text_tables(job, spoken, asks_live(job.objective))
+    asked, stored = asks_live(job.objective), job.settings.writing.topk is not None
+    source: TeacherSource = _Silent()
+    if asked and stored:
+        source = stored_tokens(job.run.path(TRANSFER), job.student, head_of(job))
+    elif asked:
+        source = live_source(job, needs)
+    tables = text_tables(job, spoken, live=asked and not stored, stored=asked and stored)
     steps = int(job.train.total_steps(len(references(job.pool, head_of(job)))).value)
-    training = Training(job, live, tables, steps, text_validator(job, job.student))
+    training = Training(job, source, tables, steps, text_validator(job, job.student))
     return training, facts, [] if finding is None else [finding]
 
 
@@ -53,13 +59,16 @@ class _Silent:
         return Signals({})
 
 
-def text_tables(job: Job, spoken: Spoken | None, live: bool) -> dict[str, tuple[Table, int]]:
+def text_tables(job: Job, spoken: Spoken | None, *, live: bool, stored: bool) -> dict[str, tuple[Table, int]]:
     """The table of each arm by its name, and how many of its rows belong to labelled sources."""
     head, pool = head_of(job), job.pool
     made = {}
     for arm in job.arms:
         forced, labelled = forced_for(arm, pool, head, spoken)
-        made[arm.name] = forced_table(pool, forced, head, job.student, live=live and arm.teaches), labelled
+        made[arm.name] = (
+            forced_table(pool, forced, head, job.student, live=live and arm.teaches, stored=stored and arm.teaches),
+            labelled,
+        )
     return made
 
 

@@ -11,11 +11,13 @@ from limbeck.data.generation import generation_in
 from limbeck.data.rows import Array, Rows
 from limbeck.evaluate.quality import metric_for
 from limbeck.models.text.decoding import Decoding
+from limbeck.signals import Needs
 from limbeck.stages import answers
-from limbeck.stages.forced import Spoken, listens, references
+from limbeck.stages.forced import Forced, Spoken, listens, references
 from limbeck.stages.job import Job
 from limbeck.stages.text_filters import drop_finding, kept_texts
-from limbeck.stages.writers import Writer, writer_of
+from limbeck.stages.token_answers import store_tokens
+from limbeck.stages.writers import Writer, network_of, writer_of
 from limbeck.transfer import texts as store
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def label_texts(job: Job) -> None:
     inputs = {
         "teacher": job.teacher.fingerprint(), "data": job.data.fingerprint, "writing": spec.decoding,
         "testing": spec.testing, "sources": len(wanted),
+        "tokens": _topk(job),
     }  # fmt: skip
     splits = ((answers.VALIDATION, job.data.validation), (answers.TEST, job.test))
     files = [answers.file_name(split, TEACHER, 0) for split, _ in splits]
@@ -60,8 +63,26 @@ def label_texts(job: Job) -> None:
         for split, rows in splits:
             said = writer.write(sources(rows), how, job.settings.seed)
             answers.write(job.run, split, TEACHER, 0, rows, {head: as_array(said)})
+        if (topk := _topk(job)) is not None:
+            _answer_tokens(job, made, topk)
         stage.note(answers=len(made))
     _refuse_ignorant(job)
+
+
+def _topk(job: Job) -> int | None:
+    """How many tokens a position are stored; None where no loss asks for them, or the teacher runs beside it."""
+    return job.settings.writing.topk if job.objective.teacher_needs() != Needs() else None
+
+
+def _answer_tokens(job: Job, made: store.Written, topk: int) -> None:
+    """Store what the teacher says along the references and along its own texts, whatever the rules drop later."""
+    pool, head, places = job.pool, head_of(job), to_write(job)
+    said, _ = made.of(pool.keys[places])
+    own = Forced(places, said.tolist(), np.ones(len(places), dtype=bool))
+    forced, network = references(pool, head).followed_by(own), network_of(job.teacher)
+    assert network is not None  # refused before any work
+    folder = job.run.path(TRANSFER)
+    store_tokens(network, job.student, pool, forced, head, folder, job.teacher.fingerprint(), topk)
 
 
 def as_array(texts: list[str]) -> Array:
