@@ -26,7 +26,7 @@ from limbeck.transfer.source import Live
 from limbeck.transfer.store import Store
 
 WORDS = ["red", "blue", "dog", "cat", "runs", "sits", "the", "a", "now", "old", "bird", "sings"]
-SMALL = "seq2seq(d_model=8, layers=1, heads=2, ffn=8, vocabulary=80, max_length=16)"
+SMALL = "seq2seq(d_model=8, layers=1, heads=2, ffn=8, vocabulary=80, max_length=24)"
 
 
 def frame(count, seed):

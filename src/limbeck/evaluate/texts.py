@@ -5,7 +5,7 @@
     rouge_l   Lin, 2004: F1 of the longest common subsequence of words, a mean over rows
 
 BLEU and chrF are functions of sums of counts over rows, no means of rows: their influence per row is the gradient of
-that function times the row's counts. Counts of the same texts are taken once. Texts are arrays [N] of str; scores are
+that function times the row's counts. Counts of two texts are taken once. Texts are arrays [N] of str; scores are
 shares from 0 to 1.
 """
 
@@ -26,20 +26,17 @@ ORDERS, CHARACTERS = 4, 6
 _WORD = re.compile(r"\w+")
 _STEP = 1e-6  # of a count, for the gradient
 
-Counts: TypeAlias = Callable[[Sequence[str], Sequence[str]], Array]  # [N, K] of answers and references
+Counts: TypeAlias = Callable[[str, str], tuple[float, ...]]  # [K] of an answer and its reference
 Score: TypeAlias = Callable[[Array], float]  # of sums [K]
 
 
-def bleu_counts(answers: Sequence[str], references: Sequence[str]) -> Array:
-    """Counts float64 [N, 10]: tokens of answer and reference, matches of 1- to 4-grams, 1- to 4-grams of the answer."""
+def bleu_counts(answer: str, reference: str) -> tuple[float, ...]:
+    """10 counts: tokens of answer and reference, matches of 1- to 4-grams, 1- to 4-grams of the answer."""
     tokenize = _tokenizer()
-    rows = []
-    for answer, reference in zip(answers, references, strict=True):
-        mine, theirs = tokenize(answer.rstrip()).split(), tokenize(reference.rstrip()).split()
-        own, other = _grams(tuple(mine), ORDERS), _grams(tuple(theirs), ORDERS)
-        matches = [sum((a & b).values()) for a, b in zip(own, other, strict=True)]
-        rows.append([len(mine), len(theirs), *matches, *(max(len(mine) - n, 0) for n in range(ORDERS))])
-    return np.array(rows, dtype=np.float64).reshape(-1, 2 + 2 * ORDERS)
+    mine, theirs = tokenize(answer.rstrip()).split(), tokenize(reference.rstrip()).split()
+    own, other = _grams(tuple(mine), ORDERS), _grams(tuple(theirs), ORDERS)
+    matches = [(a & b).total() for a, b in zip(own, other, strict=True)]
+    return (len(mine), len(theirs), *matches, *(max(len(mine) - n, 0) for n in range(ORDERS)))
 
 
 def bleu_score(sums: Array) -> float:
@@ -61,16 +58,13 @@ def bleu_score(sums: Array) -> float:
     return float(np.exp(brevity + np.mean(logs)))
 
 
-def chrf_counts(answers: Sequence[str], references: Sequence[str]) -> Array:
-    """Counts float64 [N, 18]: for each order the character n-grams of the answer, of the reference, and matches."""
-    rows = []
-    for answer, reference in zip(answers, references, strict=True):
-        own, other = (_grams("".join(text.split()), CHARACTERS) for text in (answer, reference))
-        row: list[int] = []
-        for a, b in zip(own, other, strict=True):
-            row += [sum(a.values()) if b else 0, sum(b.values()), sum((a & b).values())]
-        rows.append(row)
-    return np.array(rows, dtype=np.float64).reshape(-1, 3 * CHARACTERS)
+def chrf_counts(answer: str, reference: str) -> tuple[float, ...]:
+    """18 counts: for each order the character n-grams of the answer, of the reference, and matches."""
+    own, other = (_grams("".join(text.split()), CHARACTERS) for text in (answer, reference))
+    row: list[int] = []
+    for a, b in zip(own, other, strict=True):
+        row += [a.total() if b else 0, b.total(), (a & b).total()]
+    return tuple(row)
 
 
 def chrf_score(sums: Array) -> float:
@@ -83,6 +77,7 @@ def chrf_score(sums: Array) -> float:
     return 5 * precision * recall / (4 * precision + recall) if precision + recall > 0 else 0.0
 
 
+@lru_cache(maxsize=1)
 def _tokenizer() -> Callable[[str], str]:
     try:
         from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
@@ -98,18 +93,20 @@ def _grams(units: str | tuple[str, ...], orders: int) -> list[Counter[Any]]:
     return [Counter(units[at : at + n] for at in range(len(units) - n + 1)) for n in range(1, orders + 1)]
 
 
-@lru_cache(maxsize=128)
-def _counted(counts: Counts, answers: tuple[str, ...], references: tuple[str, ...]) -> Array:
-    """Counts of texts, each pair of arrays once: every arm is scored many times."""
-    return counts(answers, references)
+@lru_cache(maxsize=1 << 17)
+def _counted(counts: Counts, answer: str, reference: str) -> tuple[float, ...]:
+    """Counts of two texts, once: every arm is scored many times."""
+    return counts(answer, reference)
 
 
-def _sums(counts: Counts, answers: Array, y: Array) -> Array:
-    return _counted(counts, tuple(answers.tolist()), tuple(y.tolist()))
+def _rows(counts: Counts, answers: Array, y: Array) -> Array:
+    """Counts float64 [N, K]."""
+    found = [_counted(counts, answer, reference) for answer, reference in zip(answers, y, strict=True)]
+    return np.array(found, dtype=np.float64)
 
 
 def _score(counts: Counts, score: Score, answers: Array, y: Array, weights: Array | None) -> float:
-    found = _sums(counts, answers, y)
+    found = _rows(counts, answers, y)
     return score(found.sum(0) if weights is None else np.asarray(weights, np.float64) @ found)
 
 
@@ -118,7 +115,7 @@ def _influence(counts: Counts, score: Score, answers: Array, y: Array, weights: 
 
     A score is differentiable wherever its counts are; the gradient is taken by central differences, 2 K evaluations.
     """
-    found = _sums(counts, answers, y)
+    found = _rows(counts, answers, y)
     w = np.ones(len(found)) if weights is None else np.asarray(weights, np.float64)
     at = w @ found
     gradient = np.zeros(len(at))
@@ -152,7 +149,7 @@ def chrf_influence(answers: Array, y: Array, weights: Array | None = None) -> Ar
 
 def chrf_rows(answers: Array, y: Array) -> Array:
     """ChrF [N] of each text by itself: how alike two texts are."""
-    return np.array([chrf_score(row) for row in _sums(chrf_counts, answers, y)], dtype=np.float64)
+    return np.array([chrf_score(row) for row in _rows(chrf_counts, answers, y)], dtype=np.float64)
 
 
 def shared_words(left: str, right: str) -> float:
@@ -162,13 +159,13 @@ def shared_words(left: str, right: str) -> float:
     return 2 * (mine & theirs).total() / total if total else 1.0
 
 
-def _rouge_counts(answers: Sequence[str], references: Sequence[str]) -> Array:
-    return np.array([[_rouge(a, r)] for a, r in zip(answers, references, strict=True)], dtype=np.float64)
+def _rouge_counts(answer: str, reference: str) -> tuple[float, ...]:
+    return (_rouge(answer, reference),)
 
 
 def rouge_rows(answers: Array, y: Array) -> Array:
     """ROUGE-L F1 [N] of each text: lower-cased words of letters and digits of any script, no stemming."""
-    return _sums(_rouge_counts, answers, y)[:, 0]
+    return _rows(_rouge_counts, answers, y)[:, 0]
 
 
 def rouge(answers: Array, y: Array, weights: Array | None = None) -> float:
