@@ -3,12 +3,14 @@
     limbeck demo digits
     python examples/onnx_runtime.py runs/digits/export/student.onnx rows.npy    (a table: rows.csv)
 
-The file takes the raw input that the teacher takes; its metadata says what that is.
+The file takes the raw input that the teacher takes; its metadata says what that is. A student of text takes token ids:
+the folder `tokenizer` beside it makes them, with the package tokenizers.
 """
 
 import csv
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -20,6 +22,17 @@ inputs, heads = json.loads(about["limbeck.inputs"]), json.loads(about["limbeck.h
 
 if path.endswith(".npy"):  # arrays and images: one input
     feeds = {inputs[0]["name"]: np.load(path, allow_pickle=False).astype(inputs[0]["dtype"])}
+elif "limbeck.text" in about:  # texts, or pairs of them
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(Path(model).parent / "tokenizer" / "tokenizer.json"))
+    tokenizer.enable_padding()
+    columns = json.loads(about["limbeck.text"])["columns"]
+    with open(path, encoding="utf-8", newline="") as file:
+        texts = [tuple(row[column] for column in columns) for row in csv.DictReader(file)]
+    encoded = tokenizer.encode_batch([text if len(text) > 1 else text[0] for text in texts])
+    parts = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
+    feeds = {i["name"]: np.array([getattr(e, parts[i["name"]]) for e in encoded], dtype=np.int64) for i in inputs}
 else:  # a table: one input for each column
     with open(path, encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -48,6 +48,10 @@ if TYPE_CHECKING:
     from limbeck.stages.alone import label as label
     from limbeck.stages.alone import teach as teach
     from limbeck.stages.several import TableTeacher as Predictions  # noqa: F401
+    from limbeck.stages.surgery import keep_layers as keep_layers
+    from limbeck.stages.surgery import shrink as shrink
+    from limbeck.stages.surgery import shrink_vocabulary as shrink_vocabulary
+    from limbeck.stages.surgery import static_embeddings as static_embeddings
     from limbeck.stages.teachers import GivenTeacher as Teacher  # noqa: F401
     from limbeck.train.plan import TrainSpec as TrainSpec
     from limbeck.transfer.dataset import TransferSet as TransferSet
@@ -89,10 +93,14 @@ _PUBLIC = {
     "distill": "limbeck.stages:distill",
     "export": "limbeck.stages.alone:export",
     "judge": "limbeck.evaluate.judge:judge",
+    "keep_layers": "limbeck.stages.surgery:keep_layers",
     "label": "limbeck.stages.alone:label",
     "layer_map": "limbeck.objectives:layer_map",
     "load": "limbeck.stages:load",
     "ramp": "limbeck.objectives.base:ramp",
+    "shrink": "limbeck.stages.surgery:shrink",
+    "shrink_vocabulary": "limbeck.stages.surgery:shrink_vocabulary",
+    "static_embeddings": "limbeck.stages.surgery:static_embeddings",
     "teach": "limbeck.stages.alone:teach",
     "term": "limbeck.objectives.base:term",
 }

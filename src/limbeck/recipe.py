@@ -28,6 +28,7 @@ from limbeck.recipe_parts import Columns as Columns
 from limbeck.recipe_parts import DataSpec as DataSpec
 from limbeck.recipe_parts import EvaluateSpec as EvaluateSpec
 from limbeck.recipe_parts import ExportSpec as ExportSpec
+from limbeck.recipe_parts import LabelSpec as LabelSpec
 from limbeck.recipe_parts import TeacherSpec as TeacherSpec
 from limbeck.train.plan import TrainSpec
 
@@ -38,8 +39,12 @@ OBJECTIVES = {  # what `objective: auto` becomes, by task
     "classification": "0.1 * CE + 0.9 * KD(temperature=4)",
     "multilabel": "0.1 * BCE + 0.9 * BernoulliKD",
     "regression": "0.1 * MSE + 0.9 * L2KD",
+    "similarity": "0.1 * CosineRegression + 0.9 * ContrastiveKD",
+    "retrieval": "0.1 * InfoNCE + 0.9 * ContrastiveKD",
     "generation": "SequenceKD",
 }
+
+NETWORKS = ("linear", "mlp", "cnn", "resnet")  # built in; the names of limbeck.models.zoo, which needs torch
 
 COMMENTS = {  # above the keys of a written recipe
     "name": "the name of the run and of its folder below runs/",
@@ -47,10 +52,12 @@ COMMENTS = {  # above the keys of a written recipe
     "teacher": 'built in: mlp(hidden=[128, 64]), cnn(width=16), linear; or "sklearn:NAME(...)", a table of\n'
     'predictions, "answers:DIR" (a run that was labelled before), or an import path "package.module:make";\n'
     "members: 5 trains an ensemble of five",
-    "student": 'a built-in network or an import path "package.module:make"',
+    "student": 'a built-in network, an import path "package.module:make", or for texts "hf:FOLDER", or a chain such\n'
+    'as "keep_layers(2) | vocabulary(8000)" (made of the teacher), static(dim=64), bag_of_words, text_cnn',
     "objective": "a weighted sum of losses; the control keeps those without a teacher",
     "train": "for student and control alike; steps or epochs, learning_rate per step",
     "codec": "how answers are stored: auto is fp16 for classes and labels, fp32 for numbers",
+    "label": "dtype: bf16 lets a network answer faster; what that costs in exactness is measured and said",
     "writing": "how texts are written and filtered (generation)",
     "seeds": "how many students and controls are trained; fewer than three give no verdict",
 }
@@ -70,6 +77,7 @@ class Recipe:
     seed: int = 0
     metric: str | None = None
     codec: Literal["auto", "fp16", "fp32"] = "auto"
+    label: LabelSpec = field(default_factory=LabelSpec)
     writing: WriteSpec = field(default_factory=WriteSpec)
     evaluate: EvaluateSpec = field(default_factory=EvaluateSpec)
     export: ExportSpec = field(default_factory=ExportSpec)
@@ -198,6 +206,10 @@ class Recipe:
         for number, teacher in enumerate(self.teacher):
             if teacher.kind in ("predictions", "answers"):
                 yield from self._missing(f"teacher.{number}.model", teacher.model.removeprefix("answers:"))
+        yield from _text_problems("student", self.student)
+        for number, teacher in enumerate(self.teacher):
+            if teacher.kind == "zoo":
+                yield from _text_problems(f"teacher.{number}.model", teacher.model)
         if self.objective != "auto":
             yield from _objective_problems(self.objective)
 
@@ -212,6 +224,13 @@ class Recipe:
 def _listing(folder: Path, names: Sequence[str]) -> str:
     shown = sorted(name for name in names if not name.startswith("."))[:5]
     return f"in {folder} there is {', '.join(shown)}" if shown else f"{folder} is not there, or empty"
+
+
+def _text_problems(where: str, name: str) -> Iterator[Problem]:
+    from limbeck.models.text.chain import chain_problems, is_chain
+
+    if is_chain(name, NETWORKS):
+        yield from chain_problems(name, where)
 
 
 def _objective_in(values: Mapping[str, Any]) -> Iterator[Problem]:

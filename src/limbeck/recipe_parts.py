@@ -12,7 +12,7 @@ from limbeck.core.specs import at_least, refuse
 from limbeck.train.plan import TrainSpec
 
 BUILTIN = ("digits",)
-TASKS = ("auto", "classification", "multilabel", "regression", "generation")
+TASKS = ("auto", "classification", "multilabel", "regression", "similarity", "retrieval", "generation")
 TABLE_ENDINGS = (".csv", ".parquet", ".npz", ".jsonl")  # of a file of predictions
 
 
@@ -39,7 +39,8 @@ class DataSpec:
     rows and makes unlabelled rows of the others. `validation_fraction` is split off the training rows where there is
     no validation file, `test_fraction` where there is no test file. `view` says how rows are augmented,
     `views` how many views of a row the teacher answers (the row itself is the first; 8 where there is a view).
-    `image_size` is the (height, width) to which a folder of images is resized.
+    `image_size` is the (height, width) to which a folder of images is resized. `corpus` is a table of one column of
+    texts: further documents among which retrieval is tested.
     """
 
     shorthand: ClassVar[str] = "builtin"
@@ -58,6 +59,7 @@ class DataSpec:
     view: str | None = None
     views: int | None = None
     image_size: tuple[int, int] | None = None
+    corpus: str | None = None
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
@@ -85,7 +87,7 @@ class DataSpec:
     @property
     def files(self) -> dict[str, str]:
         """The files that are named, by split."""
-        splits = ("train", "unlabeled", "validation", "test")
+        splits = ("train", "unlabeled", "validation", "test", "corpus")
         return {split: path for split in splits if (path := getattr(self, split)) is not None}
 
 
@@ -131,7 +133,7 @@ class TeacherSpec:
     @property
     def kind(self) -> str:
         """What `model` is: "predictions" (a table), "answers" (labelled before), "sklearn", "import" (a path to code)
-        or "zoo" (a network that is trained first: built in, or hf:NAME of transformers).
+        or "zoo" (a network that is trained first: built in, a chain on texts, or hf:NAME of transformers).
         """
         if self.model.startswith("answers:"):
             return "answers"
@@ -139,9 +141,18 @@ class TeacherSpec:
             return "predictions"
         if self.model.startswith("sklearn:"):
             return "sklearn"
-        if self.model.startswith("hf:"):
+        if self.model.startswith("hf:") or "|" in self.model:
             return "zoo"
         return "import" if ":" in self.model.partition("(")[0] else "zoo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSpec:
+    """How the teacher answers: `dtype` fp32, or bf16 of a network, faster and with a measured error."""
+
+    shorthand: ClassVar[str] = "dtype"
+
+    dtype: Literal["fp32", "bf16"] = "fp32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,14 +174,20 @@ class EvaluateSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSpec:
-    """What is shipped: an ONNX file whose numbers agree with the student's within `tolerance`."""
+    """What is shipped: an ONNX file whose numbers agree with the student's within `tolerance`.
+
+    `int8` writes a second file with weights quantised to int8 and measures on the test rows what that costs.
+    """
 
     onnx: bool = True
+    int8: bool = False
     tolerance: float = 1e-4
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
         at_least(problems, self, 0, "tolerance", above=True)
+        if self.int8 and not self.onnx:
+            problems.append(Problem("int8", "expected onnx: true, int8 is made of the ONNX file", "set onnx: true"))
         refuse(problems, "export")
 
 

@@ -89,10 +89,3 @@ def test_a_network_of_numbers_refuses_texts_and_one_of_text_refuses_numbers(fold
     )
     with pytest.raises(ConfigError, match=r"expected rows of text for the student hf:.*, got rows of kind array"):
         lb.distill(folder, folder, numbers, onnx=False, out=tmp_path / "b")
-
-
-def test_an_export_of_text_is_refused_before_any_work(folder, tmp_path):
-    data = lb.Data(train=texts(60, 0), test=texts(30, 1))
-    with pytest.raises(ConfigError, match=r"no ONNX of a student of text \(hf:.*\), limbeck cannot export one yet"):
-        lb.distill(folder, folder, data, out=tmp_path / "a")
-    assert not (tmp_path / "a").exists()

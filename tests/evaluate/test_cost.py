@@ -39,3 +39,22 @@ def test_size_of_the_exported_file_and_of_callables(tmp_path):
     assert found["parameters"] is None and set(sizes) == {1, 64}
     assert cost.process_peak_bytes() > 10_000_000
     assert cost.training_cost(2.5, 100, 5) == {"training_seconds": 2.5, "training_steps": 100, "seeds": 5}
+
+
+def test_a_slow_call_is_not_repeated_for_long_and_a_fast_one_is_warmed_up(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: now[0])
+
+    def taking(seconds):
+        calls = []
+
+        def call():
+            calls.append(seconds)
+            now[0] += seconds
+
+        found = cost.latency(call)
+        return len(calls), found["calls"]
+
+    assert taking(0.6) == (1 + 5, 5)
+    assert taking(0.2) == (3 + 5, 5)
+    assert taking(0.001) == (20 + 200, 200)

@@ -28,7 +28,24 @@ def case(kind, seed, rows=60):
         return rng.normal(size=(rows, 3)), (rng.random((rows, 3)) < 0.4).astype(float), rng.uniform(0.1, 3, rows)
     if kind == "generation":
         return *texts(rng, rows), rng.uniform(0.1, 3, rows)
+    if kind == "similarity":  # with ties on both sides
+        values, truth = rng.normal(size=(rows, 1)).round(1), rng.integers(0, 9, (rows, 1)) / 8
+        return values + truth, truth, rng.uniform(0.1, 3, rows)
+    if kind == "retrieval":
+        return rng.integers(1, 25, (rows, 1)) / 1.0, np.full((rows, 1), 25.0), rng.uniform(0.1, 3, rows)
     return rng.normal(size=(rows, 2)), rng.normal(size=(rows, 2)) * 3 + 1, rng.uniform(0.1, 3, rows)
+
+
+def correlation(z, y, w):
+    covariance = np.cov(z[:, 0], y[:, 0], aweights=w)
+    return covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1])
+
+
+def places(values, w):
+    """Weight below each value and half of the weight at it: a rank, where all weights are 1."""
+    w = np.ones(len(values)) if w is None else w
+    below, at = values[None, :, 0] < values[:, None, 0], values[None, :, 0] == values[:, None, 0]
+    return (below @ w + at @ w / 2)[:, None]
 
 
 def texts(rng, rows):
@@ -69,6 +86,11 @@ REFERENCE = {
     ("multilabel", "map"): lambda z, y, w: sk.average_precision_score(y, z, average="macro", sample_weight=w),
     ("regression", "r2"): lambda z, y, w: sk.r2_score(y, z, sample_weight=w),
     ("regression", "rmse"): lambda z, y, w: sk.root_mean_squared_error(y, z, sample_weight=w),
+    ("similarity", "pearson"): correlation,
+    ("similarity", "spearman"): lambda z, y, w: correlation(places(z, w), places(y, w), w),
+    ("retrieval", "recall@10"): lambda z, y, w: np.average([rank <= 10 for rank in z[:, 0]], weights=w),
+    ("retrieval", "recall@1"): lambda z, y, w: np.average([rank <= 1 for rank in z[:, 0]], weights=w),
+    ("retrieval", "mrr@10"): lambda z, y, w: np.average([1 / r if r <= 10 else 0 for r in z[:, 0]], weights=w),
     ("regression", "mae"): lambda z, y, w: sk.mean_absolute_error(y, z, sample_weight=w),
     ("generation", "bleu"): lambda z, y, w: sums_of_sacrebleu(sacrebleu.BLEU(), z, y, w),
     ("generation", "chrf"): lambda z, y, w: sums_of_sacrebleu(sacrebleu.CHRF(), z, y, w),

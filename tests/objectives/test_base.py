@@ -321,7 +321,7 @@ def test_the_card_is_whole_and_its_paper_is_the_tables(name):
     read = card(objectives.load(name))
     assert set(read) == set(FIELDS) and all(read.values())
     assert CATALOG[name].paper in read["Paper"]
-    assert CATALOG[name].family in ("hard", "response", "feature", "relation", "sequence")
+    assert CATALOG[name].family in ("hard", "response", "feature", "relation", "sequence", "embedding")
 
 
 def test_a_loss_without_a_card_is_told_so():

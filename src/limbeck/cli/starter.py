@@ -15,6 +15,7 @@ _NETWORKS = {  # teacher and student by the kind of rows
     "table": ("sklearn:HistGradientBoostingClassifier(max_iter=200)", "mlp(hidden=[16])"),
     "array": ("mlp(hidden=[128, 64])", "mlp(hidden=[16])"),
     "image": ("cnn(width=32, depth=2)", "cnn(width=8, depth=2)"),
+    "text": ("text_cnn(dim=128, filters=128)", "bag_of_words(dim=32)"),
 }
 _FOREST = "sklearn:ExtraTreesClassifier(n_estimators=300, min_samples_leaf=3)"  # boosting memorises few rows
 _FEW = 5_000
@@ -49,19 +50,26 @@ def starter(
         where["test"] = str(test.resolve())
     if found.columns:
         where["columns"] = found.columns
-    values = {"name": name, "data": where, "teacher": {"model": teacher}, "student": student}
+    values: dict[str, Any] = {"name": name, "data": where, "teacher": {"model": teacher}, "student": student}
+    if found.kind == "text":
+        values["export"] = {"onnx": False}  # not for texts yet
     recipe = Recipe.from_dict(values, base=folder)
     near = replace(recipe.data, train=_relative(data, folder), test=_relative(test, folder) if test else None)
     recipe = replace(recipe, data=near)  # the folder need not be there yet
     reasons = [
         *found.reasons,
         f"teacher and student: {teacher} and {student} (usual for {_KINDS[found.kind]})",
+        *([_BETTER] if found.kind == "text" else []),
         *([] if test is not None else ["test rows: a fifth of the rows is split off (name a file under data: test)"]),
     ]
     return recipe, "".join(f"# guessed {reason}\n" for reason in reasons) + recipe.to_yaml(defaults=False)
 
 
-_KINDS = {"table": "tables", "array": "arrays", "image": "images"}
+_KINDS = {"table": "tables", "array": "arrays", "image": "images", "text": "texts"}
+_BETTER = (
+    "no pretrained model: name one as teacher, hf:FOLDER, and make the student of it, for example keep_layers(2) or "
+    "vocabulary(8000) | static(dim=128)"
+)
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -1,35 +1,34 @@
 """Export a student to ONNX: preprocessing and label names inside, dynamic batch, one file.
 
-The file takes the raw input that the teacher takes. `limbeck.compress.parity` proves that it answers as the student.
+The file takes the raw input that the teacher takes; of texts it takes the ids that the tokenizer beside it makes.
+`limbeck.compress.parity` proves that it answers as the student.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import limbeck
+from limbeck.compress.tokenizer import CORE, FOLDER, tokenizer_files
+from limbeck.compress.traced import NET, in_float32, trace_rows, trace_tokens
 from limbeck.core.errors import ConfigError, NotSupported
+from limbeck.core.files import checksum, write_bytes
 from limbeck.data.preprocess import Preprocess
 from limbeck.data.rows import Array
 from limbeck.data.tasks import Task
-from limbeck.models.outputs import check_width, to_outputs
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from limbeck.compress.graph import Graph
 
 SCHEMA = 1
 MAX_BYTES = 2**31 - 1  # of a protobuf; larger models need files beside the model, which are not written
-NET = "net/"
 
 
 def export_onnx(
@@ -48,24 +47,43 @@ def export_onnx(
     example     raw rows that the network is traced with; zeros without them
     metadata    anything JSON-able, kept in the file as "limbeck.user"
 
-    Raises ConfigError when a part of the module is in train mode, NotSupported for what ONNX cannot hold.
+    Weights in half precision are written as float32. A network of text brings its tokenizer, which is written beside
+    the file. Raises ConfigError when a part of the module is in train mode, NotSupported for what ONNX cannot hold.
     """
     refuse_training(module)
     from onnx import checker
 
     from limbeck.compress.graph import Graph, add_answers, output_names
-    from limbeck.compress.inputs import add_preprocessing
+    from limbeck.compress.inputs import add_preprocessing, add_tokens
+    from limbeck.models.text.network import Tokenised
 
-    network = _network(module, _traced(preprocess, example), tasks)
+    refuse_size(module)
+    module, path = in_float32(module), Path(path)
     names = output_names(tasks)
     graph = Graph()
     reserved = {name for roles in names.values() for name in roles.values()}
-    encoded = add_preprocessing(graph, preprocess.spec, reserved)
+    about: dict[str, str] = {}
+    beside: dict[str, bytes] = {}
+    if isinstance(module, Tokenised):
+        network = trace_tokens(module, tasks)
+        encoded = add_tokens(graph, network.inputs)
+        beside = tokenizer_files(module.encoder)
+        about["limbeck.text"] = json.dumps(
+            {
+                "tokenizer": checksum(beside[CORE]),
+                "columns": list(preprocess.spec["columns"]),
+                "max_length": module.encoder.max_length,
+            },
+            ensure_ascii=False,
+        )
+    else:
+        network = trace_rows(module, _traced(preprocess, example), tasks)
+        encoded = [add_preprocessing(graph, preprocess.spec, reserved)]
     before = len(graph.nodes)
     for head, task in tasks.items():
         add_answers(graph, task, f"{NET}{head}", names[head])
-    model = _joined(graph, before, network, encoded)
-    facts = {
+    model = _joined(graph, before, network.model, encoded)
+    facts = about | {
         "limbeck.schema": str(SCHEMA),
         "limbeck.version": limbeck.__version__,
         "limbeck.kind": str(preprocess.spec["kind"]),
@@ -78,13 +96,26 @@ def export_onnx(
     }
     for key, value in facts.items():
         model.metadata_props.add(key=key, value=value)
-    if model.ByteSize() > MAX_BYTES:
+    _refuse_bytes(model.ByteSize())
+    checker.check_model(model)
+    for name, data in beside.items():
+        write_bytes(path.parent / FOLDER / name, data)
+    write_bytes(path, model.SerializeToString(deterministic=True))
+    return path
+
+
+def refuse_size(module: nn.Module) -> None:
+    """Raise NotSupported for a module whose weights alone are too large for one file; shared ones count once."""
+    weights = {tensor.data_ptr(): 4 * tensor.numel() for tensor in (*module.parameters(), *module.buffers())}
+    _refuse_bytes(sum(weights.values()))
+
+
+def _refuse_bytes(size: int) -> None:
+    if size > MAX_BYTES:
         raise NotSupported(
-            f"expected a model below 2 GiB, got {model.ByteSize() / 2**30:.1f} GiB",
+            f"expected a model below 2 GiB, got {size / 2**30:.1f} GiB",
             "one ONNX file holds no more; export a smaller student",
         )
-    checker.check_model(model)
-    return _write(model, Path(path))
 
 
 def refuse_training(module: nn.Module) -> None:
@@ -105,64 +136,7 @@ def _traced(preprocess: Preprocess, example: Any) -> Array:
     return np.resize(preprocess.encode(example[:3]), (3, *preprocess.shape)).astype(np.float32)
 
 
-def _network(module: nn.Module, rows: Array, tasks: Mapping[str, Task]) -> Any:
-    import torch
-
-    class Heads(torch.nn.Module):
-        """The outputs of a network in the order of the tasks."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = module
-
-        def forward(self, encoded: Tensor) -> tuple[Tensor, ...]:
-            outputs = to_outputs(self.inner(encoded), list(tasks))
-            return tuple(outputs[head] for head in tasks)
-
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    heads = Heads().eval()
-    example = torch.from_numpy(rows).to(device)
-    with torch.no_grad():
-        for (head, task), output in zip(tasks.items(), heads(example), strict=True):
-            check_width(output, task.size, head, "the student")
-    try:
-        with _quiet():
-            program = torch.onnx.export(
-                heads,
-                (example,),
-                dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                input_names=["encoded"],
-                output_names=[f"{NET}{head}" for head in tasks],
-                verbose=False,
-            )
-    except Exception as e:
-        reason = str(e).strip().splitlines()
-        raise NotSupported(
-            f"expected a student that torch can export to ONNX, got: {reason[0] if reason else type(e).__name__}",
-            "avoid control flow that depends on values and on the number of rows in forward",
-        ) from e
-    assert program is not None
-    return program.model_proto
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's talk of other packages off the terminal; errors still raise."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
-    before = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, before, strict=True):
-                logger.setLevel(level)
-
-
-def _joined(graph: Graph, before: int, network: Any, encoded: str) -> Any:
+def _joined(graph: Graph, before: int, network: Any, encoded: Sequence[str]) -> Any:
     """One model: limbeck's first nodes, the network under a prefix of its own, limbeck's last nodes."""
     from onnx import compose, helper
 
@@ -170,9 +144,12 @@ def _joined(graph: Graph, before: int, network: Any, encoded: str) -> Any:
 
     prefixed = compose.add_prefix(network, NET, rename_outputs=False, inplace=False)
     inner = prefixed.graph
-    bridge = helper.make_node("Identity", [encoded], [inner.input[0].name], name="limbeck/encoded")
+    bridges = [
+        helper.make_node("Identity", [name], [taken.name], name=f"limbeck/{taken.name.removeprefix(NET)}")
+        for name, taken in zip(encoded, inner.input, strict=True)
+    ]
     joined = helper.make_graph(
-        [*graph.nodes[:before], bridge, *inner.node, *graph.nodes[before:]],
+        [*graph.nodes[:before], *bridges, *inner.node, *graph.nodes[before:]],
         "limbeck",
         graph.infos,
         graph.outputs,
@@ -196,10 +173,3 @@ def _strip(graph: Any) -> None:
     for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.doc_string = ""
         del part.metadata_props[:]
-
-
-def _write(model: Any, path: Path) -> Path:
-    from limbeck.core.files import write_bytes
-
-    write_bytes(path, model.SerializeToString(deterministic=True))
-    return path

@@ -18,7 +18,9 @@ from limbeck.data.tasks import Classification, Regression, Task
 
 BATCH = "batch"
 ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
-DTYPES: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8", TensorProto.STRING: "string"}
+DTYPES: dict[int, str] = {
+    TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8", TensorProto.STRING: "string", TensorProto.INT64: "int64",
+}  # fmt: skip
 
 
 @dataclass
@@ -43,8 +45,8 @@ class Graph:
         self.nodes.append(helper.make_node(op, list(inputs), [out or name], name=name, domain=domain, **attributes))
         return out or name
 
-    def input(self, name: str, dtype: int, shape: tuple[int, ...], **facts: Any) -> str:
-        """Add an input with a dynamic batch axis and return its name."""
+    def input(self, name: str, dtype: int, shape: tuple[int | str, ...], **facts: Any) -> str:
+        """Add an input with a dynamic batch axis and return its name; axes with a name are dynamic too."""
         self.infos.append(helper.make_tensor_value_info(name, dtype, [BATCH, *shape]))
         self.inputs.append({"name": name, "dtype": DTYPES[dtype], "shape": list(shape), **facts})
         return name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,11 @@ def add_preprocessing(graph: Graph, spec: Mapping[str, Any], reserved: Set[str])
             "export the network alone with torch.onnx.export",
         )
     return kinds[spec["kind"]](graph, spec, reserved)
+
+
+def add_tokens(graph: Graph, names: Sequence[str]) -> list[str]:
+    """Add the inputs int64 [batch, length] of a network of text and return their names."""
+    return [graph.input(name, TensorProto.INT64, ("length",)) for name in names]
 
 
 def _table(graph: Graph, spec: Mapping[str, Any], reserved: Set[str]) -> str:

@@ -1,5 +1,7 @@
 """Run an exported student: raw rows in, classes, labels or values out; NumPy and onnxruntime, no torch.
 
+A student of text reads the folder `tokenizer` beside its file and needs the package tokenizers, no transformers.
+
 student = OnnxStudent("student.onnx")
 student.predict(table)          # class names, 0/1 labels or values
 student.predict_proba(table)    # probabilities [N, C]
@@ -14,6 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from limbeck.compress.onnx_text import Texts
 from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -49,6 +52,8 @@ class OnnxStudent:
         self.heads: dict[str, dict[str, Any]] = json.loads(found["limbeck.heads"])
         self.user: dict[str, Any] = json.loads(found["limbeck.user"])
         self.version, self.kind = found["limbeck.version"], found["limbeck.kind"]
+        names = [facts["name"] for facts in self.inputs]
+        self.texts = Texts.beside(self.path, found["limbeck.text"], names) if self.kind == "text" else None
 
     def predict(self, inputs: Any, head: str | None = None) -> Array:
         """Class names [N], 0/1 labels [N, L] or values [N, K] ([N] where K is 1) for raw rows."""
@@ -73,6 +78,8 @@ class OnnxStudent:
 
     def run(self, inputs: Any, outputs: list[str], batch: int = BATCH) -> list[Array]:
         """Named outputs of the graph for raw rows, in batches."""
+        if self.texts is not None:
+            return self.texts.run(lambda feeds: self.session.run(outputs, feeds), inputs, batch)
         feeds = self.feeds(inputs)
         rows = len(next(iter(feeds.values())))
         parts = [
@@ -83,6 +90,8 @@ class OnnxStudent:
 
     def feeds(self, inputs: Any) -> dict[str, Array]:
         """Raw rows as the tensors that the graph takes, by name; raises ConfigError or ShapeMismatch where not fit."""
+        if self.texts is not None:
+            return self.texts.feeds(self.texts.rows(inputs))
         if self.kind == "table":
             return self._table(inputs)
         (facts,) = self.inputs

@@ -241,6 +241,20 @@ _PAGES = (
         "what is shipped must be what was measured",
         "raise export.tolerance only if no decision flips; otherwise report the operator that is named",
     ),
+    Check(
+        "LB402",
+        "int8 is slower on this machine",
+        "one test row is answered by the float32 and by the int8 file, with one thread",
+        "int8 pays where processors have instructions for it and matrices are large",
+        "ship export/student.onnx, or measure on the machine that will run it",
+    ),
+    Check(
+        "LB403",
+        "int8 costs quality",
+        "both exported files answer the test rows; the interval of the paired difference lies below zero",
+        "a smaller file that decides worse may not be worth it",
+        "ship export/student.onnx, or weigh the loss against size and latency",
+    ),
 )
 
 CHECKS: dict[str, Check] = {check.code: check for check in _PAGES}

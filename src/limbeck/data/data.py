@@ -24,6 +24,14 @@ from limbeck.data.agree import like, refuse_shapes, same_floats
 from limbeck.data.generation import as_sources, generation_in, is_pair
 from limbeck.data.infer import build_task, infer_task
 from limbeck.data.keys import row_keys
+from limbeck.data.pairs import (
+    as_pairs,
+    corpus_rows,
+    embedded_kind,
+    retrieval_columns,
+    single_texts,
+    without_documents,
+)
 from limbeck.data.preprocess import Preprocess
 from limbeck.data.raw import group_names
 from limbeck.data.rows import Array, Rows, row_shape
@@ -40,7 +48,8 @@ class Data:
     """Train, unlabeled, validation and test rows of one or several tasks.
 
     train, unlabeled, validation, test   arrays (X, y) or (X, y, ids), frames, data sets, or paths; see `sources`
-    task                 "auto", "classification", "multilabel", "regression", "generation"; a mapping for several tasks
+    task                 "auto", "classification", "multilabel", "regression", "generation"; several: a mapping;
+                         on two columns of texts "similarity" (with a score) or "retrieval" (a query and its document)
     columns              which columns of a table mean what; a text is the column of labels
     classes              all classes (or labels) in their order, where the training rows may not show them
     weights, groups, ids one entry for each training row; rows of a group stay in one split. Weights are divided by
@@ -51,6 +60,7 @@ class Data:
     view, views          augmentation (a text, a View or a callable), and how many views of a row the teacher answers
     metric               a metric's name, or a function (y_true, y_pred) -> number, for the first task
     image_size           (height, width) to which images of a folder or data set are resized
+    corpus               further documents (a list of texts) among which retrieval is tested
 
     Where `columns` is None, the columns of a table are guessed
     from its training rows. Test rows that also stand in train, unlabeled or validation leave the score; the unlabelled
@@ -81,6 +91,7 @@ class Data:
         metric: str | Callable[..., float] | None = None,
         seed: int = 0,
         image_size: tuple[int, int] | None = None,
+        corpus: Any = None,
     ) -> None:
         if train is None:
             raise ConfigError("expected training rows, got none", "give lb.Data(train=(X, y)) or train='train.csv'")
@@ -96,17 +107,21 @@ class Data:
         if views is not None and views < 1:
             raise ConfigError(f"expected views of at least 1, got {views}", "the row itself is the first of them")
         given = {"train": train, "unlabeled": unlabeled, "validation": validation, "test": test}
-        raws = _read_all(given, NamedColumns(target=columns) if isinstance(columns, str) else columns, image_size)
+        embedded = embedded_kind(task)
+        named = NamedColumns(target=columns) if isinstance(columns, str) else columns
+        if embedded == "retrieval":
+            named = retrieval_columns(train, named)
+        raws = _read_all(given, named, image_size, embedded)
         raws["train"] = _beside(raws["train"], weights, groups, ids)
+        if embedded is not None:
+            raws = as_pairs(raws, embedded)
         refuse_shapes(raws)
         raws = same_floats({split: like(raws["train"], raw, split) for split, raw in raws.items()})
         findings: list[Finding] = []
         self.metric = metric
         self.seed = seed
         self.tasks: dict[str, Task] = _tasks(raws["train"], task, classes, findings)
-        if generation_in(self.tasks) is not None:
-            raws = as_sources(raws)
-        rows = _encode_all(raws, self.tasks)
+        rows = _encode_all(as_sources(raws, self.tasks), self.tasks)
         if "test" not in rows and test_fraction is not None:
             rows["train"], rows["test"] = split_off(rows["train"], test_fraction, self.tasks, seed, "test")
         overlap = doctor.Overlap()
@@ -125,6 +140,7 @@ class Data:
         self.train, self.validation = rows["train"], rows["validation"]
         self.unlabeled: Rows | None = rows.get("unlabeled")
         self.test: Rows | None = rows.get("test")
+        self.corpus: Rows | None = without_documents(corpus_rows(corpus, self.train, embedded), self.test)
         self.overlaps = overlap.dropped
         fitted = [self.train] if self.unlabeled is None else [self.train, self.unlabeled]
         self.preprocess = Preprocess.fit(*fitted)
@@ -142,6 +158,8 @@ class Data:
             rows: Rows | None = getattr(self, name)
             if rows is not None:
                 parts[name] = _digest(rows)
+        if self.corpus is not None:
+            parts["corpus"] = _digest(self.corpus)
         parts["view"] = None if self.view is None else [self.view.fingerprint, self.views]
         return fingerprint(parts)
 
@@ -180,7 +198,9 @@ class Data:
         return f"Data({self.train.kind}; {counts}; tasks: {', '.join(self.tasks)})"
 
 
-def _read_all(given: Mapping[str, Any], columns: Columns | None, size: tuple[int, int] | None) -> dict[str, Raw]:
+def _read_all(
+    given: Mapping[str, Any], columns: Columns | None, size: tuple[int, int] | None, embedded: str | None = None
+) -> dict[str, Raw]:
     found: dict[str, Raw] = {}
     problems: list[Problem] = []
     for split, value in given.items():
@@ -189,6 +209,8 @@ def _read_all(given: Mapping[str, Any], columns: Columns | None, size: tuple[int
         try:
             # what was guessed about the columns of the training rows holds for every split
             chosen = columns if columns is not None or "train" not in found else found["train"].columns
+            if embedded is not None and split == "unlabeled":
+                chosen = single_texts(value, chosen)
             found[split] = read(value, chosen, split, size=size)
             if not len(found[split].inputs):
                 problems.append(Problem(split, "expected rows, got none", "leave the split out or give it rows"))
@@ -196,7 +218,7 @@ def _read_all(given: Mapping[str, Any], columns: Columns | None, size: tuple[int
             problems.append(Problem(split, err.what, err.todo))
     if problems:
         raise _together(problems)
-    if not found["train"].labels:
+    if not found["train"].labels and embedded != "retrieval":
         raise ConfigError(
             "expected labels for the training rows, got none", "give train=(X, y), or name the target column"
         )

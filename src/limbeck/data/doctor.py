@@ -143,7 +143,7 @@ def _seen(rows: Mapping[str, Rows], unlabelled: int) -> Iterator[Finding]:
 
 
 def _conflicts(train: Rows, head: str, task: Task) -> Iterator[Finding]:
-    if task.kind in ("regression", "generation") or head not in train.targets:
+    if task.kind not in ("classification", "multilabel") or head not in train.targets:
         return
     mask = train.label_mask[head]
     place, count = inverse_of(train.keys[mask])

@@ -147,8 +147,13 @@ def is_pair(raw: Raw, head: str) -> bool:
     return _of_pair(frame, "source", "target") and (not languages or is_free(frame["source"]))
 
 
-def as_sources(raws: Mapping[str, Raw]) -> dict[str, Raw]:
-    """The splits with one column of texts each, whatever their texts look like; raises ConfigError for other inputs."""
+def as_sources(raws: Mapping[str, Raw], tasks: Mapping[str, Any]) -> dict[str, Raw]:
+    """The splits with one column of texts each, whatever these look like, where a task writes texts.
+
+    Raises ConfigError for other inputs.
+    """
+    if generation_in(tasks) is None:
+        return dict(raws)
     return {split: _as_source(raw, split) for split, raw in raws.items()}
 
 

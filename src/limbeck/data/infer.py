@@ -12,7 +12,19 @@ from limbeck.core.findings import Finding
 from limbeck.core.kinds import suggest
 from limbeck.data.labels import as_labels, listed, numbers_of, present, text_of
 from limbeck.data.rows import Array
-from limbeck.data.tasks import TASKS, Classification, Generation, MultiLabel, Regression, Task, class_names, label_names
+from limbeck.data.tasks import (
+    GUESSED,
+    TASKS,
+    Classification,
+    Generation,
+    MultiLabel,
+    Regression,
+    Retrieval,
+    Similarity,
+    Task,
+    class_names,
+    label_names,
+)
 from limbeck.signals import MAIN
 
 MANY_CLASSES = 100
@@ -28,7 +40,7 @@ def infer_task(raw: Any, head: str = MAIN) -> tuple[str, Finding]:
     if not len(known):
         raise ConfigError("expected labels to infer the task from, got none", "say task='classification' or another")
     kind, reason = _guess(known)
-    others = " or ".join(f"'{other}'" for other in TASKS if other != kind)
+    others = " or ".join(f"'{other}'" for other in GUESSED if other != kind)
     return kind, Finding(
         code="LB110",
         grade="note",
@@ -84,6 +96,10 @@ def build_task(kind: str, raw: Any, names: Sequence[str] | int | None, columns: 
         raise ConfigError(f"expected the task auto, {', '.join(TASKS)}, got '{kind}'", near)
     if kind == "generation":
         return Generation(str(columns[0]) if len(columns) == 1 else "target")
+    if kind == "retrieval":
+        return Retrieval()
+    if kind == "similarity":
+        return Similarity.fit(raw)
     if isinstance(names, int):
         names = tuple(str(i) for i in range(names))
     given = tuple(text_of(name) for name in names) if names is not None else None

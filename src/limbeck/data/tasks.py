@@ -5,6 +5,8 @@
     MultiLabel      float32 [N, L] of 0 and 1      logits [B, L] (sigmoid)     logits
     Regression      float32 [N, K] standardised    standardised [B, K]         natural units
     Generation      texts, object [N]              logits [B, T, V] of tokens  texts
+    Similarity      float32 [N, 1] scaled scores   embeddings [B, 2·D]         embeddings
+    Retrieval       float32 [N, 1] of 1            embeddings [B, 2·D]         embeddings
 
 The order of classes is fixed and explicit, in the task and in its spec. Metric names stand here, `evaluate` has the
 numbers.
@@ -33,7 +35,9 @@ from limbeck.data.labels import (
     whole_numbers,
 )
 from limbeck.data.regression import Regression as Regression
+from limbeck.data.retrieval import Retrieval as Retrieval
 from limbeck.data.rows import Array
+from limbeck.data.similarity import Similarity as Similarity
 
 
 @dataclass(frozen=True)
@@ -217,8 +221,9 @@ class MultiLabel:
         return {"kind": self.kind, "labels": list(self.labels)}
 
 
-Task: TypeAlias = Classification | MultiLabel | Regression | Generation
-TASKS = ("classification", "multilabel", "regression", "generation")
+Task: TypeAlias = Classification | MultiLabel | Regression | Similarity | Retrieval | Generation
+GUESSED = ("classification", "multilabel", "regression")  # what labels alone can show
+TASKS = (*GUESSED, "similarity", "retrieval", "generation")
 
 
 def task_from_spec(spec: Mapping[str, Any]) -> Task:
@@ -232,6 +237,10 @@ def task_from_spec(spec: Mapping[str, Any]) -> Task:
         return Regression(tuple(spec["targets"]), tuple(spec["mean"]), tuple(spec["scale"]))
     if kind == "generation":
         return Generation(spec["target"])
+    if kind == "similarity":
+        return Similarity(spec["low"], spec["high"])
+    if kind == "retrieval":
+        return Retrieval()
     raise ConfigError(f"expected a task of kind {', '.join(TASKS)}, got {kind!r}", suggest(str(kind), TASKS))
 
 

@@ -5,6 +5,8 @@
     multilabel      logits [S, N, L] (sigmoid)     0/1, integer [S, N, L]       0/1 [N, L]
     regression      natural units [S, N, K]        the same                     natural units [N, K]
     generation      none                           texts, object [S, N]         texts, object [N]
+    similarity      cosines [S, N, 1]              the same                     scaled scores [N, 1]
+    retrieval       ranks [S, N, 1], 1 the first   the same                     numbers of documents [N, 1]
 
 Everything in `limbeck.evaluate` works on these; regression is never standardised here.
 """
@@ -21,8 +23,9 @@ from limbeck.core.errors import ShapeMismatch
 Array: TypeAlias = np.ndarray[Any, Any]
 
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
-GENERATION = "generation"
-KINDS = (CLASSIFICATION, MULTILABEL, REGRESSION)  # of numbers: what `judge` reads
+SIMILARITY, RETRIEVAL, GENERATION = "similarity", "retrieval", "generation"
+KINDS = (CLASSIFICATION, MULTILABEL, REGRESSION, SIMILARITY)  # what can be judged without a run
+NUMBERS = (REGRESSION, SIMILARITY, RETRIEVAL)  # kinds whose answers are numbers, not scores of something to decide on
 
 
 class Outcome(Protocol):
@@ -45,7 +48,7 @@ class Plain:
 
 def has_scores(task: Outcome, answers: Array) -> bool:
     """Whether the answers carry scores (logits, values) rather than bare decisions."""
-    return task.kind == REGRESSION or np.issubdtype(answers.dtype, np.floating)
+    return task.kind in NUMBERS or np.issubdtype(answers.dtype, np.floating)
 
 
 def stacked(task: Outcome, answers: Array, rows: int, who: str = "the answers") -> Array:
@@ -56,7 +59,7 @@ def stacked(task: Outcome, answers: Array, rows: int, who: str = "the answers") 
     width = len(task.names)
     single = task.kind == GENERATION or (task.kind == CLASSIFICATION and not has_scores(task, answers))
     row_dims = 1 if single else 2
-    if task.kind == REGRESSION and width == 1 and (answers.ndim == 1 or answers.shape[-1] != 1):
+    if task.kind in NUMBERS and width == 1 and (answers.ndim == 1 or answers.shape[-1] != 1):
         answers = answers[..., None]
     if answers.ndim == row_dims:
         answers = answers[None]
@@ -82,7 +85,7 @@ def truth(task: Outcome, y: Array) -> Array:
 
 def decide(task: Outcome, answers: Array) -> Array:
     """Decisions from answers of any leading shape: class ids [..., N], 0/1 [..., N, L] or the values themselves."""
-    if task.kind == REGRESSION or not has_scores(task, answers):
+    if task.kind in NUMBERS or not has_scores(task, answers):
         return answers
     if task.kind == MULTILABEL:
         return (answers > 0).astype(np.int64)

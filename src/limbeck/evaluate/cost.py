@@ -48,9 +48,15 @@ def flops(module: nn.Module, example: Tensor) -> int | None:
 
 
 def latency(call: Callable[[], Any], calls: int = CALLS, warm_up: int = WARM_UP) -> dict[str, float]:
-    """Wall time of one call in ms: p50, p95 and the number of calls (at least 5, at most about a second of them)."""
+    """Wall time of one call in ms: p50, p95 and the number of calls (at least 5, at most about a second of them).
+
+    Slow calls need fewer to warm up: at least one, at most about half a second of them.
+    """
+    started = time.perf_counter()
     for _ in range(warm_up):
         call()
+        if time.perf_counter() - started > MAX_SECONDS / 2:
+            break
     times: list[float] = []
     started = time.perf_counter()
     while len(times) < calls and (len(times) < 5 or time.perf_counter() - started < MAX_SECONDS):

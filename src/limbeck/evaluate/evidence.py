@@ -50,7 +50,7 @@ class Evidence:
 
     def chosen_metric(self) -> Metric:
         """The metric that the verdict is about; call it on prepared evidence."""
-        return metric_for(self.task, self.metric, self.y)
+        return metric_for(self.task, self.metric, self.y, self.groups)
 
     def prepared(self) -> Evidence:
         """Bring all arrays into shape and keep only labelled rows; raise ShapeMismatch or ConfigError."""

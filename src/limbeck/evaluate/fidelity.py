@@ -16,7 +16,7 @@ from limbeck.evaluate.answers import (
     CLASSIFICATION,
     GENERATION,
     MULTILABEL,
-    REGRESSION,
+    NUMBERS,
     Array,
     Outcome,
     decide,
@@ -60,7 +60,7 @@ def kl_rows(task: Outcome, teacher: Array, student: Array) -> Array | None:
 
     None for regression and where one side gave bare decisions.
     """
-    if task.kind == REGRESSION or not (has_scores(task, teacher) and has_scores(task, student)):
+    if task.kind in NUMBERS or not (has_scores(task, teacher) and has_scores(task, student)):
         return None
 
     def categorical(left: Array, right: Array) -> Array:
@@ -87,7 +87,7 @@ def class_damage(
 
     Classes without a test row are left out. Values are means over seeds.
     """
-    if task.kind in (REGRESSION, GENERATION):
+    if task.kind in (*NUMBERS, GENERATION):
         return []
     arms = {"teacher": teacher, "student": student} | ({"control": control} if control is not None else {})
     recall = {name: np.mean([_recall(task, a, y, weights) for a in arm], axis=0) for name, arm in arms.items()}
@@ -116,7 +116,7 @@ def _recall(task: Outcome, answers: Array, y: Array, weights: Array | None) -> A
 
 def two_by_two(task: Outcome, y: Array, teacher: Array, student: Array) -> dict[str, float] | None:
     """Rows by who is right (mean count over seeds): both, teacher or student only, neither; None for values, texts."""
-    if task.kind in (REGRESSION, GENERATION):
+    if task.kind in (*NUMBERS, GENERATION):
         return None
 
     def right(answers: Array) -> Array:

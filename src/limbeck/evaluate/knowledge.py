@@ -21,7 +21,10 @@ import numpy as np
 from limbeck.evaluate.answers import (
     GENERATION,
     MULTILABEL,
+    NUMBERS,
     REGRESSION,
+    RETRIEVAL,
+    SIMILARITY,
     Array,
     Outcome,
     decide,
@@ -40,6 +43,10 @@ def detail(task: Outcome, y: Array, answers: Array) -> Array:
     """What one model's answers [N, ...] say beyond the truth: columns of mean 0 and spread 1 within equal truths."""
     if task.kind == REGRESSION:
         return _standard(answers - y)
+    if task.kind == SIMILARITY:  # a cosine and a score have no unit in common
+        return _standard(_standard(answers) - _standard(y))
+    if task.kind == RETRIEVAL:
+        return _standard(np.log(answers))
     if task.kind == MULTILABEL:
         columns = answers.astype(np.float64)
         return np.stack([_within(columns[:, [j]], y[:, j].astype(np.int64))[:, 0] for j in range(columns.shape[1])], 1)
@@ -91,7 +98,7 @@ def stored_fit(task: Outcome, answers: Array, y: Array) -> dict[str, Any]:
 def _match(task: Outcome, guess: Array, y: Array) -> float:
     if task.kind == GENERATION:
         return float(np.mean([shared_words(*pair) for pair in zip(guess, y, strict=True)]))
-    if task.kind != REGRESSION:
+    if task.kind not in NUMBERS:
         return float((guess == y).mean())
     left, right = _standard(guess), _standard(y)
     return float((left * right).mean())

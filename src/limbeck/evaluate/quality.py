@@ -11,12 +11,15 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from limbeck.core.errors import ConfigError
-from limbeck.evaluate import derivatives, texts
+from limbeck.evaluate import derivatives, ranking, texts
 from limbeck.evaluate.answers import (
     CLASSIFICATION,
     GENERATION,
     MULTILABEL,
+    NUMBERS,
     REGRESSION,
+    RETRIEVAL,
+    SIMILARITY,
     Array,
     Outcome,
     Plain,
@@ -73,6 +76,8 @@ def constant_answer(task: Outcome, y_train: Array, rows: int, median: bool = Fal
     if task.kind == MULTILABEL:
         rate = np.clip(y_train.mean(axis=0), 1e-6, 1 - 1e-6)
         return np.tile(np.log(rate) - np.log1p(-rate), (rows, 1))
+    if task.kind == RETRIEVAL:  # everything as near as everything else: the middle of the documents
+        return np.full((rows, 1), (float(y_train.mean()) + 1) / 2)
     centre = np.median(y_train, axis=0) if median else y_train.mean(axis=0)
     return np.tile(centre, (rows, 1))
 
@@ -173,6 +178,11 @@ def _mae(answers: Array, y: Array, weights: Array | None) -> float:
 
 _CLASSES, _LABELS = Plain(CLASSIFICATION, ()), Plain(MULTILABEL, ())
 
+
+def _row_mean(name: str, kind: str, rows: RowScore) -> Metric:
+    return Metric(name, kind, lambda answers, y, weights: mean_of(rows(answers, y), weights), rows=rows)
+
+
 METRICS: dict[str, dict[str, Metric]] = {
     CLASSIFICATION: {
         "accuracy": Metric("accuracy", CLASSIFICATION, _accuracy, rows=_hits),
@@ -193,17 +203,40 @@ METRICS: dict[str, dict[str, Metric]] = {
         "rmse": Metric("rmse", REGRESSION, _rmse, higher_is_better=False, influence=derivatives.rmse, unit=""),
         "mae": Metric("mae", REGRESSION, _mae, higher_is_better=False, rows=_distances, unit=""),
     },
+    SIMILARITY: {
+        "spearman": Metric("spearman", SIMILARITY, ranking.spearman, influence=ranking.spearman_influence, unit=""),
+        "pearson": Metric("pearson", SIMILARITY, ranking.pearson, influence=ranking.pearson_influence, unit=""),
+    },
+    RETRIEVAL: {
+        "recall@10": _row_mean("recall@10", RETRIEVAL, ranking.hits(10)),
+        "recall@1": _row_mean("recall@1", RETRIEVAL, ranking.hits(1)),
+        "mrr@10": _row_mean("mrr@10", RETRIEVAL, ranking.reciprocal),
+    },
     GENERATION: {
         "bleu": Metric("bleu", GENERATION, texts.bleu, influence=texts.bleu_influence),
         "chrf": Metric("chrf", GENERATION, texts.chrf, influence=texts.chrf_influence),
         "rouge_l": Metric("rouge_l", GENERATION, texts.rouge, rows=texts.rouge_rows),
     },
 }
-DEFAULT = {CLASSIFICATION: "accuracy", MULTILABEL: "macro_f1", REGRESSION: "r2", GENERATION: "bleu"}
+DEFAULT = {
+    CLASSIFICATION: "accuracy",
+    MULTILABEL: "macro_f1",
+    REGRESSION: "r2",
+    SIMILARITY: "spearman",
+    RETRIEVAL: "recall@10",
+    GENERATION: "bleu",
+}
 
 
-def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None, y: Array | None = None) -> Metric:
+def metric_for(
+    task: Outcome,
+    spec: str | UserMetric | Metric | None = None,
+    y: Array | None = None,
+    groups: Array | None = None,
+) -> Metric:
     """Find a metric by name, wrap a user's function (y_true, y_pred) -> number, or take the task's default.
+
+    Metrics of the order within a query (ndcg@10, mrr@10) are bound to the `groups` [N] of the rows that they judge.
 
     Whether a function is higher-is-better is seen from what it gives to the truth `y` itself and to a constant answer;
     without `y`, from its name ("_error", "_loss" and "_deviance" are lower-is-better, as in scikit-learn).
@@ -216,6 +249,8 @@ def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None, y: 
     if isinstance(spec, str):
         if spec in known:
             return known[spec]
+        if spec in GROUPED:
+            return within_groups(task, spec, groups)
         close = difflib.get_close_matches(spec, known, 1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         raise ConfigError(
@@ -230,10 +265,46 @@ def metric_for(task: Outcome, spec: str | UserMetric | Metric | None = None, y: 
     )
 
 
+GROUPED = {"ndcg@10": ranking.ndcg_of_groups, "mrr@10": ranking.mrr_of_groups}
+
+
+def within_groups(task: Outcome, name: str, groups: Array | None) -> Metric:
+    """How well scores order the rows of each group (the passages of a query): the mean over groups.
+
+    A row's share is its group's value over the number of the group's rows, so that the mean over rows is that over
+    groups. Gains are labels (below 0 counts as 0) or whether a row is of the second class. Raises ConfigError for other
+    tasks and without groups.
+    """
+    if not (task.kind in (REGRESSION, SIMILARITY) and len(task.names) == 1) and not (
+        task.kind == CLASSIFICATION and len(task.names) == 2
+    ):
+        raise ConfigError(
+            f"expected one score a row or two classes for {name}, got a {task.kind} task over {len(task.names)}",
+            "rerankers give one number for each passage",
+        )
+    if groups is None:
+        raise ConfigError(
+            f"expected groups for {name}: which rows belong to one query",
+            "name their column in train and test: columns=lb.Columns(group='query')",
+        )
+    number = np.unique(groups, return_inverse=True)[1].ravel()
+    share = len(number) / (number.max() + 1) / np.bincount(number)[number]
+
+    def rows(answers: Array, y: Array) -> Array:
+        if task.kind == CLASSIFICATION:
+            scores = answers[:, 1] - answers[:, 0] if answers.ndim == 2 else answers.astype(np.float64)
+            gains = y.astype(np.float64)
+        else:
+            scores, gains = answers[:, 0], np.maximum(y[:, 0], 0.0)
+        return np.asarray(GROUPED[name](scores, gains, number) * share)
+
+    return _row_mean(name, task.kind, rows)
+
+
 def _directed(metric: Metric, task: Outcome, y: Array | None) -> Metric:
     if y is None or not len(y):
         return metric
-    perfect = metric(y if task.kind in (REGRESSION, GENERATION) else y.astype(np.int64), y)
+    perfect = metric(y if task.kind in (*NUMBERS, GENERATION) else y.astype(np.int64), y)
     constant = metric(constant_answer(task, y, len(y)), y)
     if np.isfinite([perfect, constant]).all() and perfect != constant:
         return replace(metric, higher_is_better=perfect > constant)
@@ -249,7 +320,7 @@ def user_values(task: Outcome, decisions: Array) -> Array:
         elif set(names) == {"False", "True"}:
             names = [n == "True" for n in names]
         return np.asarray(np.asarray(names)[decisions])
-    if task.kind == REGRESSION and decisions.shape[-1] == 1:
+    if task.kind in NUMBERS and decisions.shape[-1] == 1:
         return decisions[..., 0]
     return decisions
 

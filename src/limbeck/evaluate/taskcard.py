@@ -10,7 +10,7 @@ import numpy as np
 
 from limbeck.core.findings import Finding
 from limbeck.evaluate import checks, fidelity, stats
-from limbeck.evaluate.answers import GENERATION, REGRESSION, Array
+from limbeck.evaluate.answers import GENERATION, NUMBERS, REGRESSION, Array
 from limbeck.evaluate.attribution import attribute
 from limbeck.evaluate.calibration import calibration
 from limbeck.evaluate.evidence import CONTROL, STUDENT, TEACHER, Evidence
@@ -144,7 +144,7 @@ def _trivial(e: Evidence, chosen: Metric) -> dict[str, Any]:
 
 
 def _calibration(e: Evidence) -> dict[str, Any] | None:
-    if e.task.kind in (REGRESSION, GENERATION):
+    if e.task.kind in (*NUMBERS, GENERATION):
         return None
     result = {}
     for arm in (TEACHER, STUDENT, CONTROL):
@@ -227,7 +227,7 @@ def _fidelity(e: Evidence) -> dict[str, Any]:
         entry: dict[str, Any] = {}
         if e.task.kind == GENERATION:
             entry = text_fidelity(e, arm)
-        elif e.task.kind == REGRESSION:
+        elif e.task.kind in NUMBERS:
             entry = dict(fidelity.regression_fidelity(teacher, e.arms[arm], e.weights))
         else:
             same = fidelity.agreement_rows(e.task, teacher, e.arms[arm])

@@ -6,6 +6,7 @@ units. `adapt` chooses: a torch module, a scikit-learn estimator, or a callable.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -183,13 +184,22 @@ class TorchModel:
         columns: ClassColumns | None = None,
         device: str | None = None,
     ) -> None:
-        self.module = module if device is None else module.to(device)
         self.fingerprint = module_hash(module)
         self.columns = columns
         self.who = f"the teacher {type(module).__name__}"
+        self._bridge = _Bridge(tasks, output, self.who, columns)
+        self._ask(module if device is None else module.to(device))
+
+    def _ask(self, module: nn.Module) -> None:
+        self.module = module
         self._parts = list(module.modules())
         self._weight = next(itertools.chain(module.parameters(), module.buffers()), None)
-        self._bridge = _Bridge(tasks, output, self.who, columns)
+
+    def through(self, module: nn.Module) -> TorchModel:
+        """The same teacher, answered by another form of its module; what its outputs are is known already."""
+        other = copy.copy(self)
+        other._ask(module)
+        return other
 
     def describe(self) -> dict[str, Any]:
         return {

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 # settings of an estimator that do not change what it answers
 _IRRELEVANT = {"n_jobs", "verbose", "warm_start", "memory", "_sklearn_version", "_repr_html_link"}
-_PASSING = {"training", "name_or_path"}  # attributes of a module that say how it stands, or where it came from
+_PLACES = {"training", "name_or_path"}  # of a module: a mode, and where transformers read it from
 _DEEPEST = 60
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, enum.Enum)
 _REACHED = (nn.Module, np.ndarray, Tensor)
@@ -88,7 +88,9 @@ def _walk(hasher: Any, value: Any, seen: set[int], depth: int) -> None:
 
 def _walk_inside(hasher: Any, value: Any, seen: set[int], depth: int) -> None:
     hasher.update(f"{type(value).__module__}.{type(value).__qualname__}(".encode())
-    if isinstance(value, np.ndarray):
+    if isinstance(value, types.ModuleType):  # its code is provenance, and to walk it would take hours
+        hasher.update(value.__name__.encode())
+    elif isinstance(value, np.ndarray):
         _array(hasher, value, seen, depth)
     elif isinstance(value, Tensor):
         _tensor(hasher, "", value)
@@ -125,7 +127,7 @@ def _module(hasher: Any, module: nn.Module, seen: set[int], depth: int) -> None:
         hasher.update(f"{name}:{type(part).__module__}.{type(part).__qualname__};".encode())
         _class_code(hasher, type(part), seen, depth + 1)
         for key, value in sorted(vars(part).items()):
-            if isinstance(value, _PLAIN) and key not in _PASSING and not key.startswith("_"):
+            if isinstance(value, _PLAIN) and key not in _PLACES and not key.startswith("_"):
                 hasher.update(f"{key}=".encode())
                 _walk(hasher, value, seen, depth + 1)
 

@@ -22,6 +22,7 @@ OUTPUT_KINDS = (LOGITS, PROBABILITIES, AUTO)
 _SMALLEST = 1e-7  # probabilities below it count as it: its logarithm, -16, is as sure as float32 answers get
 _SUM_WITHIN = 2e-2  # half precision, and numbers that were rounded to two digits
 _FORMS = (Tensor, Projected, TopK, Sampled, Text)
+DECIDED = ("classification", "multilabel")  # kinds of task whose outputs may be probabilities
 _ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.Softmax: "softmax",
     nn.LogSoftmax: "log_softmax",
@@ -87,9 +88,12 @@ def _two_dimensional(output: Any) -> Any:
 
 
 def check_width(output: Tensor, size: int, head: str, who: str) -> None:
-    """Refuse an output whose last dimension is not the task's; raises ShapeMismatch with both numbers."""
+    """Refuse an output whose last dimension is not the task's; raises ShapeMismatch with both numbers.
+
+    A size of 0 is that of a task which leaves it to the model.
+    """
     width = int(output.shape[-1]) if output.dim() else 0
-    if width != size:
+    if width != size and size:
         raise ShapeMismatch(
             f"expected {who} to give {size} numbers a row for '{head}', it gives {width}", _width_todo(width, size)
         )
@@ -104,7 +108,7 @@ def _width_todo(width: int, size: int) -> str:
 
 def to_logits(probabilities: Tensor, kind: str) -> Tensor:
     """Logits of probabilities: log p for classes, log p / (1 - p) for labels; regression stays as it is."""
-    if kind == "regression":
+    if kind not in DECIDED:
         return probabilities
     p = probabilities.float() if not probabilities.is_floating_point() else probabilities
     p = p.clamp(_SMALLEST, 1.0)
@@ -116,7 +120,7 @@ def to_logits(probabilities: Tensor, kind: str) -> Tensor:
 
 def looks_like_probabilities(output: Tensor, kind: str) -> bool:
     """Whether outputs [B, C] on a probe batch are probabilities: in [0, 1], and for classes summing to one."""
-    if kind == "regression" or output.numel() == 0:
+    if kind not in DECIDED or output.numel() == 0:
         return False
     values = output.detach().float()
     if not bool(((values >= -1e-6) & (values <= 1 + 1e-6)).all()):

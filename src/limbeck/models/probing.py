@@ -14,6 +14,7 @@ from limbeck.core.errors import LimbeckError
 from limbeck.core.findings import Finding
 from limbeck.models.adapters import Answering, TaskLike, TorchModel
 from limbeck.models.fingerprint import state_hash
+from limbeck.models.outputs import DECIDED
 
 _SAME = 1e-4  # of the largest answer
 _SHARP, _FLAT = 0.01, 0.99  # of the highest entropy
@@ -46,7 +47,7 @@ def probe(teacher: Answering, inputs: Any, tasks: Mapping[str, TaskLike], *, tem
             )
         if (found := _changing(head, one, two)) is not None:
             findings.append(found)
-        if task.kind != "regression" and (found := _says_little(head, one, task.kind, temperature)) is not None:
+        if task.kind in DECIDED and (found := _says_little(head, one, task.kind, temperature)) is not None:
             findings.append(found)
     return findings
 

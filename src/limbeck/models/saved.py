@@ -14,7 +14,8 @@ from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
 from limbeck.core.files import checksum, read_json, write_bytes, write_json
 from limbeck.models import zoo
 from limbeck.models.student import Student, caller
-from limbeck.models.text.network import Tokenised, text_from
+from limbeck.models.text.network import HEADS, Tokenised
+from limbeck.models.text.saved import load_text
 
 WEIGHTS, CONFIG, TEXT_CONFIG = "model.safetensors", "config.json", "limbeck.json"
 _FORMAT = 1
@@ -72,8 +73,9 @@ def _save_tokenised(
     config = {
         "format": _FORMAT, "kind": "text", "class": _class_path(module), "weights": checksum(folder / WEIGHTS),
         "out_sizes": dict(module.out_sizes), "max_length": module.encoder.max_length,
+        "beside": {name: checksum(folder / name) for name in (HEADS,) if (folder / name).is_file()},
     }  # fmt: skip
-    write_json(folder / TEXT_CONFIG, config | dict(notes))
+    write_json(folder / TEXT_CONFIG, config | module.notes() | dict(notes))
 
 
 def config_of(folder: Path) -> Path:
@@ -91,8 +93,13 @@ def load(folder: Path | str, like: nn.Module | None = None) -> nn.Module:
     folder = Path(folder)
     config = read_json(config_of(folder))
     if config.get("kind") == "text":
-        read_weights(folder, config)  # its checksum
-        return text_from(folder, config["out_sizes"], config["max_length"]).eval()
+        weights = read_weights(folder, config)
+        if not whole(folder, config):
+            raise StoreDamaged(
+                f"expected {folder / HEADS} to match its checksum, it does not",
+                "the bytes on disk have changed since they were written: restore the file, or train the student again",
+            )
+        return load_text(folder, config, weights).eval()
     module = like if like is not None else _rebuild(config, folder)
     try:
         module.load_state_dict(read_weights(folder, config))
@@ -103,6 +110,12 @@ def load(folder: Path | str, like: nn.Module | None = None) -> nn.Module:
             f"they were written by {config.get('class')}: give the same architecture",
         ) from error
     return module.eval()
+
+
+def whole(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether the weights that a saved network says it has are there, byte for byte."""
+    said = {WEIGHTS: config["weights"], **config.get("beside", {})}
+    return all((folder / name).is_file() and checksum(folder / name) == value for name, value in said.items())
 
 
 def read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -34,7 +34,10 @@ from limbeck.models.outputs import (
     to_outputs,
 )
 from limbeck.models.predict import answering
-from limbeck.models.text.network import PREFIX, TextNetwork, Tokenised
+from limbeck.models.text.chain import is_chain
+from limbeck.models.text.ground import Ground
+from limbeck.models.text.network import Tokenised
+from limbeck.models.text.sentences import SentenceNetwork, is_sentence_transformer, is_sentences, refuse_kinds
 from limbeck.models.text.subwords import Texts
 from limbeck.models.text.tokens import TextEncoder
 
@@ -58,8 +61,23 @@ class Bridge:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a student of text is made of, where making it is dear.
+
+    `fingerprint` is a hash of that, `blank` a module of the same shapes to look at, `after` what makes the student of
+    the run's teacher once that is taught.
+    """
+
+    fingerprint: Callable[[], str]
+    blank: Callable[[], nn.Module]
+    after: Callable[[nn.Module], Callable[[], nn.Module]] | None = None
+
+
+@dataclass(frozen=True)
 class Student:
-    """How to make a student: `kind` is "name", "factory" or "instance"."""
+    """How to make a student: `kind` is "name", "factory" or "instance"; of text also "pretrained" (a model of
+    transformers), "derived" (made of one) or "text" (a small network with a tokenizer).
+    """
 
     kind: str
     make: Callable[[], nn.Module]
@@ -70,6 +88,7 @@ class Student:
     output: str = AUTO
     instance: nn.Module | None = field(default=None, compare=False, repr=False)
     encoder: TextEncoder | None = field(default=None, compare=False, repr=False)
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -80,25 +99,40 @@ class Student:
         *,
         kinds: Mapping[str, str] | None = None,
         output: str = AUTO,
+        ground: Ground | None = None,
         texts: Texts | None = None,
     ) -> Student:
-        """Take a zoo text, an import path, a factory or a module; raises ConfigError for anything else.
+        """Take a zoo text, a chain of steps on text, an import path, a factory or a module.
+
+        Raises ConfigError for anything else.
 
         A factory is called with in_shape and out_sizes where it names them. `output` says whether the network gives
         logits or probabilities; auto looks. `kinds` maps heads to kinds of task (classification where not given).
-        `texts` gives the training texts, for names whose vocabulary is learned from them.
+        `ground` has the training texts and the teacher that students of text are made from; `texts` gives all texts
+        that a vocabulary of networks that write is learned from.
         """
+        from limbeck.models.text.students import handed_in, sentence_student, text_student
+
         check_output_kind(output)
         in_shape = tuple(int(size) for size in in_shape)
         kinds = {head: (kinds or {}).get(head, "classification") for head in out_sizes}
         if isinstance(what, Student):
             return what
-        if GENERATION in kinds.values():
+        if "generation" in kinds.values():
+            from limbeck.models.text.written import written_by
+
             return written_by(what, kinds, texts)
+        if is_sentence_transformer(what):
+            what = SentenceNetwork.of(what)
+        sentences = isinstance(what, SentenceNetwork) or (isinstance(what, str) and is_sentences(what, kinds))
+        if sentences or isinstance(what, Tokenised):
+            refuse_kinds(what, kinds, sentences)
         if isinstance(what, Tokenised):
-            return _tokenised(what, out_sizes, kinds)
-        if isinstance(what, str) and what.startswith(PREFIX):
-            return _pretrained(what, out_sizes, kinds)
+            return handed_in(what, out_sizes, kinds)
+        if sentences:
+            return sentence_student(str(what), out_sizes, kinds)
+        if isinstance(what, str) and is_chain(what, tuple(zoo.ZOO)):
+            return text_student(what, out_sizes, kinds, ground or Ground())
         if isinstance(what, nn.Module):
             name = f"{type(what).__module__}:{type(what).__qualname__}"
             return cls("instance", lambda: copy.deepcopy(what), name, in_shape, out_sizes, kinds, output, what)
@@ -117,8 +151,36 @@ class Student:
 
     @property
     def pretrained(self) -> bool:
-        """Whether the weights come with it: true for an instance, and for a pretrained model of text."""
-        return self.kind in ("instance", "pretrained")
+        """Whether the weights come with it: true for an instance, and for a model of text that is or was pretrained."""
+        return self.kind in ("instance", "pretrained", "derived")
+
+    @property
+    def wants_teacher(self) -> bool:
+        """Whether it is made of what the run's teacher has learnt: until then it has untaught weights."""
+        return self.origin is not None and self.origin.after is not None
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether training changes a pretrained model of transformers, which wants small steps."""
+        from limbeck.models.text.frozen import FrozenText
+        from limbeck.models.text.network import TextNetwork
+
+        if self.encoder is None:
+            return False
+        module = self.blank()
+        return isinstance(module, TextNetwork) and not isinstance(module, FrozenText)
+
+    def taught_by(self, network: nn.Module) -> Student:
+        """The student made of a taught teacher; its name and fingerprint stay."""
+        if self.origin is None or self.origin.after is None:
+            return self
+        return replace(self, make=self.origin.after(network))
+
+    def blank(self) -> nn.Module:
+        """A module to look at, of the same shapes as what `build` gives, without the work."""
+        if self.instance is not None:
+            return self.instance
+        return self.origin.blank() if self.origin is not None else self.build(0)
 
     def build(self, seed: int) -> nn.Module:
         """A fresh module for a seed (an instance: its copy, the same for every seed), checked against the task.
@@ -182,7 +244,7 @@ class Student:
 
     def describe(self) -> dict[str, Any]:
         """What resolved.yaml says about the student."""
-        module = self.instance if self.instance is not None else self.build(0)
+        module = self.blank()
         return {
             "kind": self.kind,
             "name": self.label,
@@ -197,68 +259,12 @@ class Student:
         parts: list[Any] = [self.kind, self.label, list(self.in_shape), dict(self.out_sizes)]
         if self.encoder is not None:
             parts.append(self.encoder.fingerprint)
-        if self.kind != "name":
+        if self.origin is not None:
+            parts.append(self.origin.fingerprint())
+        elif self.kind != "name":
             module = self.instance if self.instance is not None else self.build(0)
             parts.append(module_hash(module))
         return object_hash(parts)
-
-
-_PROBED_TOKENS = (4,)
-GENERATION = "generation"
-
-
-def written_by(what: Any, kinds: Mapping[str, str], texts: Texts | None = None) -> Student:
-    """A student that writes texts: seq2seq(...), hf:FOLDER of an encoder-decoder, or a Seq2SeqNetwork.
-
-    Raises ConfigError for anything else.
-    """
-    from limbeck.models.text.seq2seq import NAME, Seq2SeqNetwork, Seq2SeqSpec
-
-    head = next(name for name, kind in kinds.items() if kind == GENERATION)
-    sizes = {head: 0}
-    if isinstance(what, Seq2SeqNetwork):
-        return _tokenised(what, sizes, kinds)
-    if isinstance(what, str) and what.startswith(PREFIX):
-        where = what.removeprefix(PREFIX)
-        first = Seq2SeqNetwork.pretrained(where, head)
-
-        def load() -> nn.Module:
-            return copy.deepcopy(first)
-
-        return Student("pretrained", load, what, _PROBED_TOKENS, sizes, kinds, LOGITS, None, first.encoder)
-    if isinstance(what, str) and what.strip().partition("(")[0] == NAME:
-        spec = Seq2SeqSpec.parse(what)
-        encoder = spec.encoder(texts)
-
-        def make() -> nn.Module:
-            return spec.build(encoder, head)
-
-        return Student("name", make, spec.text, _PROBED_TOKENS, sizes, kinds, LOGITS, None, encoder)
-    named = what if isinstance(what, str) else type(what).__name__
-    raise ConfigError(
-        f"expected a network that writes texts for the generation task '{head}', got {named}",
-        f"give hf:FOLDER of a sequence-to-sequence model, or a small one such as {NAME}(d_model=128, layers=3)",
-    )
-
-
-def _tokenised(module: Tokenised, out_sizes: Mapping[str, int], kinds: Mapping[str, str]) -> Student:
-    """A network of text that is handed in: copied for each seed."""
-    name = f"{type(module).__module__}:{type(module).__qualname__}"
-    return Student(
-        "instance", lambda: copy.deepcopy(module), name, _PROBED_TOKENS, out_sizes, kinds, LOGITS, module,
-        module.encoder,
-    )  # fmt: skip
-
-
-def _pretrained(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, str]) -> Student:
-    """A pretrained model of transformers; heads that it does not bring are made from the seed."""
-    where = text.removeprefix(PREFIX)
-
-    def make() -> nn.Module:
-        return TextNetwork.pretrained(where, out_sizes, kinds)
-
-    encoder = TextEncoder.load(where)
-    return Student("pretrained", make, text, _PROBED_TOKENS, out_sizes, kinds, LOGITS, None, encoder)
 
 
 def count_parameters(module: nn.Module) -> int:

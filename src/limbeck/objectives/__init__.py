@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from limbeck.objectives.base import ramp as ramp
     from limbeck.objectives.base import term as term
     from limbeck.objectives.cards import card as card
+    from limbeck.objectives.embedding.contrastive_kd import ContrastiveKD as ContrastiveKD
+    from limbeck.objectives.embedding.cosine_regression import CoSENT as CoSENT
+    from limbeck.objectives.embedding.cosine_regression import CosineRegression as CosineRegression
+    from limbeck.objectives.embedding.embedding_cosine import EmbeddingCosine as EmbeddingCosine
+    from limbeck.objectives.embedding.embedding_mse import EmbeddingMSE as EmbeddingMSE
+    from limbeck.objectives.embedding.info_nce import InfoNCE as InfoNCE
+    from limbeck.objectives.embedding.margin_mse import MarginMSE as MarginMSE
     from limbeck.objectives.feature.attention_scores import AttentionScores as AttentionScores
     from limbeck.objectives.feature.cosine import HiddenCosine as HiddenCosine
     from limbeck.objectives.feature.hidden import Hidden as Hidden
@@ -78,8 +85,26 @@ CATALOG: dict[str, Entry] = {
         f"{_HERE}.response.regression_kd:BoundedKD", "response", "NeurIPS 2017", "labels, until as good as the teacher"
     ),
     "CE": Entry(f"{_HERE}.response.ce:CE", "hard", "arXiv:1512.00567", "cross-entropy with labels"),
+    "CoSENT": Entry(
+        f"{_HERE}.embedding.cosine_regression:CoSENT",
+        "hard",
+        "https://kexue.fm/archives/8847",
+        "order of cosines against scores",
+    ),
+    "ContrastiveKD": Entry(
+        f"{_HERE}.embedding.contrastive_kd:ContrastiveKD", "embedding", "arXiv:2101.04731", "who is near in a batch"
+    ),
+    "CosineRegression": Entry(
+        f"{_HERE}.embedding.cosine_regression:CosineRegression", "hard", "arXiv:1908.10084", "cosines against scores"
+    ),
     "DIST": Entry(f"{_HERE}.response.dist:DIST", "response", "arXiv:2205.10536", "correlations of probabilities"),
     "DKD": Entry(f"{_HERE}.response.dkd:DKD", "response", "arXiv:2203.08679", "target and other classes apart"),
+    "EmbeddingCosine": Entry(
+        f"{_HERE}.embedding.embedding_cosine:EmbeddingCosine", "embedding", "arXiv:2004.09813", "directions of texts"
+    ),
+    "EmbeddingMSE": Entry(
+        f"{_HERE}.embedding.embedding_mse:EmbeddingMSE", "embedding", "arXiv:2004.09813", "places of texts"
+    ),
     "Hidden": Entry(f"{_HERE}.feature.hidden:Hidden", "feature", "arXiv:1909.10351", "hidden states, layer by layer"),
     "HiddenCosine": Entry(
         f"{_HERE}.feature.cosine:HiddenCosine", "feature", "arXiv:1910.01108", "directions of hidden states"
@@ -88,6 +113,9 @@ CATALOG: dict[str, Entry] = {
     "HuberKD": Entry(
         f"{_HERE}.response.regression_kd:HuberKD", "response", "Ann. Math. Statist. 1964", "values, Huber distance"
     ),
+    "InfoNCE": Entry(
+        f"{_HERE}.embedding.info_nce:InfoNCE", "hard", "arXiv:1807.03748", "queries find their documents in a batch"
+    ),
     "KD": Entry(f"{_HERE}.response.kd:KD", "response", "arXiv:1503.02531", "softened class probabilities"),
     "L2KD": Entry(f"{_HERE}.response.regression_kd:L2KD", "response", "arXiv:1312.6184", "values, squared distance"),
     "LSKD": Entry(
@@ -95,6 +123,9 @@ CATALOG: dict[str, Entry] = {
     ),
     "LogitMSE": Entry(f"{_HERE}.response.logit_mse:LogitMSE", "response", "arXiv:1312.6184", "centred logits"),
     "MSE": Entry(f"{_HERE}.response.label_mse:MSE", "hard", "none", "squared error against labels"),
+    "MarginMSE": Entry(
+        f"{_HERE}.embedding.margin_mse:MarginMSE", "embedding", "arXiv:2010.02666", "margins over the other documents"
+    ),
     "MiniLM": Entry(
         f"{_HERE}.relation.minilm:MiniLM", "relation", "arXiv:2012.15828", "relations between tokens in one layer"
     ),

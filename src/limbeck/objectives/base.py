@@ -52,13 +52,14 @@ class Traits:
     shift_invariant      adding a constant to all logits of a row changes nothing
     row_wise             the loss of a batch is the sum of the losses of its rows (False where `batchwise`)
     unequal_widths       student and teacher taps may differ in width
-    labels               which targets it reads: "none", "class", "multilabel" or "real"
+    labels               which targets it reads: "none", "class", "multilabel", "real" or "score" (one number a row)
     direction            "forward": the gradient is affine in the teacher's probabilities, as in KL(teacher || student);
                          "reverse": it is affine in the teacher's log-probabilities, as in KL(student || teacher)
     sums_over_classes    a class that neither side believes in changes nothing: the sum over classes is no mean
     independent_labels   its classes are independent labels (sigmoid), not one choice (softmax)
     positions            it takes outputs or taps with positions [B, T, ...] and a mask [B, T]
     tokens               it takes nothing else: every tap has positions [B, T, D]
+    texts                its outputs are the embeddings of both texts of a row side by side, [B, 2·D]
     """
 
     zero_at_equal: bool = True
@@ -73,6 +74,7 @@ class Traits:
     independent_labels: bool = False
     positions: bool = True
     tokens: bool = False
+    texts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,7 @@ class Objective:
     """A loss as a value. Subclasses add hyper-parameters as fields and write `loss`."""
 
     batchwise: ClassVar[bool] = False
+    least_rows: ClassVar[int] = 1  # of a batch, for a loss that compares its rows
     kinds: ClassVar[tuple[str, ...]] = ()  # kinds of task that it is made for; empty: any
     traits: ClassVar[Traits] = Traits()
 

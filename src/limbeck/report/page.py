@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from limbeck.report.exported import int8_sentence, int8_table
 from limbeck.report.words import (
     ARMS,
     GRADES,
@@ -72,6 +73,8 @@ def page_of(scorecard: Mapping[str, Any], state: Mapping[str, Any] | None = None
                 sections.append(
                     Section(prefix + section.title, section.text, section.tables, section.bars, section.reliability)
                 )
+    if scorecard.get("int8"):
+        sections.append(_int8(scorecard["int8"]))
     if costs:
         sections.append(_costs(costs, _onnx_bytes(state or {})))
     return Page(
@@ -174,7 +177,7 @@ def _fidelity(card: Mapping[str, Any]) -> Section | None:
     header: tuple[str, ...] = ("", "correlation with the teacher", "RMSE to the teacher")
     if card["kind"] == "generation":
         header = ("", "the same text as the teacher", "BLEU against the teacher's texts")
-    elif card["kind"] != "regression":
+    elif len(rows[0]) > len(header):  # answers are decisions, no numbers
         header = ("", "agreement", "KL to the teacher (nats)", *names.values(), "both wrong")
     known, text = card.get("knowledge"), []
     if known and not known["credited"]:
@@ -224,6 +227,14 @@ def _examples(card: Mapping[str, Any]) -> Section | None:
     rows = tuple(("", *(line[name] for name in names)) for line in found)
     header = ("", *(ARMS.get(name, name) for name in names))
     return Section("Examples", (), (Table(header, rows, "Test rows spread evenly; the first seed of each arm."),))
+
+
+def _int8(found: Mapping[str, Any]) -> Section:
+    if found["reason"]:
+        return Section("Exported in int8", (f"{int8_sentence(found, '')}.",))
+    several = len(found["tasks"]) > 1
+    lines = tuple(f"{f'{head}: ' if several else ''}{int8_sentence(found, head)}." for head in found["tasks"])
+    return Section("Exported in int8", lines, tuple(Table(*int8_table(found, head)) for head in found["tasks"]))
 
 
 def _onnx_bytes(state: Mapping[str, Any]) -> float | None:

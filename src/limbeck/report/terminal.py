@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from limbeck.report.exported import int8_rows, int8_sentence
 from limbeck.report.words import (
     ARMS,
     GRADES,
@@ -43,10 +44,14 @@ def summary(
     for head, card in scorecard["tasks"].items():
         if len(scorecard["tasks"]) > 1:
             lines.append(head)
-        lines += _table(card, scorecard.get("costs") or {})
+        lines += _table(card, scorecard.get("costs") or {}, int8_rows(scorecard.get("int8"), head))
     lines.append(rule)
     for head, card in scorecard["tasks"].items():
         lines += _verdict(card, f"{head}: " if len(scorecard["tasks"]) > 1 else "", scorecard.get("smaller"))
+        if scorecard.get("int8"):
+            lines.append(
+                f"• {f'{head}: ' if len(scorecard['tasks']) > 1 else ''}{int8_sentence(scorecard['int8'], head)}"
+            )
     findings = sorted(scorecard["findings"], key=lambda f: GRADES.index(f["grade"]))
     lines += [f"{MARKS[f['grade']]} {f['code']}  {f['title']}   (limbeck checks {f['code']})" for f in findings]
     if report:
@@ -69,7 +74,7 @@ def _which(scorecard: Mapping[str, Any]) -> str:
     return f"  (seed {seed}, best on validation: {number(found, card['metric']['unit'])})"
 
 
-def _table(card: Mapping[str, Any], costs: Mapping[str, Any]) -> list[str]:
+def _table(card: Mapping[str, Any], costs: Mapping[str, Any], exported: Sequence[tuple[str, ...]]) -> list[str]:
     metric, unit = card["metric"]["name"], card["metric"]["unit"]
     fidelity = (card.get("fidelity") or {}).get("arms", {})
     decides = any(entry.get("agreement") for entry in fidelity.values())
@@ -85,6 +90,7 @@ def _table(card: Mapping[str, Any], costs: Mapping[str, Any]) -> list[str]:
         rows.append(
             (ARMS[arm], number(found["value"], unit) + spread, same, count(cost.get("parameters")), milliseconds(cost))
         )
+    rows += exported
     trivial = card["trivial"]["metrics"].get(metric)
     rows.append((ARMS["trivial"], number(trivial, unit), NOTHING, NOTHING, NOTHING))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]

@@ -70,12 +70,14 @@ def label(
     *,
     out: str | Path,
     codec: Literal["auto", "fp16", "fp32"] = "auto",
+    dtype: Literal["fp32", "bf16"] = "fp32",
     seed: int = 0,
     overwrite: bool = False,
     console: Console | None = None,
 ) -> TransferSet:
     """Let a teacher answer the training and unlabelled rows once; the transfer set lies in `out`/transfer.
 
+    A network answers faster in `dtype` "bf16"; how far that is from fp32 is measured, said and kept in run.json.
     Raises NotSupported for a task that writes texts.
     """
     from limbeck.stages.label import TRANSFER
@@ -87,7 +89,7 @@ def label(
             "expected a task whose answers are numbers for lb.label, got generation",
             "lb.distill lets the teacher write once; its texts lie in the folder transfer of the run",
         )
-    with _alone(data, teacher_of(teacher), TrainSpec(), seed, Path(out), overwrite, console, codec) as job:
+    with _alone(data, teacher_of(teacher), TrainSpec(), seed, Path(out), overwrite, console, codec, dtype) as job:
         for stage in ("teach", "label"):
             stage_functions()[stage](job)
     return TransferSet(Path(out) / TRANSFER)
@@ -142,19 +144,23 @@ def _as_run(run: DistillRun | str | Path) -> DistillRun:
 @contextmanager
 def _alone(
     data: Data, teacher: Teacher, plan: TrainSpec, seed: int, folder: Path, overwrite: bool, console: Console | None,
-    codec: Literal["auto", "fp16", "fp32"] = "auto",
+    codec: Literal["auto", "fp16", "fp32"] = "auto", dtype: Literal["fp32", "bf16"] = "fp32",
 ) -> Iterator[Job]:  # fmt: skip
     """A job without a student: only its first stages can run."""
     from limbeck.models.student import Student
     from limbeck.objectives.base import Sum
     from limbeck.stages.job import Job, Settings
+    from limbeck.stages.ready import refuse_half, refuse_teacher
 
     check_data(data)
-    settings = Settings(name=folder.name, seed=seed, seeds=1, codec=codec)
+    refuse_teacher(teacher, data.tasks)
+    settings = Settings(name=folder.name, seed=seed, seeds=1, codec=codec, label_dtype=dtype)
+    refuse_half(settings, teacher)
     sizes = {head: task.size for head, task in data.tasks.items()}
     student = Student.of("linear", data.preprocess.shape, sizes)
     resolved = {
         "teacher": teacher.describe(), "data": data.fingerprint, "train": asdict(plan), "seed": seed, "codec": codec,
+        "label_dtype": dtype,
     }  # fmt: skip
     with Run.open(folder, resolved, seeds=(seed,), overwrite=overwrite) as run:
         job = Job(

@@ -131,6 +131,17 @@ class _Known:
         """What the transfer set has."""
         return self.stored.have()
 
+    def judged(self, keys: Array, head: str) -> Array:
+        """What was judged of rows beside the transfer set [N, 1]; raises StoreMismatch for rows that never were."""
+        places = self.beside.index.find(as_keys(keys))
+        if (places < 0).any():
+            raise StoreMismatch(
+                f"expected what was judged of {len(keys)} rows beside {self.stored.store.path}, {(places < 0).sum()} "
+                "of them never were",
+                "the answers belong to other rows: label these with lb.label(teacher, data), test rows included",
+            )
+        return self.beside.heads[head][places]
+
     def answer(self, batch: Batch) -> Signals:
         """Look the rows up; raises StoreMismatch for rows that were never answered."""
         import torch

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from limbeck.core.run import Run
+from limbeck.data.retrieval import Retrieval
 from limbeck.data.rows import Rows
+from limbeck.data.similarity import Similarity
 from limbeck.data.tasks import Task
 from limbeck.evaluate import predictions
 
@@ -22,7 +24,7 @@ def file_name(split: str, arm: str, seed: int) -> str:
 
 
 def write(run: Run, split: str, arm: str, seed: int, rows: Rows, outputs: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Write answers [N, C] of every head (logits, or natural units for regression)."""
+    """Write answers [N, C] of every head (logits, natural units for regression, cosines, ranks)."""
     path = run.path(file_name(split, arm, seed))
     predictions.write(path, rows.keys, arm, {head: values[None] for head, values in outputs.items()}, [seed])
 
@@ -35,5 +37,7 @@ def read(run: Run, split: str, arm: str, seeds: tuple[int, ...], rows: Rows) -> 
 
 
 def truth(rows: Rows, head: str, task: Task) -> np.ndarray[Any, Any]:
-    """The labels of a head in the user's units: class ids, 0/1 columns or natural values."""
+    """The labels of a head in the user's units: class ids, 0/1 columns, natural values, or what embeddings meet."""
+    if isinstance(task, Similarity | Retrieval):
+        return task.truth(rows, head)
     return np.asarray(task.to_natural(rows.targets[head])) if task.kind == "regression" else rows.targets[head]

@@ -15,7 +15,15 @@ from limbeck.data.tasks import Task
 from limbeck.objectives.base import Objective, Ramp, Sum, Term
 from limbeck.recipe import OBJECTIVES
 
-HARD_LOSS = {"classification": "CE", "multilabel": "BCE", "regression": "MSE", "generation": "CE"}
+HARD_LOSS = {
+    "classification": "CE",
+    "multilabel": "BCE",
+    "regression": "MSE",
+    "similarity": "CosineRegression",
+    "retrieval": "InfoNCE",
+    "generation": "CE",
+}
+DECIDED = ("classification", "multilabel", "generation")  # kinds of task in which a teacher's answer is a label too
 STUDENT, CONTROL, SOFT, PSEUDO = "student", "control", "soft", "pseudo"
 
 
@@ -45,7 +53,7 @@ def arms_of(objective: Sum, tasks: Mapping[str, Task], *, unlabeled: bool, attri
     arms = [Arm(STUDENT, objective, unlabeled), Arm(CONTROL, hard, unlabeled=False)]
     if attribution and unlabeled:
         arms.append(Arm(SOFT, objective, unlabeled=False))
-        if any(task.kind != "regression" for task in tasks.values()):
+        if any(task.kind in DECIDED for task in tasks.values()):
             arms.append(Arm(PSEUDO, hard, unlabeled=True, pseudo=True))
     return tuple(arms)
 

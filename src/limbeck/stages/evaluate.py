@@ -10,11 +10,13 @@ import numpy as np
 from limbeck.core.files import write_json
 from limbeck.core.findings import Finding
 from limbeck.data.rows import Rows
+from limbeck.data.similarity import Similarity
 from limbeck.evaluate import scorecard
 from limbeck.evaluate.evidence import TEACHER, Evidence, Validation
 from limbeck.stages import answers
 from limbeck.stages.forced import listens
 from limbeck.stages.job import Job, metric_identity
+from limbeck.stages.judged import judged
 from limbeck.stages.label import TRANSFER, stored_answers
 from limbeck.stages.writing import as_array, sources
 from limbeck.transfer.store import Store
@@ -81,7 +83,7 @@ def _evidence(
         mask=test.label_mask[head],
         weights=test.weight,
         groups=None if test.groups is None else np.unique(test.groups, return_inverse=True)[1],
-        y_train=answers.truth(labelled, head, task),
+        y_train=None if task.kind == "retrieval" else answers.truth(labelled, head, task),
         validation=validation,
         stored=_stored(job, head, labelled),
         sources=as_array(sources(test)) if task.kind == "generation" else None,
@@ -90,12 +92,17 @@ def _evidence(
 
 
 def _stored(job: Job, head: str, labelled: Rows) -> tuple[Any, Any] | None:
-    """The answers that training used on labelled rows, beside their labels."""
-    if job.data.tasks[head].kind == "generation":
+    """The answers that training used on labelled rows, beside their labels; None where pairs are all there is."""
+    task = job.data.tasks[head]
+    if task.kind == "retrieval":
+        return None
+    if task.kind == "generation":
         return _stored_texts(job, head, labelled)
     store = Store(job.run.path(TRANSFER))
     values = stored_answers(job, store, labelled)[head]
-    return values, answers.truth(labelled, head, job.data.tasks[head])
+    if isinstance(task, Similarity):
+        values = judged(task, values, labelled)
+    return values, answers.truth(labelled, head, task)
 
 
 def _stored_texts(job: Job, head: str, labelled: Rows) -> tuple[Any, Any] | None:
@@ -117,6 +124,7 @@ def _provenance(job: Job, facts: Mapping[str, Any]) -> dict[str, Any]:
         "data": job.data.describe(),
         "teacher": job.teacher.describe(),
         "student": job.student.describe(),
+        "start": facts.get("start"),
         "steps": facts["steps"],
         "exported_seed": facts["best_seed"],
     }

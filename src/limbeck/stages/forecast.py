@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,17 +32,19 @@ def check_recipe(recipe: Recipe) -> CheckReport:
     """Read the data, build the models, time a few steps; raises ConfigError for what would end the run at once."""
     from limbeck.data.generation import generation_in
     from limbeck.stages.arms import arms_of
-    from limbeck.stages.ready import refuse_taps
+    from limbeck.stages.ready import refuse_export, refuse_taps
     from limbeck.stages.recipes import make_objective, make_student, make_teacher, read_data, settings_of
     from limbeck.stages.text_ready import refuse_generation
     from limbeck.stages.verbs import check_data
 
     data = read_data(recipe)
     check_data(data)
-    student, objective = make_student(recipe, data), make_objective(recipe, data)
     teacher = make_teacher(recipe)
+    student, objective = make_student(recipe, data, teacher), make_objective(recipe, data)
     if generation_in(data.tasks) is not None:
         refuse_generation(settings_of(recipe), objective, student, teacher, data.texts)
+    if recipe.export.onnx:
+        refuse_export(student)
     refuse_taps(objective, student, teacher)
     more = recipe.evaluate.attribution in ("auto", True)
     arms = arms_of(objective, data.tasks, unlabeled=data.unlabeled is not None, attribution=more)
@@ -82,12 +85,12 @@ def seconds_a_step(student: Student, data: Data, plan: TrainSpec) -> float:
     from limbeck.stages.tables import encoded
 
     rows = data.train.take(np.arange(plan.batch_size) % len(data.train))
-    module = student.build(0)
-    head = generation_in(data.tasks)
+    module, head = copy.deepcopy(student.blank()), generation_in(data.tasks)
     inputs: Any = encoded(data, rows, student)
     if head is not None:  # with the texts that are written
         inputs = forced_table(rows, references(rows, head), head, student).inputs
-    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-6)
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-6)
     taken: list[float] = []
     module.train()
     for _ in range(_WARM_UP + _TIMED_STEPS):
@@ -104,15 +107,13 @@ def seconds_a_step(student: Student, data: Data, plan: TrainSpec) -> float:
 
 def _teaching_seconds(recipe: Recipe, data: Data, labelled: int) -> float:
     """Seconds to train the built-in networks among the teachers; others cannot be known."""
-    from limbeck.models.student import Student
+    from limbeck.stages.bases import student_of
 
-    sizes = {head: task.size for head, task in data.tasks.items()}
-    kinds = {head: task.kind for head, task in data.tasks.items()}
     total = 0.0
     for spec in recipe.teacher:
         if spec.kind == "zoo":
             plan = spec.train or recipe.train
-            network = Student.of(spec.model, data.preprocess.shape, sizes, kinds=kinds, texts=data.texts)
+            network = student_of(spec.model, data)
             total += seconds_a_step(network, data, plan) * int(plan.total_steps(labelled).value) * spec.members
     return total
 

@@ -22,6 +22,8 @@ from limbeck.train.plan import TrainSpec
 
 CODECS = ("auto", "fp16", "fp32")  # how answers are stored
 
+DTYPES = ("fp32", "bf16")  # in which a teacher answers
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -33,9 +35,11 @@ class Settings:
     attribution: Literal["auto"] | bool = "auto"
     margin: float = 0.01
     onnx: bool = True
+    int8: bool = False
     tolerance: float = 1e-4
     ignore: tuple[str, ...] = ()
     codec: Literal["auto", "fp16", "fp32"] = "auto"
+    label_dtype: Literal["fp32", "bf16"] = "fp32"
     writing: WriteSpec = field(default_factory=WriteSpec)
     asked: str = field(default="", compare=False, repr=False)
 
@@ -43,9 +47,17 @@ class Settings:
         if self.seeds < 1:
             raise ConfigError(f"expected at least one seed, got {self.seeds}", "five is the default; a verdict needs 3")
 
+        if self.int8 and not self.onnx:
+            raise ConfigError("expected onnx=True, int8 is made of the ONNX file", "say onnx=True, or leave int8 out")
         if self.codec not in CODECS:
             raise ConfigError(
                 f"expected a codec of {', '.join(CODECS)}, got {self.codec!r}", "auto: fp16, and fp32 for numbers"
+            )
+
+        if self.label_dtype not in DTYPES:
+            raise ConfigError(
+                f"expected a dtype of {' or '.join(DTYPES)} to label in, got {self.label_dtype!r}",
+                "fp32 is exact; bf16 is faster, and its error is measured",
             )
 
     @property
@@ -131,9 +143,11 @@ def identity(
         "attribution": settings.attribution,
         "margin": settings.margin,
         "onnx": settings.onnx,
+        "int8": settings.int8,
         "tolerance": settings.tolerance,
         "ignore": list(settings.ignore),
         "codec": settings.codec,
+        "label_dtype": settings.label_dtype,
         "metric": metric_identity(data),
         **written,
     }

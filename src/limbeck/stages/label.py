@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from limbeck.core.errors import ConfigError
+from limbeck.core.run import Stage
+from limbeck.data.embedded import check_width
 from limbeck.data.generation import generation_in
+from limbeck.data.retrieval import Retrieval
 from limbeck.data.rows import Rows
+from limbeck.data.similarity import Similarity
+from limbeck.data.tasks import Task
 from limbeck.evaluate import checks
 from limbeck.evaluate.quality import metric_for
 from limbeck.objectives.base import Sum
 from limbeck.signals import Batch, Needs, TeacherSource
 from limbeck.stages import answers
 from limbeck.stages.job import Job
+from limbeck.stages.judged import all_judged, has_embeddings, judged
+from limbeck.stages.label_error import differences, in_words
 from limbeck.stages.writing import label_texts
 from limbeck.transfer.codecs import Codec, codec_of
 from limbeck.transfer.label import label as label_rows
@@ -25,6 +33,8 @@ from limbeck.transfer.store import Store
 TRANSFER = "transfer"
 TEACHER = "teacher"
 _BATCH = 1024
+_MEASURED = 256  # rows that are answered twice where answers are in half precision
+_LOOKED_AT = 2_000  # rows of embeddings
 _AUTO_ROWS = 20_000  # enough for a mean entropy
 
 
@@ -42,6 +52,7 @@ def label(job: Job) -> Store | None:
         teacher=job.teacher.fingerprint(),
         preprocessing=job.data.preprocess.fingerprint,
         view=None if job.data.view is None else job.data.view.fingerprint,
+        precision=None if job.settings.label_dtype == "fp32" else job.settings.label_dtype,
     )
     outputs = (TRANSFER, *(answers.file_name(split, TEACHER, 0) for split in (answers.VALIDATION, answers.TEST)))
     inputs = {
@@ -51,17 +62,38 @@ def label(job: Job) -> Store | None:
         "views": job.data.views,
         "data": job.data.fingerprint,
         "codec": job.settings.codec,
+        "dtype": job.settings.label_dtype,
     }
     stage = job.run.stage("label", inputs, outputs=outputs, mends=(TRANSFER,))
     if not stage.done:
         with stage:
+            label_error(job, stage, source)
             store = _label_pool(job, source, ident)
-            for split, rows in ((answers.VALIDATION, job.data.validation), (answers.TEST, job.test)):
-                answers.write(job.run, split, TEACHER, 0, rows, ask(job, source, rows))
+            for split, rows, more in (
+                (answers.VALIDATION, job.data.validation, None),
+                (answers.TEST, job.test, job.data.corpus),
+            ):
+                answers.write(job.run, split, TEACHER, 0, rows, ask(job, source, rows, more))
             stage.note(answers=len(store), bytes_per_answer=store.row_bytes)
     store = Store(job.run.path(TRANSFER))
     refuse_ignorant(job, store)
     return store
+
+
+def label_error(job: Job, stage: Stage, source: TeacherSource) -> None:
+    """Measure on some rows how far answers in half precision are from those in fp32; say it and keep it as facts."""
+    if job.settings.label_dtype == "fp32":
+        return
+    exact = job.teacher.source(
+        replace(job, settings=replace(job.settings, label_dtype="fp32")), Needs(outputs=tuple(job.data.tasks))
+    )
+    rows = job.pool
+    rows = rows.take(np.unique(np.linspace(0, len(rows) - 1, _MEASURED).astype(np.int64)))
+    right, found = ask(job, exact, rows), ask(job, source, rows)
+    measured = {head: differences(right[head], found[head], task.kind) for head, task in job.data.tasks.items()}
+    for head, each in measured.items():
+        job.console.say(f"labels of {head} in {job.settings.label_dtype} against fp32: {in_words(each)}")
+    stage.note(label_error=measured)
 
 
 def _label_pool(job: Job, source: TeacherSource, ident: Identity) -> Store:
@@ -78,7 +110,7 @@ def _label_pool(job: Job, source: TeacherSource, ident: Identity) -> Store:
             rows,
             job.run.path(TRANSFER),
             prepare=lambda inputs: inputs,  # sources prepare raw rows themselves
-            heads=job.data.tasks,
+            heads=_sized(job, source),
             identity=ident,
             views=max(job.data.views, 1),
             view=job.data.view,
@@ -86,6 +118,19 @@ def _label_pool(job: Job, source: TeacherSource, ident: Identity) -> Store:
             batch_size=_BATCH,
             progress=progress,
         )
+
+
+def _sized(job: Job, source: TeacherSource) -> dict[str, Task]:
+    """The tasks with the width of the teacher's answers, where a task leaves it open; raises ConfigError for none."""
+    tasks = dict(job.data.tasks)
+    if not has_embeddings(tasks):
+        return tasks
+    said = _raw(job, source, job.pool.take(np.arange(min(2, len(job.pool)))))
+    for head, task in tasks.items():
+        if isinstance(task, Similarity | Retrieval):
+            check_width(said[head].shape[-1], "the teacher")
+            tasks[head] = replace(task, size=int(said[head].shape[-1]))
+    return tasks
 
 
 def codecs_of(job: Job) -> dict[str, Codec]:
@@ -96,15 +141,31 @@ def codecs_of(job: Job) -> dict[str, Codec]:
     return {head: codec_of(task.kind, dtype) for head, task in job.data.tasks.items()}
 
 
-def ask(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
-    """Answers [N, C] of a source for rows as they are (logits, natural units)."""
+def ask(job: Job, source: TeacherSource, rows: Rows, corpus: Rows | None = None) -> dict[str, np.ndarray[Any, Any]]:
+    """Answers [N, C] of a source for rows as they are judged (logits, natural units, cosines, ranks)."""
+    if isinstance(source, Judged) and has_embeddings(job.data.tasks):
+        return {head: source.judged(rows.keys, head) for head in job.data.tasks}
+    more = None if corpus is None else _raw(job, source, corpus)
+    return all_judged(job.data.tasks, _raw(job, source, rows), rows, more)
+
+
+@runtime_checkable
+class Judged(Protocol):
+    """A source that keeps what was judged of rows whose answers it has not."""
+
+    def judged(self, keys: np.ndarray[Any, Any], head: str) -> np.ndarray[Any, Any]:
+        """Numbers [N, 1] of rows by key."""
+        ...
+
+
+def _raw(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
+    """Answers float32 [N, C] of a source in training space."""
     parts: dict[str, list[Any]] = {head: [] for head in job.data.tasks}
     for start in range(0, len(rows), _BATCH):
         part = rows.take(np.arange(start, min(start + _BATCH, len(rows))))
         outputs = source.answer(Batch(keys=part.keys, teacher_inputs=part.inputs)).outputs
-        for head, task in job.data.tasks.items():
-            values = outputs[head].detach().float().cpu().numpy()  # type: ignore[union-attr]
-            parts[head].append(np.asarray(task.to_natural(values), dtype=np.float32))
+        for head in job.data.tasks:
+            parts[head].append(outputs[head].detach().float().cpu().numpy())  # type: ignore[union-attr]
     return {
         head: np.concatenate(each) if each else np.empty((0, job.data.tasks[head].size), np.float32)
         for head, each in parts.items()
@@ -112,7 +173,7 @@ def ask(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[Any
 
 
 def stored_answers(job: Job, store: Store, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
-    """What the store holds for rows under view 0: logits, natural units."""
+    """What the store holds for rows under view 0: logits, natural units, embeddings."""
     outputs = store.gather(store.find(rows.keys))
     return {head: np.asarray(outputs[head], dtype=np.float32) for head in job.data.tasks}
 
@@ -121,10 +182,15 @@ def refuse_ignorant(job: Job, store: Store) -> None:
     """Refuse a teacher that is no better than a constant on the labelled rows; silenced by ignoring LB201."""
     if "LB201" in job.settings.ignore:
         return
-    said = stored_answers(job, store, job.data.train)
+    rows = job.data.train
+    if has_embeddings(job.data.tasks) and len(rows) > _LOOKED_AT:  # ranks among all of them would take long
+        rows = rows.take(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(np.int64))
+    said = stored_answers(job, store, rows)
     for head, task in job.data.tasks.items():
-        mask = job.data.train.label_mask[head]
-        y, given = answers.truth(job.data.train, head, task)[mask], said[head][mask]
+        mask = rows.label_mask[head]
+        y, given = answers.truth(rows, head, task)[mask], said[head][mask]
+        if isinstance(task, Similarity | Retrieval):
+            given = judged(task, said[head], rows)[mask]
         if len(y) < 2:
             continue
         order = checks.class_order(task, y, given, "labelled rows")

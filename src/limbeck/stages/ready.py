@@ -1,7 +1,8 @@
-"""What would end a run at once, looked at before any work: inner features that are not there."""
+"""What would end a run at once, looked at before any work: features that are not there, exports that cannot be."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,12 +12,17 @@ from limbeck.models.predict import answering
 from limbeck.models.student import Student
 from limbeck.models.taps import list_taps, run
 from limbeck.objectives.base import Sum
-from limbeck.stages.several import SourceTeacher
+from limbeck.stages.bases import student_of
+from limbeck.stages.judged import has_embeddings
+from limbeck.stages.per_task import PerTaskTeacher
+from limbeck.stages.several import EnsembleTeacher, SourceTeacher
 from limbeck.stages.taught import TaughtNetwork
 from limbeck.stages.teachers import GivenTeacher, Teacher, refuse_inner
 
 if TYPE_CHECKING:
+    from limbeck.data.tasks import Task
     from limbeck.recipe import Recipe
+    from limbeck.stages.job import Settings
 
 
 def refuse_taps(objective: Sum, student: Student, teacher: Teacher) -> None:
@@ -26,20 +32,61 @@ def refuse_taps(objective: Sum, student: Student, teacher: Teacher) -> None:
     """
     mine, theirs = objective.student_needs(), objective.teacher_needs()
     if mine.taps or mine.attention:
-        module = student.build(0)
+        module = student.blank()
         with answering(module):
             run(module, probe(student), mine.taps, mine.attention)
     if (theirs.taps or theirs.attention) and not _has_inside(teacher):
         refuse_inner(theirs, f"a teacher of kind {teacher.describe()['kind']}")
 
 
-def refuse_export(student: Student) -> None:
-    """Raise ConfigError for a student that has no ONNX export."""
-    if student.encoder is not None:
+def refuse_teacher(teacher: Teacher, tasks: Mapping[str, Task]) -> None:
+    """Refuse a teacher that cannot embed texts for a task on embeddings; raises ConfigError."""
+    from limbeck.stages.answered import AnsweredTeacher
+
+    if not has_embeddings(tasks):
+        return
+    alone = isinstance(teacher, TaughtNetwork) and teacher.members == 1
+    if not (alone or isinstance(teacher, GivenTeacher | SourceTeacher | AnsweredTeacher)):
+        kind = teacher.describe()["kind"]
         raise ConfigError(
-            f"expected no ONNX of a student of text ({student.label}), limbeck cannot export one yet",
-            "say `export: {onnx: false}` (onnx=False in Python); student/seed-N loads in transformers",
+            f"expected one teacher that embeds texts for {', '.join(task.kind for task in tasks.values())}, got one of "
+            f"kind {kind}",
+            "give st:FOLDER, a SentenceTransformer, a function that embeds both columns, or answers of one of these; "
+            "embeddings of several models have no mean",
         )
+
+
+def refuse_export(student: Student) -> None:
+    """Raise NotSupported for a student of text whose tokenizer cannot stand beside an ONNX file."""
+    from limbeck.compress.tokenizer import core_of
+
+    if student.encoder is not None:
+        core_of(student.encoder)
+
+
+def refuse_half(settings: Settings, teacher: Teacher) -> None:
+    """Raise ConfigError where a teacher that is no network should answer in bf16."""
+    other = None if settings.label_dtype == "fp32" else _no_network(teacher)
+    if other is not None:
+        raise ConfigError(
+            f"expected a network as the teacher that labels in {settings.label_dtype}, got one of kind "
+            f"{other.describe()['kind']}",
+            "leave label.dtype (label_dtype in Python) at fp32: only torch modules can answer in bf16",
+        )
+
+
+def _no_network(teacher: Teacher) -> Teacher | None:
+    """The first part of a teacher that is no network; None where all are."""
+    if isinstance(teacher, TaughtNetwork) or (isinstance(teacher, GivenTeacher) and teacher.is_network):
+        return None
+    parts: list[Teacher] = []
+    if isinstance(teacher, EnsembleTeacher):
+        parts = [member for member, _ in teacher.members]
+    elif isinstance(teacher, PerTaskTeacher):
+        parts = list(teacher.parts.values())
+    if not parts:
+        return teacher
+    return next((found for part in parts if (found := _no_network(part)) is not None), None)
 
 
 def _has_inside(teacher: Teacher) -> bool:
@@ -57,18 +104,21 @@ def probe(student: Student) -> torch.Tensor:
 
 def recipe_taps(recipe: Recipe) -> dict[str, dict[str, list[int]]]:
     """Inner features of a recipe's student and of its teachers that are networks: name -> shape without the batch."""
-    from limbeck.stages.recipes import make_student, read_data
+    from limbeck.stages.recipes import make_student, make_teacher, read_data
 
     data = read_data(recipe)
-    student = make_student(recipe, data)
+    student = make_student(recipe, data, make_teacher(recipe))
     found = {f"student  {recipe.student}": taps_of(student)}
     for spec in recipe.teacher:
         if spec.kind == "zoo":
-            network = Student.of(spec.model, student.in_shape, student.out_sizes, kinds=student.kinds, texts=data.texts)
+            network = student_of(spec.model, data)
             found[f"teacher  {spec.model}"] = taps_of(network)
     return found
 
 
 def taps_of(student: Student) -> dict[str, list[int]]:
     """The inner features of a network that an objective can name, with their shapes (without the batch)."""
-    return {name: list(shape) for name, shape in list_taps(student.build(0), probe(student)).items()}
+    module = student.blank()
+    found = {name: list(shape) for name, shape in list_taps(module, probe(student)).items()}
+    short = getattr(module, "tap_paths", {})
+    return {name: found[path] for name, path in short.items() if path in found} | found

@@ -32,11 +32,12 @@ def run_recipe(
     console = console or Console()
     data = read_data(recipe)
     check_data(data)
+    teacher = make_teacher(recipe)
     return run_job(
         settings_of(recipe),
         data,
-        make_teacher(recipe),
-        make_student(recipe, data),
+        teacher,
+        make_student(recipe, data, teacher),
         make_objective(recipe, data),
         recipe.train,
         Path(out) if out is not None else recipe.folder,
@@ -53,8 +54,9 @@ def settings_of(recipe: Recipe) -> Settings:
 
     return Settings(
         name=recipe.name, seeds=recipe.seeds, seed=recipe.seed, attribution=recipe.evaluate.attribution,
-        margin=recipe.evaluate.margin, onnx=recipe.export.onnx, tolerance=recipe.export.tolerance,
-        ignore=recipe.checks.ignore, codec=recipe.codec, writing=recipe.writing,
+        margin=recipe.evaluate.margin, onnx=recipe.export.onnx, int8=recipe.export.int8,
+        tolerance=recipe.export.tolerance, ignore=recipe.checks.ignore, codec=recipe.codec,
+        label_dtype=recipe.label.dtype, writing=recipe.writing,
     )  # fmt: skip
 
 
@@ -65,13 +67,11 @@ def make_objective(recipe: Recipe, data: Data) -> Sum:
     return objective_of(recipe.objective, data)
 
 
-def make_student(recipe: Recipe, data: Data) -> Student:
-    """The student of a recipe."""
-    from limbeck.models.student import Student
+def make_student(recipe: Recipe, data: Data, teacher: Teacher) -> Student:
+    """The student of a recipe, which may be made of its teacher."""
+    from limbeck.stages.bases import student_of
 
-    sizes = {head: task.size for head, task in data.tasks.items()}
-    kinds = {head: task.kind for head, task in data.tasks.items()}
-    return Student.of(recipe.student, data.preprocess.shape, sizes, kinds=kinds, texts=data.texts)
+    return student_of(recipe.student, data, teacher)
 
 
 def make_teacher(recipe: Recipe) -> Teacher:
@@ -101,6 +101,7 @@ def read_data(recipe: Recipe) -> Data:
     """The data of a recipe; raises ConfigError with all problems."""
     from limbeck.data.builtin import load
     from limbeck.data.data import Data
+    from limbeck.data.files import read_table
 
     spec = recipe.data
     where = {split: str(recipe.locate(path)) for split, path in spec.files.items()}
@@ -120,6 +121,7 @@ def read_data(recipe: Recipe) -> Data:
         views=spec.views,
         metric=metric_of(recipe.metric),
         image_size=spec.image_size,
+        corpus=read_table(Path(where["corpus"])) if "corpus" in where else None,
         seed=recipe.seed,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.core.run import Run, find_run
 from limbeck.evaluate.scorecard import Range, Scorecard
+from limbeck.report.folder import scorecard_of
 from limbeck.report.terminal import summary
 from limbeck.stages.order import check_stage
 
@@ -45,15 +45,15 @@ class DistillRun:
 
     @property
     def scorecard(self) -> dict[str, Any]:
-        """The content of scorecard.json, empty before the run was evaluated."""
+        """The content of scorecard.json, with "int8" where that was exported; empty before the run was evaluated."""
         path = self.folder / "scorecard.json"
-        return Scorecard.read(path).data if path.is_file() else {}
+        return Scorecard(scorecard_of(self.folder)).data if path.is_file() else {}
 
     def _card(self) -> Scorecard:
         path = self.folder / "scorecard.json"
         if not path.is_file():
             raise ConfigError(f"expected an evaluated run at {self.folder}, it is {self.status}", "run it to its end")
-        return Scorecard.read(path)
+        return Scorecard(scorecard_of(self.folder))
 
     @property
     def verdict(self) -> str | None:
@@ -110,6 +110,11 @@ class DistillRun:
         """Probabilities [N, C] for raw rows, by the exported student."""
         return self._exported().predict_proba(inputs, head)
 
+    def answers(self, inputs: Any) -> dict[str, Any]:
+        """Logits [N, C] or values [N, K] of every task for raw rows, by the exported student."""
+        found: dict[str, Any] = self._exported().answers(inputs)
+        return found
+
     def until(self, stage: str) -> DistillRun:
         """Go on up to and including a stage; what is done is skipped.
 
@@ -136,11 +141,21 @@ class DistillRun:
 
         return write_report(self.folder, path)
 
-    def export(self, path: str | Path) -> Path:
-        """Copy the exported student, whose parity was proven when it was written."""
+    def export(self, path: str | Path, *, int8: bool = False) -> Path:
+        """Copy the exported student, whose parity was proven when it was written, and the tokenizer of one of text.
+
+        `int8` copies the quantised one instead; what it costs stands in the scorecard.
+        """
+        from limbeck.compress.tokenizer import ship
+
         self._exported()
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copyfile(self.exported, path))
+        source = self.exported.with_name("student.int8.onnx") if int8 else self.exported
+        if not source.is_file():
+            raise ConfigError(
+                f"expected an int8 student in {self.folder}, there is none",
+                "run it with `export: {int8: true}` (int8=True in Python)",
+            )
+        return ship(self._run.require(f"export/{source.name}"), Path(path))
 
 
 def load(where: str | Path | None = None) -> DistillRun:

@@ -180,6 +180,7 @@ def teacher_of(what: Any, *, members: int = 1, train: TrainSpec | None = None, o
     from torch import nn
 
     from limbeck.models.adapters import is_estimator
+    from limbeck.models.text.sentences import SentenceNetwork, is_sentence_transformer
 
     if isinstance(what, _READY):
         return what
@@ -194,6 +195,8 @@ def teacher_of(what: Any, *, members: int = 1, train: TrainSpec | None = None, o
         )
     if isinstance(what, str | Path):
         return _of_text(str(what), members, train, output)
+    if is_sentence_transformer(what):
+        return GivenTeacher(SentenceNetwork.of(what), output="logits")
     if isinstance(what, nn.Module):
         return GivenTeacher(what, output=output)
     if is_estimator(what):
@@ -219,17 +222,23 @@ def _is_weighted(entry: Any) -> bool:
 
 def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> Teacher:
     from limbeck.models import zoo
-    from limbeck.models.text.network import PREFIX
+    from limbeck.models.text.chain import Chain, is_chain
+    from limbeck.models.text.sentences import PREFIX as SENTENCES
+    from limbeck.models.text.sentences import SentenceNetwork
     from limbeck.models.text.seq2seq import NAME
 
     if text.lower().endswith(TABLE_ENDINGS):
         return TableTeacher(Path(text), output)
     if text.startswith(ANSWERS):
         return AnsweredTeacher.of(text.removeprefix(ANSWERS))
-    if text.startswith(PREFIX) or text.partition("(")[0].strip() == NAME:
+    if text.startswith(SENTENCES):  # it is trained already
+        return GivenTeacher(SentenceNetwork.load(text.removeprefix(SENTENCES)), output="logits")
+    if text.partition("(")[0].strip() == NAME:
         return TaughtNetwork(text, members, train)
     if text.startswith("sklearn:"):
         return TaughtEstimator(estimator_of(text.removeprefix("sklearn:")))
+    if is_chain(text, tuple(zoo.ZOO)):
+        return TaughtNetwork(str(Chain.parse(text)), members, train)
     if ":" not in text or zoo.is_zoo_name(text):
         return TaughtNetwork(zoo.canonical(text), members, train)
     return teacher_of(_imported(text), output=output)

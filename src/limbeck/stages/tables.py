@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from limbeck.models.student import Student
 from limbeck.train.feed import Table
 
 Array = np.ndarray[Any, Any]
+_TOKENS: WeakKeyDictionary[Rows, dict[str, Tensor]] = WeakKeyDictionary()  # of rows, by the tokenizer; kept as long
 
 
 def encoder_of(data: Data, student: Student) -> Callable[[Any], Tensor]:
@@ -33,8 +35,14 @@ def encoder_of(data: Data, student: Student) -> Callable[[Any], Tensor]:
 
 
 def encoded(data: Data, rows: Rows, student: Student) -> Tensor:
-    """Student inputs [N, ...] of rows."""
-    return encoder_of(data, student)(rows.inputs)
+    """Student inputs [N, ...] of rows; texts are tokenised once for all arms and seeds that answer them."""
+    encode = encoder_of(data, student)
+    if student.encoder is None:
+        return encode(rows.inputs)
+    known = _TOKENS.setdefault(rows, {})
+    if (name := student.encoder.fingerprint) not in known:
+        known[name] = encode(rows.inputs)
+    return known[name]
 
 
 def table_of(
@@ -86,7 +94,7 @@ def table_of(
 def _labels(rows: Rows, head: str, kind: str, size: int) -> tuple[Array, Array]:
     if head in rows.targets:
         return rows.targets[head], np.array(rows.label_mask[head])
-    shape = (len(rows),) if kind == "classification" else (len(rows), size)
+    shape = (len(rows),) if kind == "classification" else (len(rows), size or 1)  # embeddings: one score a row
     dtype = np.int64 if kind == "classification" else np.float32
     return np.zeros(shape, dtype=dtype), np.zeros(len(rows), dtype=bool)
 

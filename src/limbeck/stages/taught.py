@@ -12,7 +12,7 @@ import numpy as np
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.signals import Needs, TeacherSource
-from limbeck.stages.teachers import GivenTeacher, Prepared, estimator_input
+from limbeck.stages.teachers import GivenTeacher, Prepared, estimator_input, looks_inside
 from limbeck.train.plan import TrainSpec
 
 if TYPE_CHECKING:
@@ -166,17 +166,20 @@ class TaughtNetwork:
             self._given.append(GivenTeacher(module, inputs="encoded", output="logits"))
         return [finding for given in self._given for finding in given.teach(job, folder)]
 
-    def networks(self) -> list[Any]:
-        """The trained members, once they are taught."""
-        return [given.model for given in self._given]
+    @property
+    def members_taught(self) -> tuple[GivenTeacher, ...]:
+        """What was taught, empty before."""
+        return tuple(self._given)
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
+        from limbeck.models.half import in_dtype
         from limbeck.transfer.source import Ensemble, Live
 
         sources = []
         for given in self._given:
             # it was trained here, on standardised targets
-            live = Live(given.model, job.data.tasks, taps=needs.taps, output="logits", units="training")
+            model = given.model if looks_inside(needs) else in_dtype(given.model, job.settings.label_dtype)
+            live = Live(model, job.data.tasks, taps=needs.taps, output="logits", units="training")
             sources.append(Prepared(live, given._prepare(job.data)))
         return sources[0] if len(sources) == 1 else Ensemble(sources, heads=job.data.tasks)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from limbeck.core.files import make_folder, write_json
+from limbeck.stages.bases import started
 from limbeck.stages.job import Job
 
 FOLDER = "teacher"
@@ -27,3 +28,4 @@ def teach(job: Job) -> None:
             job.add(job.teacher.teach(job, folder))
             write_json(folder / FACTS, {"fingerprint": job.teacher.fingerprint(), **job.teacher.describe()})
     job.run.fingerprints(teacher=job.teacher.fingerprint())
+    job.student = started(job.student, job.teacher)

@@ -76,6 +76,11 @@ def refuse_inner(needs: Needs, who: str) -> None:
         )
 
 
+def looks_inside(needs: Needs) -> bool:
+    """Whether a loss wants more of a teacher than its outputs."""
+    return bool(needs.taps or needs.attention or needs.teacher_input_grad or needs.on_policy)
+
+
 def raw_tensor(inputs: Any) -> Any:
     """Raw rows as a float32 tensor; raises ConfigError for tables with text."""
     import torch
@@ -143,14 +148,14 @@ class GivenTeacher:
     def source(self, job: Job, needs: Needs) -> TeacherSource:
         from limbeck.transfer.source import Live
 
-        if needs.taps or needs.attention or needs.teacher_input_grad or needs.on_policy:
+        if looks_inside(needs):
             self._refuse_own_order(needs)
             live = Live(
                 self.model, job.data.tasks, taps=needs.taps, attention=needs.attention, output=self.output,
                 input_grad=needs.teacher_input_grad,
             )  # fmt: skip
         else:
-            live = Live(self._tensors, job.data.tasks, output="logits")
+            live = Live(self._tensors(job.settings.label_dtype), job.data.tasks, output="logits")
         return Prepared(live, self._prepare(job.data))
 
     def _refuse_own_order(self, needs: Needs) -> None:
@@ -161,10 +166,17 @@ class GivenTeacher:
                 "put its outputs in the order of the task in its forward",
             )
 
-    def _tensors(self, inputs: Any) -> dict[str, Any]:
+    def _tensors(self, dtype: str) -> Callable[[Any], dict[str, Any]]:
         import torch
 
-        return {head: torch.as_tensor(np.asarray(values)) for head, values in self._answering(inputs).items()}
+        from limbeck.models.half import in_dtype
+
+        ask = self._answering if dtype == "fp32" else self._answering.through(in_dtype(self.model, dtype))
+
+        def tensors(inputs: Any) -> dict[str, Any]:
+            return {head: torch.as_tensor(np.asarray(values)) for head, values in ask(inputs).items()}
+
+        return tensors
 
     def fingerprint(self) -> str:
         from torch import nn

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from limbeck.core.errors import ConfigError, NotSupported
-from limbeck.models.student import Student, written_by
+from limbeck.models.student import Student
+from limbeck.models.text.written import written_by
 from limbeck.objectives.base import Sum
 from limbeck.signals import Needs
 from limbeck.stages.job import Settings
@@ -22,6 +23,11 @@ def refuse_generation(settings: Settings, objective: Sum, student: Student, teac
             f"expected no ONNX of a student that writes texts ({student.label}), limbeck exports none",
             "say `export: {onnx: false}` (onnx=False in Python); student/seed-N loads in transformers "
             "(AutoModelForSeq2SeqLM)",
+        )
+    if settings.label_dtype != "fp32":
+        raise ConfigError(
+            f"expected texts to be written in fp32, got label.dtype {settings.label_dtype}",
+            "leave label.dtype (label_dtype in Python) at fp32",
         )
     refuse_silent(teacher)
     theirs = None

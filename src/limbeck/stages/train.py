@@ -22,19 +22,22 @@ from limbeck.evaluate.cost import module_cost, training_cost
 from limbeck.evaluate.quality import metric_for
 from limbeck.models.outputs import AsLogits
 from limbeck.models.predict import predict
-from limbeck.models.saved import WEIGHTS, config_of, load, save
+from limbeck.models.saved import config_of, load, save, whole
 from limbeck.models.student import Student
 from limbeck.objectives.base import Sum
 from limbeck.signals import TeacherSource
-from limbeck.stages import answers
+from limbeck.stages import answers, start
 from limbeck.stages.arms import CONTROL, PSEUDO, STUDENT, Arm, plain_sum
+from limbeck.stages.bases import student_of
 from limbeck.stages.job import Job, metric_identity
+from limbeck.stages.judged import all_judged, judged
 from limbeck.stages.label import resolve_objective
 from limbeck.stages.tables import encoded, labelled_first, table_of
 from limbeck.stages.text_training import prepare_texts, taught_table, text_validator, texts_of, writing_cost
+from limbeck.train import checkpoint
 from limbeck.train.feed import Feed, Table
 from limbeck.train.loop import Fitted, Progress, fit
-from limbeck.train.plan import TrainSpec
+from limbeck.train.plan import FINE_TUNING_RATE, TrainSpec
 from limbeck.train.steps import Learner
 from limbeck.transfer.source import Stored
 from limbeck.transfer.store import Store
@@ -57,6 +60,8 @@ def train(job: Job, store: Store | None) -> None:
     """Train all arms over all seeds and write their predictions."""
     if store is not None:
         job.objective = resolve_objective(job, store)
+    if suited(job.train, job.student) != job.train:
+        job.reasons.append(f"learning rate {FINE_TUNING_RATE:g}: the student is a pretrained model of transformers")
     from limbeck.objectives import dump
 
     text = dump(job.objective)
@@ -83,6 +88,7 @@ def train(job: Job, store: Store | None) -> None:
             stage.note(writing=wrote)
         else:
             training = prepare(job, store)
+            stage.note(start=start.look(job))
         stage.note(objective=text, auto=job.reasons, steps=training.steps)
         with job.console.progress("train", training.steps * len(job.arms) * len(job.seeds)) as bar:
             for seed in job.seeds:
@@ -138,6 +144,7 @@ def train_arm(training: Training, arm: Arm, seed: int, bar: Bar) -> None:
     """Train one arm for one seed, unless it stands there already."""
     job, folder = training.job, training.job.run.path(arm.name, f"seed-{seed}")
     if done(job, arm.name, seed, folder):
+        checkpoint.clear(folder / "checkpoints")
         bar.skip(training.steps)
         return
     table, labelled = table_for(training, arm)
@@ -155,8 +162,11 @@ def train_arm(training: Training, arm: Arm, seed: int, bar: Bar) -> None:
         job, job.student, arm.objective, feed, source, plan, training.steps, seed, folder, training.validate,
         bar=bar, label=arm.name,
     )  # fmt: skip
-    for split, rows in ((answers.VALIDATION, job.data.validation), (answers.TEST, job.test)):
-        answers.write(job.run, split, arm.name, seed, rows, predictions(job, module, rows))
+    for split, rows, more in (
+        (answers.VALIDATION, job.data.validation, None),
+        (answers.TEST, job.test, job.data.corpus),
+    ):
+        answers.write(job.run, split, arm.name, seed, rows, predictions(job, module, rows, more))
     keep(job, module, job.student, fitted, folder, answered(arm.name, seed))
 
 
@@ -165,6 +175,7 @@ def fit_network(
     seed: int, folder: Path, validate: Callable[[nn.Module], float], *, bar: Bar | None, label: str,
 ) -> tuple[nn.Module, Fitted]:  # fmt: skip
     """Train a network and return it in evaluation mode; the checkpoints lie in the folder until it is kept."""
+    spec = suited(spec, student)
     learner = Learner.build(
         student.build(seed), objective, tuple(job.data.tasks), feed.batch(0), source=source, seed=seed
     )
@@ -185,6 +196,13 @@ def fit_network(
     return learner.deployed().eval(), fitted
 
 
+def suited(spec: TrainSpec, student: Student) -> TrainSpec:
+    """The plan with its learning rate, where that is left open and the student is a model of transformers."""
+    if spec.learning_rate != "auto" or spec.optimizer == "sgd" or not student.fine_tunes:
+        return spec
+    return replace(spec, learning_rate=FINE_TUNING_RATE)
+
+
 def answered(arm: str, seed: int) -> list[str]:
     """Names of the files that hold the predictions of one arm and seed."""
     return [answers.file_name(split, arm, seed) for split in (answers.VALIDATION, answers.TEST)]
@@ -198,8 +216,6 @@ def keep(
     Of the predictions that it has `written` the facts hold the checksums: run.json knows them only when all arms are
     trained.
     """
-    from limbeck.train import checkpoint
-
     facts = {
         "seconds": fitted.seconds,
         "steps": fitted.steps,
@@ -230,17 +246,19 @@ def done(job: Job, arm: str, seed: int, folder: Path) -> bool:
 def kept(folder: Path) -> bool:
     """Whether a folder holds a trained network, with the weights that were written."""
     try:
-        return bool(checksum(folder / WEIGHTS) == read_json(config_of(folder))["weights"])
+        return whole(folder, read_json(config_of(folder)))
     except (StoreDamaged, KeyError, TypeError, OSError):
         return False
 
 
-def predictions(job: Job, module: nn.Module, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
-    """Answers of a student in natural units."""
+def predictions(job: Job, module: nn.Module, rows: Rows, corpus: Rows | None = None) -> dict[str, np.ndarray[Any, Any]]:
+    """Answers of a student as they are judged; `corpus` are further documents."""
     if generation_in(job.data.tasks) is not None:
         return texts_of(job, module, rows)
-    found = predict(module, encoded(job.data, rows, job.student), tuple(job.data.tasks))
-    return {head: np.asarray(task.to_natural(found[head]), np.float32) for head, task in job.data.tasks.items()}
+    heads = tuple(job.data.tasks)
+    found = predict(module, encoded(job.data, rows, job.student), heads)
+    more = None if corpus is None else predict(module, encoded(job.data, corpus, job.student), heads)
+    return all_judged(job.data.tasks, found, rows, more)
 
 
 def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
@@ -250,20 +268,21 @@ def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
     rows = job.data.validation
     inputs: Tensor = encoded(job.data, rows, student)
     heads = tuple(job.data.tasks)
-    judged = []
+    measured = []
     for number, (head, task) in enumerate(job.data.tasks.items()):
         mask = np.asarray(rows.label_mask[head])
         if mask.any():
             y = answers.truth(rows, head, task)[mask]
-            metric = metric_for(task, job.data.metric if number == 0 else None, y)
+            groups = None if rows.groups is None else rows.groups[mask]
+            metric = metric_for(task, job.data.metric if number == 0 else None, y, groups)
             weight = None if rows.weight is None else rows.weight[mask]
-            judged.append((head, task, metric, mask, y, weight))
+            measured.append((head, task, metric, mask, y, weight))
 
     def validate(module: nn.Module) -> float:
         found = predict(module, inputs, heads)
         scores = []
-        for head, task, metric, mask, y, weight in judged:
-            value = metric(np.asarray(task.to_natural(found[head]))[mask], y, weight)
+        for head, task, metric, mask, y, weight in measured:
+            value = metric(judged(task, found[head], rows)[mask], y, weight)
             if isinstance(task, Regression) and not metric.higher_is_better:
                 value = -value / float(np.mean(np.asarray(task.scale)))  # tasks of different units count alike
             scores.append(value if metric.higher_is_better or task.kind == "regression" else -value)
@@ -274,10 +293,9 @@ def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
 
 def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Path) -> nn.Module:
     """Train a network on the labelled rows as a teacher, or read the one that stands there."""
-    student = Student.of(
-        what, job.data.preprocess.shape, job.out_sizes, kinds=_kinds(job), output="auto", texts=job.data.texts
-    )
+    student = student_of(what, job.data)
     if kept(folder):
+        checkpoint.clear(folder / "checkpoints")  # killed just before that
         return rebuilt(student, member, folder)
     views = job.data.views if job.data.view is not None else 0
     if generation_in(job.data.tasks) is not None:
@@ -306,10 +324,6 @@ def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Pat
         )
     keep(job, module, student, fitted, folder)
     return module
-
-
-def _kinds(job: Job) -> dict[str, str]:
-    return {head: task.kind for head, task in job.data.tasks.items()}
 
 
 def best_seed(job: Job) -> int:

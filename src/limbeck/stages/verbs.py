@@ -38,9 +38,11 @@ def distill(
     attribution: Literal["auto"] | bool = "auto",
     margin: float = 0.01,
     onnx: bool = True,
+    int8: bool = False,
     tolerance: float = 1e-4,
     ignore: tuple[str, ...] = (),
     codec: Literal["auto", "fp16", "fp32"] = "auto",
+    label_dtype: Literal["fp32", "bf16"] = "fp32",
     writing: WriteSpec | None = None,
     name: str = "run",
     out: str | Path | None = None,
@@ -52,30 +54,32 @@ def distill(
 
     teacher     what `limbeck.stages.teacher_of` takes: a trained torch module, an estimator, a callable, a table of
                 predictions, the name of a network that is trained first ("mlp(hidden=[128, 64])"), or a list of these
-    student     a network's name, a factory (initialised for each seed), or a module (copied; counts as pretrained)
+    student     a network's name, a factory (initialised for each seed), or a module (copied; counts as pretrained);
+                of texts also "hf:FOLDER", a chain of steps on the teacher ("keep_layers(2) | vocabulary(8000)",
+                "static(dim=64)", "frozen") or on "hf:FOLDER | ...", "bag_of_words(...)", "text_cnn(...)"
     data        `lb.Data(train=(X, y), unlabeled=..., test=(X, y))`; the test rows are read once, at the end
     objective   for example 0.1 * lb.CE() + 0.9 * lb.KD(temperature=4), or the same as text
     train       a TrainSpec or a number of steps, the same for student and control
     codec       how answers are stored: "fp16" or "fp32"; auto is fp16 for classes and labels, fp32 for numbers
+    label_dtype "bf16" lets a network answer faster than in "fp32"; its measured error is said
+    int8        export a second file with int8 weights, and measure on the test rows what that costs
     writing     how texts are written and filtered, for a task that writes texts
     seeds       number of students and controls; fewer than three give numbers but no verdict
     out         the run folder, runs/NAME by default; the same call again goes on where it stopped
 
     Raises ConfigError, MissingSignal or ShapeMismatch before training; StoreMismatch where `out` holds another run.
     """
-    from limbeck.models.student import Student
+    from limbeck.stages.bases import student_of
     from limbeck.stages.job import Settings
     from limbeck.stages.several import teacher_of
 
     settings = Settings(
-        name=name, seeds=seeds, seed=seed, attribution=attribution, margin=margin, onnx=onnx, tolerance=tolerance,
-        ignore=ignore, codec=codec, writing=writing or WriteSpec(),
+        name=name, seeds=seeds, seed=seed, attribution=attribution, margin=margin, onnx=onnx, int8=int8,
+        tolerance=tolerance, ignore=ignore, codec=codec, label_dtype=label_dtype, writing=writing or WriteSpec(),
     )  # fmt: skip
     check_data(data)
     source = teacher_of(teacher, members=members, train=as_plan(teacher_train))
-    sizes = {head: task.size for head, task in data.tasks.items()}
-    kinds = {head: task.kind for head, task in data.tasks.items()}
-    made = Student.of(student, data.preprocess.shape, sizes, kinds=kinds, texts=data.texts)
+    made = student_of(student, data, source)
     folder = Path(out) if out is not None else Path("runs") / name
     return run_job(
         settings, data, source, made, objective_of(objective, data), as_plan(train) or TrainSpec(), folder,
@@ -96,7 +100,8 @@ def check_data(data: Data) -> None:
         raise ConfigError(
             "expected test rows, got none", "give lb.Data(test=(X_test, y_test)); they are read once, at the end"
         )
-    metric_for(next(iter(data.tasks.values())), data.metric)
+    for rows in (data.test, data.validation):
+        metric_for(next(iter(data.tasks.values())), data.metric, groups=rows.groups)
 
 
 def objective_of(objective: str | Objective | Sum, data: Data) -> Sum:
@@ -124,7 +129,7 @@ def run_job(
     """Open the run folder and do the stages up to and including `until`; what is done is skipped."""
     from limbeck.objectives import dump
     from limbeck.stages.job import Job, identity
-    from limbeck.stages.ready import refuse_export, refuse_taps
+    from limbeck.stages.ready import refuse_export, refuse_half, refuse_taps, refuse_teacher
     from limbeck.stages.text_ready import refuse_generation
 
     check_stage(until)
@@ -132,7 +137,9 @@ def run_job(
         refuse_generation(settings, objective, student, teacher, data.texts)
     if settings.onnx:
         refuse_export(student)
+    refuse_teacher(teacher, data.tasks)
     refuse_taps(objective, student, teacher)
+    refuse_half(settings, teacher)
     resolved = identity(settings, data, teacher, student, dump(objective), train)
     with Run.open(folder, resolved, asked=asked, seeds=settings.seed_list, overwrite=overwrite) as run:
         job = Job(

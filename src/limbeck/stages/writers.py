@@ -73,7 +73,7 @@ class FunctionWriter:
 def writer_of(teacher: Teacher) -> Writer:
     """What writes for a teacher that is ready; raises ConfigError for one that writes no texts."""
     if isinstance(teacher, TaughtNetwork):
-        network = teacher.networks()[0]
+        network = teacher.members_taught[0].model
         assert isinstance(network, Seq2SeqNetwork)
         return NetworkWriter(network)
     refuse_silent(teacher)
@@ -123,7 +123,7 @@ def same_vocabulary(network: Any, student: Student) -> bool:
 def network_of(teacher: Teacher) -> Seq2SeqNetwork | None:
     """The network behind a teacher; None where there is only a function."""
     if isinstance(teacher, TaughtNetwork):
-        found = teacher.networks()[0]
+        found = teacher.members_taught[0].model
         return found if isinstance(found, Seq2SeqNetwork) else None
     model = teacher.model if isinstance(teacher, GivenTeacher) else None
     return model if isinstance(model, Seq2SeqNetwork) else None

@@ -114,12 +114,17 @@ def make_sample(
 ) -> Sample:
     """Random signals of the size that an objective asks for; `positions` adds the dimension T and a ragged mask.
 
-    An objective that takes nothing but tokens always gets positions. Widths are taken times the number of its heads.
+    An objective that takes nothing but tokens always gets positions, one on texts none.
+    Widths are taken times the number of its heads.
     """
     positions = positions or (SOME_POSITIONS if objective.traits.tokens else 0)
+    positions = 0 if objective.traits.texts else positions
     own, other = (width * heads for width, heads in zip(widths, objective.multiples, strict=True))
     draw = torch.Generator().manual_seed(seed)
     lead = (rows, positions) if positions else (rows,)
+
+    texts = objective.traits.texts
+    mine, theirs = (2 * own, 2 * other) if texts else (classes, classes)  # of outputs
 
     def normal(width: int) -> Tensor:
         return (scale * torch.randn(*lead, width, generator=draw, dtype=torch.float64)).to(dtype)
@@ -130,8 +135,8 @@ def make_sample(
     on = getattr(objective, "on", MAIN)
     student_needs, teacher_needs = objective.student_needs(), objective.teacher_needs()
     names = tuple(dict.fromkeys((on, *student_needs.outputs, *teacher_needs.outputs)))
-    student = Signals({n: normal(classes) for n in names}, {t: normal(own) for t in student_needs.taps}, mask=mask)
-    teacher = Signals({n: normal(classes) for n in names}, {t: normal(other) for t in teacher_needs.taps}, mask=mask)
+    student = Signals({n: normal(mine) for n in names}, {t: normal(own) for t in student_needs.taps}, mask=mask)
+    teacher = Signals({n: normal(theirs) for n in names}, {t: normal(other) for t in teacher_needs.taps}, mask=mask)
     targets, label_mask = _labels(objective, on, lead, classes, draw, dtype)
     batch = Batch(
         keys=np.stack([np.zeros(rows, np.uint64), np.arange(rows, dtype=np.uint64)], axis=1),
@@ -153,6 +158,7 @@ def _labels(
     elif kind == "multilabel":
         target = torch.randint(0, 2, (*lead, classes), generator=draw).to(torch.float32)
     else:
+        classes = 1 if kind == "score" else classes
         target = torch.randn(*lead, classes, generator=draw, dtype=torch.float64).to(dtype)
     return {on: target}, {on: torch.ones(lead, dtype=torch.bool)}
 

@@ -55,8 +55,8 @@ def asks_for_all_it_reads(objective: Objective) -> None:
 
 
 def unequal_widths(objective: Objective) -> None:
-    """Taps of different width are taken, where that is declared."""
-    if not objective.traits.unequal_widths or not objective.student_needs().taps:
+    """Taps (and embeddings) of different width are taken, where that is declared."""
+    if not objective.traits.unequal_widths or not (objective.student_needs().taps or objective.traits.texts):
         return
     for widths in ((5, 8), (8, 5)):
         value, grads = make_sample(objective, widths=widths).measured()

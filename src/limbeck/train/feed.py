@@ -1,7 +1,8 @@
 """Rows as batches: encoded tensors, an order that can be entered anywhere, and nothing per row in Python.
 
 A step takes `size` labelled rows and, in an arm that sees them, some unlabelled ones; both arms of a seed see the
-same labelled rows in the same order. Batches are always full: an order that ends goes on with its next epoch.
+same labelled rows in the same order. Batches are always full: an order that ends goes on with its next epoch. Rows of
+text come in steps of like length.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from limbeck.core.errors import ConfigError, ShapeMismatch
 from limbeck.signals import Batch
+from limbeck.train.lengths import Grouping, lengths_of
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 _BLOCK = 64  # steps whose order is computed at once
@@ -135,15 +137,21 @@ class Stream:
 
 
 class Feed:
-    """Batches of a table by step; the same for any number of micro-batches and ranks."""
+    """Batches of a table by step; the same for any number of micro-batches and ranks.
 
-    def __init__(self, table: Table, streams: Sequence[Stream], *, views: int = 0) -> None:
+    With a `grouping` the rows of each 64 steps are regrouped by length, the same in every arm.
+    """
+
+    def __init__(
+        self, table: Table, streams: Sequence[Stream], *, views: int = 0, grouping: Grouping | None = None
+    ) -> None:
         empty = [stream for stream in streams if stream.count < 1 or stream.size < 1]
         if not streams or empty:
             raise ConfigError("expected at least one row and one row a step in every stream", "give training rows")
         self.table = table
         self.streams = tuple(streams)
         self.views = views
+        self.grouping = grouping
         first = next((v for v in (table.inputs, *table.targets.values()) if isinstance(v, Tensor)), None)
         self._device = None if first is None or first.device.type == "cpu" else first.device
         self._block = -1
@@ -166,6 +174,7 @@ class Feed:
 
         The whole table is permuted in each epoch: within chunks, rows that are sorted by class would come class by
         class, which batch statistics and the last steps of an epoch would feel, and one arm more than the other.
+        Rows that have lengths (encoded text) are grouped by them.
         `unlabeled_batch` None: as many unlabelled rows a step as labelled ones. `order` makes an order of (n, seed).
         """
         from limbeck.core.runtime import derive_seed
@@ -181,7 +190,13 @@ class Feed:
         extra = batch_size if unlabeled_batch is None else unlabeled_batch
         if rest and extra:
             streams.append(Stream(order(rest, derive_seed("order unlabeled", seed)), labelled, rest, extra))
-        return cls(table, streams, views=views)
+        lengths = lengths_of(table.inputs)
+        grouping = None if lengths is None else Grouping(lengths, derive_seed("order of lengths", seed))
+        return cls(table, streams, views=views, grouping=grouping)
+
+    def to(self, device: torch.device) -> Feed:
+        """The same batches on a device."""
+        return Feed(self.table.to(device), self.streams, views=self.views, grouping=self.grouping)
 
     @property
     def labelled(self) -> int:
@@ -197,7 +212,8 @@ class Feed:
     def fingerprint(self) -> str:
         """A hash of everything that decides which rows a step sees."""
         shape = [(s.first, s.count, s.size) for s in self.streams]
-        return xxhash.xxh3_128_hexdigest(f"{self.table.fingerprint}{shape}{self.views}".encode())
+        grouped = "" if self.grouping is None else self.grouping.fingerprint
+        return xxhash.xxh3_128_hexdigest(f"{self.table.fingerprint}{shape}{self.views}{grouped}".encode())
 
     def rows_of(self, step: int, part: int = 0, parts: int = 1) -> tuple[Array, Array]:
         """Table rows and epochs of one part of a step (part = micro-batch * ranks + rank), int64 [B] each."""
@@ -219,6 +235,8 @@ class Feed:
             start = block * _BLOCK * stream.size
             rows, epochs = stream.rows(start, start + _BLOCK * stream.size)
             found.append((rows.reshape(_BLOCK, stream.size), epochs.reshape(_BLOCK, stream.size)))
+        if self.grouping is not None:
+            found = self.grouping.regrouped(found, block)
         self._block = block
         self._rows = np.ascontiguousarray(np.concatenate([rows for rows, _ in found], axis=1))
         self._epochs = np.ascontiguousarray(np.concatenate([epochs for _, epochs in found], axis=1))

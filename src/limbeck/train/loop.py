@@ -153,7 +153,7 @@ class _Run:
         self.learner.precision = choose_precision(spec.precision, str(self.device)).value
         self.deployed = learner.deployed()
         if self.device.type != "cpu":
-            feed = Feed(feed.table.to(self.device), feed.streams, views=feed.views)
+            feed = feed.to(self.device)
         self.feed, self.spec, self.steps, self.ranks = feed, spec, steps, ranks
         self.validate, self.events, self.progress, self.say = validate, events, progress, say
         self.update = Updater(learner, source, feed, spec, steps, ranks, self.device)

@@ -14,6 +14,7 @@ _AUTO_EPOCHS = 40
 _AUTO_LEAST, _AUTO_MOST = 2_000, 20_000
 _POINTS = 20  # validations and log points of a run
 
+FINE_TUNING_RATE = 1e-4  # of models of transformers: 2e-3 would undo what they know
 _LEARNING_RATES = {"adamw": 2e-3, "adam": 2e-3, "radam": 2e-3, "sgd": 0.05}
 
 
@@ -26,7 +27,7 @@ class TrainSpec:
     batch_size        labelled rows of one optimiser step, over all micro-batches and ranks
     unlabeled_batch   unlabelled rows added to each step of an arm that sees them; None: as many as labelled ones
     optimizer         adamw, adam, sgd or radam
-    learning_rate     highest learning rate; "auto": 2e-3 (sgd: 0.05)
+    learning_rate     highest learning rate; "auto": 2e-3 (sgd: 0.05), 1e-4 for a pretrained model of transformers
     weight_decay      decoupled decay of adamw, L2 of the others; on weight matrices only, not on biases and norms
     momentum          of sgd
     schedule          cosine, linear, step (a tenth after 50 % and 75 %), onecycle or constant

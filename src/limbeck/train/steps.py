@@ -227,6 +227,13 @@ def check_plan(objective: Sum, accumulate: int, ranks: Ranks, stream_sizes: Sequ
     names = [label for label, term in zip(objective.labels(), objective, strict=True) if term.objective.batchwise]
     if not names:
         return
+    least = max(term.objective.least_rows for term in objective)
+    if stream_sizes and stream_sizes[0] < least:
+        raise ConfigError(
+            f"expected a batch of at least {least} rows for {', '.join(names)}, which compares rows, got "
+            f"{stream_sizes[0]}",
+            "set train.batch_size higher; such losses like large batches",
+        )
     if accumulate > 1:
         raise ConfigError(
             f"expected accumulate: 1 with {', '.join(names)}, which compares the rows of a batch, got {accumulate}",
@@ -261,7 +268,8 @@ def _shapes(
 ) -> Shapes:
     """Shapes of both sides from one probe in eval mode, asked only where a head may need them."""
     needs = objective.student_needs()
-    if not (needs.taps or objective.teacher_needs().taps or projections):
+    texts = any(term.objective.traits.texts for term in objective)  # whose widths may differ
+    if not (needs.taps or objective.teacher_needs().taps or projections or texts):
         return Shapes(projections=projections)
     modes = [(module, module.training) for module in student.modules()]
     student.eval()

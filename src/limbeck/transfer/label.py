@@ -64,7 +64,9 @@ def label(
         raise ConfigError(f"expected {wanted}", "give Data(view=...) an augmentation, or use views=1")
     chosen = {name: (codecs or {}).get(name) or default_codec(head.kind) for name, head in heads.items()}
     _check_heads(source, heads)
-    want = Manifest(identity, outputs_of(heads, chosen), batch_size, shard_rows or 0, provenance=versions())
+    want = Manifest(
+        identity, outputs_of(heads, chosen), batch_size, shard_rows or 0, provenance=versions() | _parts_of(rows)
+    )
     index = KeyIndex.build(as_keys(rows.keys))
     with StoreWriter(Path(path), want) as writer:
         writer.plan(index, views)
@@ -148,6 +150,15 @@ class _Labelling:
         if self.view is not None:
             inputs = self.view(inputs, keys, views)
         return self.source.answer(Batch(keys=keys, views=views, teacher_inputs=self.prepare(inputs)))
+
+
+def _parts_of(rows: Rows) -> dict[str, str]:
+    """How the rows of a batch are cut for networks of text: it decides the last bits of their answers."""
+    if rows.kind != "text":
+        return {}
+    from limbeck.models.text.tokens import BUDGET
+
+    return {"token budget": str(BUDGET)}
 
 
 def _check_heads(source: TeacherSource, heads: Mapping[str, Head]) -> None:

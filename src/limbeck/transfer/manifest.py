@@ -54,12 +54,13 @@ class Head(Protocol):
 
 @dataclass(frozen=True)
 class Identity:
-    """Fingerprints of what made the answers; None where there is no such thing."""
+    """Fingerprints of what made the answers, None where there is no such thing; `precision` None is fp32."""
 
     teacher: str
     preprocessing: str | None = None
     tokenizer: str | None = None
     view: str | None = None
+    precision: str | None = None
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,8 @@ class Stored:
                 "label into a new folder with these tasks",
             )
         there, names = self.store.outputs[name], tuple(str(entry) for entry in head.names)
-        if (there.kind, there.width, there.names) != (head.kind, head.size, names):
+        width = head.size or there.width  # a size of 0 leaves it to the teacher
+        if (there.kind, there.width, there.names) != (head.kind, width, names):
             raise StoreMismatch(
                 f"expected {head.kind} answers for '{name}' over {_list(names)}, the transfer set at "
                 f"{self.store.path} holds {there.kind} answers over {_list(there.names)}",
@@ -177,6 +178,8 @@ class Live:
             return self._run(batch.teacher_inputs)
 
     def _run(self, inputs: Any) -> Signals:
+        import torch
+
         from limbeck.models.outputs import check_width, to_logits, to_outputs
         from limbeck.models.predict import told
         from limbeck.models.taps import Captured, Masked
@@ -188,6 +191,9 @@ class Live:
                 with self._evaluating():
                     captured = self._captured(self._module, self._moved(inputs))
         outputs: dict[str, Any] = dict(to_outputs(captured.raw, tuple(self.heads)))
+        for name, value in outputs.items():
+            if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16:
+                outputs[name] = value.float()
         for name, head in self.heads.items():
             if head.size:  # 0: as wide as the vocabulary
                 check_width(outputs[name], head.size, name, "the teacher")

@@ -62,6 +62,13 @@ def test_long_texts_are_cut_and_missing_ones_are_empty(folder):
     assert rows[1].tolist() == [2, 3, *[PADDING] * 4]
 
 
+def test_a_fingerprint_does_not_depend_on_what_was_encoded_before(folder):
+    fresh, used = TextEncoder.load(folder), TextEncoder.load(folder)
+    used.encode(["good film"])
+    assert used.fingerprint == fresh.fingerprint
+    assert TextEncoder.load(folder, 9).fingerprint != fresh.fingerprint
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(1, 30))
 def test_parts_hold_every_row_once_within_the_budget(lengths, budget):

@@ -6,6 +6,7 @@ One task on whole texts is the model's own head (`AutoModelForSequenceClassifica
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.errors import ConfigError
-from limbeck.models.text.tokens import TextEncoder, in_parts, mask_of, model_inputs, transformers, trimmed
+from limbeck.models.text.chain import PREFIX as PREFIX
+from limbeck.models.text.tokens import BUDGET, TextEncoder, in_parts, mask_of, model_inputs, transformers, trimmed
 from limbeck.signals import MAIN
 
-PREFIX = "hf:"
 HEADS = "heads.safetensors"
+_COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
 _PROBLEMS = {
     "classification": "single_label_classification",
     "multilabel": "multi_label_classification",
@@ -32,7 +34,12 @@ class Tokenised(nn.Module):
 
     encoder: TextEncoder
     out_sizes: dict[str, int]
-    budget = 4096  # tokens of a part when rows are only answered, with their padding
+    budget = BUDGET  # tokens of a part when rows are only answered, with their padding
+
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """What an exported graph takes beside `input_ids` and `attention_mask`: names in `tokens.BITS`."""
+        return ()
 
     def mask(self, rows: Tensor) -> Tensor:
         """Where the rows that `forward` sees have tokens, bool [B, T]."""
@@ -54,6 +61,10 @@ class Tokenised(nn.Module):
         """Write what others load into a folder: weights, configuration, tokenizer."""
         raise NotImplementedError
 
+    def notes(self) -> dict[str, Any]:
+        """What limbeck.json has to say so that it is built again, beside tasks and length."""
+        return {}
+
 
 class TextNetwork(Tokenised):
     """A model of transformers for one or several tasks on whole texts."""
@@ -63,10 +74,9 @@ class TextNetwork(Tokenised):
         self.model: Any = model
         self.encoder = encoder
         self.out_sizes = dict(out_sizes)
-        width = int(getattr(self.model.config, "hidden_size", 0) or getattr(self.model.config, "dim", 0))
         self.heads = nn.ModuleDict()
         if list(out_sizes) != [MAIN]:
-            self.heads.update({name: nn.Linear(width, size) for name, size in out_sizes.items()})
+            self.heads.update({name: nn.Linear(self.width, size) for name, size in out_sizes.items()})
         self._segments = int(getattr(self.model.config, "type_vocab_size", 0) or 0) > 1
         self._padding = int(getattr(self.model.config, "pad_token_id", None) or 0)
 
@@ -79,33 +89,62 @@ class TextNetwork(Tokenised):
 
         Raises ConfigError where transformers cannot load it.
         """
-        package = transformers()
+        return cls.read(where, out_sizes, kinds, max_length)[0]
+
+    @classmethod
+    def read(
+        cls, where: str | Path, out_sizes: Mapping[str, int], kinds: Mapping[str, str] | None = None,
+        max_length: int | None = None,
+    ) -> tuple[TextNetwork, tuple[str, ...]]:  # fmt: skip
+        """As `pretrained`, with the names of the tensors that it did not bring."""
         single = list(out_sizes) == [MAIN]
-        auto = package.AutoModelForSequenceClassification if single else package.AutoModel
         settings: dict[str, Any] = {}
         if single:
             settings = {"num_labels": out_sizes[MAIN], "ignore_mismatched_sizes": True}
             if kinds is not None:
                 settings["problem_type"] = _PROBLEMS[kinds[MAIN]]
-        with quiet():
-            try:
-                model = auto.from_pretrained(str(where), dtype=torch.float32, **settings)
-            except (OSError, ValueError) as error:
-                raise ConfigError(
-                    f"expected a model that transformers loads at {where}, got: {str(error).splitlines()[0]}",
-                    "give hf:FOLDER (with config.json and model.safetensors) or hf:NAME of the hub",
-                ) from error
-        return cls(model, TextEncoder.load(where, max_length), out_sizes)
+        model, fresh = read_model(where, base=not single, settings=settings)
+        encoder = TextEncoder.load(where, max_length)
+        most = _positions(model.config)
+        if most is not None and encoder.max_length > most:
+            encoder = TextEncoder(encoder.tokenizer, most)
+        if getattr(model.config, "pad_token_id", None) is None:  # a decoder finds the end of a row by it
+            model.config.pad_token_id = next(iter(encoder.fillers), 0)
+        made = cls(model, encoder, out_sizes)
+        return made, (*sorted(f"model.{key}" for key in fresh), *(f"heads.{key}" for key in made.heads.state_dict()))
+
+    @property
+    def width(self) -> int:
+        """Width of the hidden state."""
+        return int(getattr(self.model.config, "hidden_size", 0) or getattr(self.model.config, "dim", 0))
+
+    @property
+    def positions(self) -> int | None:
+        """How many tokens the model takes; None where nothing limits them."""
+        return _positions(self.model.config)
+
+    def inputs_of(self, rows: Tensor) -> dict[str, Tensor]:
+        """What the model takes, of trimmed rows."""
+        return model_inputs(rows, self._segments, self._padding)
+
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """The segments, where the model tells them apart."""
+        return ("token_type_ids",) if self._segments else ()
 
     def answers(self, rows: Tensor) -> Tensor | dict[str, Tensor]:
-        inputs = model_inputs(rows, self._segments, self._padding)
+        inputs = self.inputs_of(rows)
         if not len(self.heads):
             logits: Tensor = self.model(**inputs).logits
             return logits
-        hidden = self.model(**inputs).last_hidden_state
-        mask = inputs["attention_mask"].to(hidden.dtype)[..., None]
-        pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+        pooled = self.mean_of(self.model(**inputs).last_hidden_state, inputs["attention_mask"])
         return {name: head(pooled) for name, head in self.heads.items()}
+
+    @staticmethod
+    def mean_of(hidden: Tensor, there: Tensor) -> Tensor:
+        """The mean [B, D] of a hidden state [B, T, D] over the tokens that are there [B, T]."""
+        mask = there.to(hidden.dtype)[..., None]
+        return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
 
     @property
     def tap_paths(self) -> dict[str, str]:
@@ -126,6 +165,21 @@ class TextNetwork(Tokenised):
             from safetensors.torch import save_file
 
             save_file({name: value.contiguous() for name, value in self.heads.state_dict().items()}, folder / HEADS)
+
+    def load_heads(self, folder: Path) -> None:
+        """Read the heads beside the model."""
+        from safetensors.torch import load_file
+
+        self.heads.load_state_dict(load_file(folder / HEADS))
+
+
+def _positions(config: Any) -> int | None:
+    found = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    if found is None or found < 1:
+        return None
+    # these count from the id of the padding on
+    lost = int(config.pad_token_id or 0) + 1 if config.model_type in _COUNT_FROM_PADDING else 0
+    return int(found) - lost
 
 
 class quiet:
@@ -159,7 +213,25 @@ def text_from(folder: Path, out_sizes: Mapping[str, int], max_length: int) -> To
         return Seq2SeqNetwork.pretrained(folder, next(iter(out_sizes)), max_length)
     made = TextNetwork.pretrained(folder, out_sizes, max_length=max_length)
     if len(made.heads):
-        from safetensors.torch import load_file
-
-        made.heads.load_state_dict(load_file(folder / HEADS))
+        made.load_heads(folder)
     return made
+
+
+def read_model(where: str | Path, *, base: bool, settings: Mapping[str, Any]) -> tuple[Any, set[str]]:
+    """A model of transformers (its base, or with a head for texts) and the names of the tensors that it did not bring.
+
+    Raises ConfigError where transformers cannot load it.
+    """
+    package = transformers()
+    auto = package.AutoModel if base else package.AutoModelForSequenceClassification
+    with quiet():
+        try:
+            model, info = auto.from_pretrained(str(where), dtype=torch.float32, output_loading_info=True, **settings)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"expected a model that transformers loads at {where}, got: {str(error).splitlines()[0]}",
+                "give hf:FOLDER (with config.json and model.safetensors) or hf:NAME of the hub",
+            ) from error
+    changed = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
+    # copied: what is read lies in the file's memory, where some sums come out otherwise in their last bit
+    return copy.deepcopy(model), {*info["missing_keys"], *changed}

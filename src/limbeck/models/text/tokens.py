@@ -6,6 +6,8 @@ them, and -1 where there is no token. The network that takes such rows cuts off 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +24,9 @@ Array = np.ndarray[Any, Any]
 PADDING = -1
 SEGMENT = 24  # bits of an id
 IDS = (1 << SEGMENT) - 1
+BITS = {"token_type_ids": SEGMENT}  # what stands in a row beside the id: the name of it as an input, its lowest bit
 _LONGEST = 1 << 20  # tokenizers that know no length say a number beyond all reason
+BUDGET = 2048  # tokens of rows that are answered together: benchmarks/text_labelling.py
 PIP = "pip install 'limbeck[text]'"
 
 
@@ -41,7 +45,7 @@ class TextEncoder:
     def __init__(self, tokenizer: Any, max_length: int | None = None) -> None:
         own = int(getattr(tokenizer, "model_max_length", _LONGEST))
         self.tokenizer = tokenizer
-        self.max_length = min(max_length or 128, own if own < _LONGEST else 128)
+        self.max_length = min(max_length or 128, own) if own < _LONGEST else max_length or 128
 
     @classmethod
     def load(cls, where: str | Path, max_length: int | None = None) -> Self:
@@ -54,9 +58,18 @@ class TextEncoder:
                 "give a folder that holds tokenizer.json, or a name that transformers knows",
             ) from error
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> TextEncoder:
+        return self  # copies of a network share it: nothing changes a tokenizer
+
+    @property
+    def fillers(self) -> list[int]:
+        """Ids that can stand where there is no token: of padding, else of the end of a text."""
+        ids = (getattr(self.tokenizer, name, None) for name in ("pad_token_id", "eos_token_id"))
+        return [int(number) for number in ids if number is not None]
+
     def encode(self, inputs: Any) -> Array:
         """Texts (a table of one or two columns, or a sequence of texts) as int32 [N, T], -1 where there is no token."""
-        columns = _columns(inputs)
+        columns = columns_of(inputs)
         if not len(columns[0]):
             return np.empty((0, 1), np.int32)
         said = self.tokenizer(
@@ -77,11 +90,17 @@ class TextEncoder:
     def fingerprint(self) -> str:
         """A hash of what decides the ids of a text."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        text = backend.to_str() if backend is not None else repr(sorted(self.tokenizer.get_vocab().items()))
+        if backend is None:
+            text = repr(sorted(self.tokenizer.get_vocab().items()))
+        else:
+            spec = json.loads(backend.to_str())
+            # set by the last call, whatever that was: each call here says its own
+            text = json.dumps({name: part for name, part in spec.items() if name not in ("truncation", "padding")})
         return xxhash.xxh3_128_hexdigest(f"{text}{self.max_length}".encode())
 
 
-def _columns(inputs: Any) -> list[list[str]]:
+def columns_of(inputs: Any) -> list[list[str]]:
+    """The texts of a table of one or two columns, or of a sequence, by column; missing ones are empty."""
     if hasattr(inputs, "columns"):
         return [[_text(value) for value in inputs[name]] for name in inputs.columns]
     return [[_text(value) for value in inputs]]
@@ -97,9 +116,31 @@ def trimmed(rows: Tensor) -> Tensor:
     return rows[:, : max(width, 1)]
 
 
+def packed(first: list[list[int]], second: list[list[int]]) -> Array:
+    """Encoded rows int32 [N, T] of the ids of two texts each; the second's carry the segment bit."""
+    ahead, behind = (np.fromiter(map(len, ids), np.int64, len(ids)) for ids in (first, second))
+    width = max(int((ahead + behind).max(initial=1)), 1)
+    out = np.full((len(first), width), PADDING, np.int32)
+    places = np.arange(width)
+    out[places < ahead[:, None]] = np.fromiter((i for ids in first for i in ids), np.int32, int(ahead.sum()))
+    later = (places >= ahead[:, None]) & (places < (ahead + behind)[:, None])
+    out[later] = np.fromiter((i | 1 << SEGMENT for ids in second for i in ids), np.int32, int(behind.sum()))
+    return out
+
+
 def mask_of(rows: Tensor) -> Tensor:
     """Where there are tokens, bool [B, T]."""
     return rows >= 0
+
+
+def ids_of(rows: Tensor) -> Tensor:
+    """Token ids of rows, int64; 0 where there is no token."""
+    return torch.where(rows >= 0, rows & IDS, 0).long()
+
+
+def segments_of(rows: Tensor) -> Tensor:
+    """1 for tokens of the second text of a pair, else 0, int64."""
+    return torch.where(rows >= 0, rows >> SEGMENT, 0).long()
 
 
 def model_inputs(rows: Tensor, segments: bool, padding: int) -> dict[str, Tensor]:
@@ -110,6 +151,22 @@ def model_inputs(rows: Tensor, segments: bool, padding: int) -> dict[str, Tensor
     if segments:
         made["token_type_ids"] = torch.where(mask, rows >> SEGMENT, 0).long()
     return made
+
+
+def rows_of(inputs: Mapping[str, Tensor]) -> Tensor:
+    """The inverse of `model_inputs`, traceable: rows int32 [B, T] of inputs [B, T], their tokens moved to the front.
+
+    Where `attention_mask` is 0 there is no token, on whichever side; inputs named in BITS stand above the ids.
+    """
+    there = inputs["attention_mask"] > 0
+    rows = inputs["input_ids"]
+    for name, bit in BITS.items():
+        if name in inputs:
+            rows = rows | (inputs[name] << bit)
+    rows = torch.where(there, rows, PADDING)
+    place = torch.arange(rows.shape[1], device=rows.device)
+    order = torch.where(there, place, place + rows.shape[1]).argsort(1)
+    return rows.gather(1, order).to(torch.int32)
 
 
 def in_parts(rows: Tensor, budget: int) -> list[Tensor]:

@@ -1,0 +1,137 @@
+"""The network inside an exported file: traced by torch, with a batch axis (and for text a length) that is free."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from limbeck.core.errors import NotSupported
+from limbeck.data.tasks import Task
+from limbeck.models.outputs import check_width, to_outputs
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from limbeck.models.text.network import Tokenised
+
+NET = "net/"
+_TRACED = ((1, 1, 1, 1, 1), (1, 1, 1, 0, 0), (0, 0, 1, 1, 0))  # masks of three texts; any ids will do
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A network as ONNX, and the names of the tensors that it takes, in their order."""
+
+    model: Any
+    inputs: tuple[str, ...]
+
+
+def trace_rows(module: nn.Module, rows: np.ndarray[Any, Any], tasks: Mapping[str, Task]) -> Traced:
+    """Trace a network on encoded rows [3, ...]; raises NotSupported for what ONNX cannot hold."""
+    import torch
+
+    class Heads(torch.nn.Module):
+        """The outputs of a network in the order of the tasks."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+        def forward(self, encoded: Tensor) -> tuple[Tensor, ...]:
+            outputs = to_outputs(self.inner(encoded), list(tasks))
+            return tuple(outputs[head] for head in tasks)
+
+    return _trace(Heads(), {"encoded": torch.from_numpy(rows)}, tasks, ("batch",))
+
+
+def trace_tokens(module: Tokenised, tasks: Mapping[str, Task]) -> Traced:
+    """Trace a network of text on ids and mask [B, T] and what else it takes (`graph_inputs`), both axes free.
+
+    Padding may stand on either side of the tokens and be of any length. Raises NotSupported for what ONNX cannot hold.
+    """
+    import torch
+
+    from limbeck.models.text.tokens import rows_of
+
+    names = ("input_ids", "attention_mask", *module.graph_inputs)
+
+    class Heads(torch.nn.Module):
+        """The outputs of a network of text in the order of the tasks."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+        def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+            outputs = to_outputs(self.inner.answers(rows_of(dict(zip(names, given, strict=True)))), list(tasks))
+            return tuple(outputs[head] for head in tasks)
+
+    mask = torch.tensor(_TRACED)
+    example = {name: mask if name == "attention_mask" else torch.zeros_like(mask) for name in names}
+    return _trace(Heads(), example, tasks, ("batch", "length"))
+
+
+def _trace(heads: nn.Module, example: Mapping[str, Tensor], tasks: Mapping[str, Task], axes: tuple[str, ...]) -> Traced:
+    import torch
+
+    device = next((p.device for p in heads.parameters()), torch.device("cpu"))
+    given = tuple(tensor.to(device) for tensor in example.values())
+    heads = heads.eval()
+    with torch.no_grad():
+        for (head, task), output in zip(tasks.items(), heads(*given), strict=True):
+            check_width(output, task.size, head, "the student")
+    free = {number: torch.export.Dim(name) for number, name in enumerate(axes)}
+    shapes: Any = tuple(free for _ in given)
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                heads,
+                given,
+                dynamo=True,
+                dynamic_shapes=shapes if len(axes) == 1 else (shapes,),
+                input_names=list(example),
+                output_names=[f"{NET}{head}" for head in tasks],
+                verbose=False,
+            )
+    except Exception as e:
+        reason = str(e).strip().splitlines()
+        raise NotSupported(
+            f"expected a student that torch can export to ONNX, got: {reason[0] if reason else type(e).__name__}",
+            "avoid control flow that depends on values and on the number of rows in forward"
+            + (", or on their length" if len(axes) > 1 else ""),
+        ) from e
+    assert program is not None
+    return Traced(program.model_proto, tuple(example))
+
+
+def in_float32(module: nn.Module) -> nn.Module:
+    """The module, or its copy in float32 where weights are in half precision, which ONNX Runtime has no kernels for."""
+    import torch
+
+    halves = (torch.float16, torch.bfloat16)
+    if not any(tensor.dtype in halves for tensor in (*module.parameters(), *module.buffers())):
+        return module
+    return copy.deepcopy(module).float()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's talk of other packages off the terminal; errors still raise."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    before = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)

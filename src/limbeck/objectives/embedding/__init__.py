@@ -1,0 +1,1 @@
+"""Losses on embeddings of the two texts of a row."""

@@ -1,0 +1,79 @@
+"""What students of text are made from in a run: its training texts and its teacher, untaught first, then taught."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from limbeck.core.errors import ConfigError
+from limbeck.models.student import Student
+from limbeck.models.text.chain import is_chain
+from limbeck.models.text.ground import Ground
+from limbeck.models.text.network import Tokenised
+
+if TYPE_CHECKING:
+    from limbeck.data.data import Data
+    from limbeck.stages.teachers import Teacher
+
+
+def ground_of(data: Data, teacher: Teacher | None = None) -> Ground:
+    """The training texts of a run, and its teacher as it is before it is taught."""
+
+    def rows() -> Any:
+        if data.train.kind != "text":
+            raise ConfigError(
+                f"expected rows of text for a student of text, got rows of kind {data.train.kind}",
+                "give columns of texts (one, or two for pairs), or a student that takes numbers",
+            )
+        return data.train.inputs
+
+    if teacher is None:
+        return Ground(rows)
+    return Ground(rows, cache(lambda: _untaught(teacher, data)), _kind_of(teacher))
+
+
+def student_of(what: Any, data: Data, teacher: Teacher | None = None) -> Student:
+    """The student of a run, checked as far as it can be before the teacher is taught."""
+    sizes = {head: task.size for head, task in data.tasks.items()}
+    kinds = {head: task.kind for head, task in data.tasks.items()}
+    return Student.of(
+        what, data.preprocess.shape, sizes, kinds=kinds, ground=ground_of(data, teacher), texts=data.texts
+    )
+
+
+def started(student: Student, teacher: Teacher) -> Student:
+    """A student that is made of the run's teacher, now that this is taught; any other as it is."""
+    if not student.wants_teacher:
+        return student
+    network = taught_network(teacher)
+    assert network is not None, "teach comes first"
+    return student.taught_by(network)
+
+
+def taught_network(teacher: Teacher) -> Tokenised | None:
+    """The network of text of a teacher that is ready to answer (the first of several members); None where none is."""
+    from limbeck.stages.taught import TaughtNetwork
+    from limbeck.stages.teachers import GivenTeacher
+
+    if isinstance(teacher, TaughtNetwork):
+        teacher = teacher.members_taught[0] if teacher.members_taught else teacher
+    model = teacher.model if isinstance(teacher, GivenTeacher) else None
+    return model if isinstance(model, Tokenised) else None
+
+
+def _untaught(teacher: Teacher, data: Data) -> Tokenised | None:
+    from limbeck.stages.taught import TaughtNetwork
+
+    if isinstance(teacher, TaughtNetwork):
+        if isinstance(teacher.what, Tokenised):
+            return teacher.what
+        if isinstance(teacher.what, str) and is_chain(teacher.what):
+            network = student_of(teacher.what, data).blank()
+            return network if isinstance(network, Tokenised) else None
+    return taught_network(teacher)
+
+
+def _kind_of(teacher: Teacher) -> str:
+    """A teacher in a word: the name of the network that is taught, else a type."""
+    what = getattr(teacher, "what", None) or getattr(teacher, "model", None)
+    return what if isinstance(what, str) else type(teacher if what is None else what).__name__
