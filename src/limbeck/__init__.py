@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from limbeck.core.errors import LimbeckError as LimbeckError
     from limbeck.data.data import Data as Data
     from limbeck.data.sources import NamedColumns as Columns  # noqa: F401
+    from limbeck.data.writing import WriteSpec as WriteSpec
     from limbeck.evaluate.judge import judge as judge
     from limbeck.objectives import BCE as BCE
     from limbeck.objectives import CE as CE
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from limbeck.objectives import HuberKD as HuberKD
     from limbeck.objectives import LogitMSE as LogitMSE
     from limbeck.objectives import MiniLM as MiniLM
+    from limbeck.objectives import SequenceKD as SequenceKD
     from limbeck.objectives import layer_map as layer_map
     from limbeck.objectives.base import ramp as ramp
     from limbeck.objectives.base import term as term
@@ -83,9 +85,11 @@ _PUBLIC = {
     "Predictions": "limbeck.stages.several:TableTeacher",
     "RKD": "limbeck.objectives:RKD",
     "Recipe": "limbeck.recipe:Recipe",
+    "SequenceKD": "limbeck.objectives:SequenceKD",
     "Teacher": "limbeck.stages.teachers:GivenTeacher",
     "TrainSpec": "limbeck.train.plan:TrainSpec",
     "TransferSet": "limbeck.transfer.dataset:TransferSet",
+    "WriteSpec": "limbeck.data.writing:WriteSpec",
     "distill": "limbeck.stages:distill",
     "export": "limbeck.stages.alone:export",
     "judge": "limbeck.evaluate.judge:judge",

@@ -20,6 +20,7 @@ from limbeck.core.manifest import ASKED_NAME
 from limbeck.core.overrides import assign, override
 from limbeck.core.specs import at_least, build, dump_yaml, fingerprint, refuse, to_plain, without_defaults
 from limbeck.core.yamltext import Document, parse_yaml, read_yaml
+from limbeck.data.writing import WriteSpec
 from limbeck.recipe_parts import BUILTIN as BUILTIN
 from limbeck.recipe_parts import TASKS as TASKS
 from limbeck.recipe_parts import ChecksSpec as ChecksSpec
@@ -41,6 +42,7 @@ OBJECTIVES = {  # what `objective: auto` becomes, by task
     "similarity": "0.1 * CosineRegression + 0.9 * ContrastiveKD",
     "retrieval": "0.1 * InfoNCE + 0.9 * ContrastiveKD",
     "tagging": "0.1 * CE + 0.9 * KD(temperature=1)",
+    "generation": "SequenceKD",
 }
 
 NETWORKS = ("linear", "mlp", "cnn", "resnet")  # built in; the names of limbeck.models.zoo, which needs torch
@@ -57,6 +59,7 @@ COMMENTS = {  # above the keys of a written recipe
     "train": "for student and control alike; steps or epochs, learning_rate per step",
     "codec": "how answers are stored: auto is fp16 for classes and labels, fp32 for numbers",
     "label": "dtype: bf16 lets a network answer faster; what that costs in exactness is measured and said",
+    "writing": "how texts are written and filtered (generation)",
     "seeds": "how many students and controls are trained; fewer than three give no verdict",
 }
 
@@ -76,6 +79,7 @@ class Recipe:
     metric: str | None = None
     codec: Literal["auto", "fp16", "fp32"] = "auto"
     label: LabelSpec = field(default_factory=LabelSpec)
+    writing: WriteSpec = field(default_factory=WriteSpec)
     evaluate: EvaluateSpec = field(default_factory=EvaluateSpec)
     export: ExportSpec = field(default_factory=ExportSpec)
     checks: ChecksSpec = field(default_factory=ChecksSpec)

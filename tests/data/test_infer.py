@@ -73,6 +73,6 @@ def test_names_come_from_columns_where_there_are_several():
 
 def test_an_unknown_task_is_refused_with_the_nearest():
     with pytest.raises(
-        ConfigError, match=r"classification, multilabel, regression, .*got 'regresion'\n\ndid you mean 'regr"
+        ConfigError, match=r"classification, multilabel, regression.*, got 'regresion'\n\ndid you mean 'regr"
     ):
         build_task("regresion", [1, 2], None)

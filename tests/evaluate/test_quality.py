@@ -1,12 +1,16 @@
 """Metric values against scikit-learn, baselines, and metrics of the user's own."""
 
+import re
+
 import numpy as np
 import pytest
+import sacrebleu
 import sklearn.metrics as sk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limbeck.core.errors import ConfigError, ShapeMismatch
+from limbeck.data.tasks import Generation
 from limbeck.evaluate.answers import Plain, decide, stacked
 from limbeck.evaluate.influence import linearise
 from limbeck.evaluate.quality import METRICS, metric_for, user_values
@@ -22,6 +26,8 @@ def case(kind, seed, rows=60):
         return rng.normal(size=(rows, 4)), rng.integers(0, 4, rows), rng.uniform(0.1, 3, rows)
     if kind == "multilabel":
         return rng.normal(size=(rows, 3)), (rng.random((rows, 3)) < 0.4).astype(float), rng.uniform(0.1, 3, rows)
+    if kind == "generation":
+        return *texts(rng, rows), rng.uniform(0.1, 3, rows)
     if kind == "similarity":  # with ties on both sides
         values, truth = rng.normal(size=(rows, 1)).round(1), rng.integers(0, 9, (rows, 1)) / 8
         return values + truth, truth, rng.uniform(0.1, 3, rows)
@@ -42,6 +48,33 @@ def places(values, w):
     return (below @ w + at @ w / 2)[:, None]
 
 
+def texts(rng, rows):
+    """Texts and noisy copies of them: words replaced, the end cut off."""
+    words = np.array([*(f"w{number}" for number in range(12)), "Über,", "it's", "3.5"])
+    y = [rng.choice(words, rng.integers(4, 12)) for _ in range(rows)]
+    copies = [np.where(rng.random(len(t)) < 0.2, rng.choice(words, len(t)), t)[: rng.integers(3, 12)] for t in y]
+    return tuple(np.array([" ".join(t) for t in each], dtype=object) for each in (copies, y))
+
+
+def sums_of_sacrebleu(metric, z, y, w):
+    """What sacreBLEU makes of its own counts, weighted; it takes whole numbers, and the scale changes nothing."""
+    counts = np.array(metric._extract_corpus_statistics(list(z), [list(y)]), dtype=float)
+    scaled = counts.sum(0) if w is None else np.round(w @ counts * 1e12)
+    return metric._compute_score_from_stats([int(count) for count in scaled]).score / 100
+
+
+def rouge_of_the_table(z, y):
+    """ROUGE-L by the table of all prefixes."""
+    found = []
+    for left, right in ((re.findall(r"\w+", text.lower()) for text in pair) for pair in zip(z, y, strict=True)):
+        table = np.zeros((len(left) + 1, len(right) + 1))
+        for i, word in enumerate(left):
+            for j, other in enumerate(right):
+                table[i + 1, j + 1] = table[i, j] + 1 if word == other else max(table[i, j + 1], table[i + 1, j])
+        found.append(2 * table[-1, -1] / (len(left) + len(right)))
+    return found
+
+
 REFERENCE = {
     ("classification", "accuracy"): lambda z, y, w: sk.accuracy_score(y, z.argmax(1), sample_weight=w),
     ("classification", "balanced_accuracy"): lambda z, y, w: sk.balanced_accuracy_score(
@@ -59,6 +92,9 @@ REFERENCE = {
     ("retrieval", "recall@1"): lambda z, y, w: np.average([rank <= 1 for rank in z[:, 0]], weights=w),
     ("retrieval", "mrr@10"): lambda z, y, w: np.average([1 / r if r <= 10 else 0 for r in z[:, 0]], weights=w),
     ("regression", "mae"): lambda z, y, w: sk.mean_absolute_error(y, z, sample_weight=w),
+    ("generation", "bleu"): lambda z, y, w: sums_of_sacrebleu(sacrebleu.BLEU(), z, y, w),
+    ("generation", "chrf"): lambda z, y, w: sums_of_sacrebleu(sacrebleu.CHRF(), z, y, w),
+    ("generation", "rouge_l"): lambda z, y, w: np.average(rouge_of_the_table(z, y), weights=w),
 }
 
 
@@ -68,7 +104,7 @@ def test_every_metric_has_a_reference():
 
 @pytest.mark.parametrize(("kind", "name"), REFERENCE)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_values_are_those_of_sklearn(kind, name, weighted):
+def test_values_are_those_of_others(kind, name, weighted):
     for seed in range(5):
         z, y, w = case(kind, seed)
         w = w if weighted else None
@@ -115,6 +151,20 @@ def test_order_of_rows_changes_nothing(seed, rows):
         z, y, w = case(kind, seed, rows)
         for metric in metrics.values():
             assert metric(z[order], y[order], w[order]) == pytest.approx(metric(z, y, w), nan_ok=True)
+
+
+def test_bleu_and_chrf_are_those_of_sacrebleu_on_odd_texts():
+    metrics = METRICS["generation"]
+    for answers in ([""] * 3, ["a b", "x", "y"], ["a b c d e", "x y", "k"], ["a b c d", "x y z", "k l"]):
+        y = ["a b c d", "x y z", "k l"]
+        z, truth = np.array(answers, dtype=object), np.array(y, dtype=object)
+        assert metrics["bleu"](z, truth) == pytest.approx(sacrebleu.corpus_bleu(answers, [y]).score / 100, abs=1e-12)
+        assert metrics["chrf"](z, truth) == pytest.approx(sacrebleu.corpus_chrf(answers, [y]).score / 100, abs=1e-12)
+
+
+def test_summaries_are_judged_by_rouge_and_translations_by_bleu():
+    assert metric_for(Generation("summary")).name == "rouge_l"
+    assert metric_for(Generation("de")).name == "bleu"
 
 
 def test_classes_missing_from_the_test_rows_do_not_count():

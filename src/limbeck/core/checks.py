@@ -185,6 +185,14 @@ _PAGES = (
         "give the student as a factory or a name",
     ),
     Check(
+        "LB209",
+        "texts of the teacher were left out",
+        "each text that the teacher wrote passes the rules of `writing`: length against its source, repetition, and "
+        "where asked its probability and its likeness to the reference",
+        "a text that is empty, repeats itself or is not of the length of its source teaches what nobody wants",
+        "look at the texts in transfer/, change the rules, or let the teacher write with more beams",
+    ),
+    Check(
         "LB301",
         "the gain comes from the unlabelled rows, not from soft labels",
         "a student is trained on the same rows with the teacher's decisions as labels and compared, paired",

@@ -95,6 +95,10 @@ def _tagged(frame: pd.DataFrame, names: list[str]) -> tuple[str, str] | None:
 
 def guess_columns(frame: pd.DataFrame) -> tuple[NamedColumns, list[str]]:
     """Columns of a table with the reason for each guess, for a first recipe."""
+    from limbeck.data.generation import pair_in
+
+    if (pair := pair_in(frame)) is not None:
+        return pair, [f"source: {pair.inputs[0]}, target: {pair.target} (by their names)"]
     names = [str(name) for name in frame.columns]
     tagged = _tagged(frame, names)
     target = tagged[1] if tagged else guess_target(frame)

@@ -21,6 +21,7 @@ from limbeck.core.findings import Finding
 from limbeck.core.specs import fingerprint
 from limbeck.data import doctor
 from limbeck.data.agree import like, refuse_shapes, same_floats
+from limbeck.data.generation import as_sources, generation_in, is_pair
 from limbeck.data.infer import build_task, infer_task
 from limbeck.data.keys import row_keys
 from limbeck.data.pairs import (
@@ -48,7 +49,8 @@ class Data:
     """Train, unlabeled, validation and test rows of one or several tasks.
 
     train, unlabeled, validation, test   arrays (X, y) or (X, y, ids), frames, data sets, or paths; see `sources`
-    task                 "auto", "classification", "multilabel", "regression" or "tagging"; a mapping for several tasks;
+    task                 "auto", "classification", "multilabel", "regression", "tagging" (a tag for every word) or
+                         "generation" (texts for texts); a mapping for several tasks;
                          on two columns of texts "similarity" (with a score) or "retrieval" (a query and its document)
     columns              which columns of a table mean what; a text is the column of labels
     classes              all classes (or labels) in their order, where the training rows may not show them
@@ -121,7 +123,7 @@ class Data:
         self.metric = metric
         self.seed = seed
         self.tasks: dict[str, Task] = _tasks(raws["train"], task, classes, findings)
-        rows = _encode_all(raws, self.tasks)
+        rows = _encode_all(as_sources(raws, self.tasks), self.tasks)
         if "test" not in rows and test_fraction is not None:
             rows["train"], rows["test"] = split_off(rows["train"], test_fraction, self.tasks, seed, "test")
         overlap = doctor.Overlap()
@@ -162,6 +164,23 @@ class Data:
             parts["corpus"] = _digest(self.corpus)
         parts["view"] = None if self.view is None else [self.view.fingerprint, self.views]
         return fingerprint(parts)
+
+    @property
+    def texts(self) -> Callable[[], list[str]] | None:
+        """What a vocabulary is learned from: the texts of the training and unlabelled rows, targets too; None for
+        rows of numbers.
+        """
+        if self.train.kind != "text":
+            return None
+
+        def all_of() -> list[str]:
+            parts = [self.train] if self.unlabeled is None else [self.train, self.unlabeled]
+            tables = [rows.inputs for rows in parts if isinstance(rows.inputs, pd.DataFrame)]
+            found = [str(text) for table in tables for name in table.columns for text in table[name]]
+            written = [head for head, task in self.tasks.items() if task.kind == "generation"]
+            return found + [str(text) for head in written for text in self.train.targets[head] if text]
+
+        return all_of
 
     def describe(self) -> dict[str, Any]:
         """Counts, tasks and preprocessing in plain data."""
@@ -244,6 +263,8 @@ def _tasks(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: list
         wanted = dict.fromkeys(raw.labels, task)
     tasks: dict[str, Task] = {}
     for head, kind in wanted.items():
+        if kind == "auto" and is_pair(raw, head):
+            kind = "generation"
         if kind == "auto":
             kind, note = infer_task(raw.labels[head], head, raw.inputs)
             findings.append(note)
@@ -253,6 +274,11 @@ def _tasks(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: list
         if kind == "regression" and len(wanted) > 1 and not isinstance(classes, Mapping):
             names = None  # one list of classes is for the tasks that have classes
         tasks[head] = build_task(kind, raw.labels[head], names, raw.label_columns.get(head, ()))
+    if len(tasks) > 1 and generation_in(tasks) is not None:
+        raise ConfigError(
+            f"expected generation to be the only task, got {', '.join(tasks)}",
+            "give the texts to be written a run of their own",
+        )
     return tasks
 
 
@@ -330,12 +356,19 @@ def _weights(given: Array | None, labelled: Array, split: str, problems: list[Pr
     return np.asarray(weight / mean, dtype=np.float32)
 
 
+def _bytes_of(values: Array) -> bytes:
+    """Values as bytes: numbers as they lie in memory, texts one after the other."""
+    if values.dtype == object:
+        return "\0".join(map(str, values)).encode()
+    return np.ascontiguousarray(values).tobytes()
+
+
 def _digest(rows: Rows) -> str:
     import xxhash
 
     hasher = xxhash.xxh3_128(np.ascontiguousarray(rows.keys).tobytes())
     for head in sorted(rows.targets):
-        hasher.update(head.encode() + np.ascontiguousarray(rows.targets[head]).tobytes())
+        hasher.update(head.encode() + _bytes_of(rows.targets[head]))
         hasher.update(np.ascontiguousarray(rows.label_mask[head]).tobytes())
     if rows.weight is not None:
         hasher.update(rows.weight.tobytes())

@@ -17,6 +17,7 @@ from limbeck.data.tasks import (
     GUESSED,
     TASKS,
     Classification,
+    Generation,
     MultiLabel,
     Regression,
     Retrieval,
@@ -97,6 +98,8 @@ def build_task(kind: str, raw: Any, names: Sequence[str] | int | None, columns: 
     if kind not in TASKS:
         near = suggest(kind, TASKS)
         raise ConfigError(f"expected the task auto, {', '.join(TASKS)}, got '{kind}'", near)
+    if kind == "generation":
+        return Generation(str(columns[0]) if len(columns) == 1 else "target")
     if kind == "retrieval":
         return Retrieval()
     if kind == "similarity":

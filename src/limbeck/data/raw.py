@@ -12,6 +12,7 @@ import pandas as pd
 from limbeck.core.errors import ConfigError
 from limbeck.data.columns import Columns, NamedColumns, guess_columns, targets_of
 from limbeck.data.frames import is_number, is_numeric, missing_columns, numbers, refuse_twice, tidy
+from limbeck.data.generation import unfolded
 from limbeck.data.labels import as_labels, is_missing, text_of
 from limbeck.data.rows import Array, Inputs
 from limbeck.data.texts import as_texts, is_text_list, texts_of
@@ -150,6 +151,7 @@ def of_frame(
 
     `classes` are declared classes by column. Raises ConfigError for columns that are not there or are repeated.
     """
+    frame = unfolded(frame)
     known = refuse_twice(frame)
     frame = frame.set_axis(known, axis=1)
     frame, notes = with_words(frame, () if columns is None else columns.inputs, split)

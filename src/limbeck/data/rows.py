@@ -131,7 +131,8 @@ def _targets(part: Rows, name: str, parts: Sequence[Rows]) -> Array:
     if name in part.targets:
         return part.targets[name]
     like = next(other.targets[name] for other in parts if name in other.targets)
-    return np.zeros((len(part), *like.shape[1:]), dtype=like.dtype)
+    shape = (len(part), *like.shape[1:])
+    return np.full(shape, "", dtype=object) if like.dtype == object else np.zeros(shape, dtype=like.dtype)
 
 
 def _stacked(parts: Sequence[Array]) -> Array:

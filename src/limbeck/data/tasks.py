@@ -4,6 +4,7 @@
     Classification  int64 [N] class ids            logits [B, C]               logits
     MultiLabel      float32 [N, L] of 0 and 1      logits [B, L] (sigmoid)     logits
     Regression      float32 [N, K] standardised    standardised [B, K]         natural units
+    Generation      texts, object [N]              logits [B, T, V] of tokens  texts
     Similarity      float32 [N, 1] scaled scores   embeddings [B, 2·D]         embeddings
     Retrieval       float32 [N, 1] of 1            embeddings [B, 2·D]         embeddings
     Tagging         int64 [N, W] ids of words      logits [B, W, C]            logits, as many rows as words
@@ -22,6 +23,7 @@ import numpy as np
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.kinds import suggest
+from limbeck.data.generation import Generation as Generation
 from limbeck.data.labels import (
     as_labels,
     check_names,
@@ -221,9 +223,9 @@ class MultiLabel:
         return {"kind": self.kind, "labels": list(self.labels)}
 
 
-Task: TypeAlias = Classification | MultiLabel | Regression | Similarity | Retrieval | Tagging
+Task: TypeAlias = Classification | MultiLabel | Regression | Similarity | Retrieval | Tagging | Generation
 GUESSED = ("classification", "multilabel", "regression")  # what labels alone can show
-TASKS = (*GUESSED, "similarity", "retrieval", "tagging")
+TASKS = (*GUESSED, "similarity", "retrieval", "tagging", "generation")
 
 
 def task_from_spec(spec: Mapping[str, Any]) -> Task:
@@ -235,6 +237,8 @@ def task_from_spec(spec: Mapping[str, Any]) -> Task:
         return MultiLabel(tuple(spec["labels"]))
     if kind == "regression":
         return Regression(tuple(spec["targets"]), tuple(spec["mean"]), tuple(spec["scale"]))
+    if kind == "generation":
+        return Generation(spec["target"])
     if kind == "similarity":
         return Similarity(spec["low"], spec["high"])
     if kind == "retrieval":

@@ -12,7 +12,7 @@ from limbeck.core.errors import ConfigError
 FIELDS = (
     "text", "sentence", "sentence1", "sentence2", "premise", "hypothesis", "question", "question1", "question2",
     "answer", "query", "passage", "context", "document", "content", "review", "utterance", "text_pair", "abstract",
-    "title", "body", "tweet", "comment",
+    "title", "body", "tweet", "comment", "source", "article", "dialogue",
 )  # fmt: skip
 _DISTINCT = 0.5  # of the rows of a column of free text
 _WORDS = 3.0  # on average
@@ -26,7 +26,7 @@ def is_text_list(values: Any) -> bool:
             return False
     elif not isinstance(values, list | tuple) or not values:
         return False
-    cells = [value for value in values if not _missing(value)]
+    cells = [value for value in values if not is_missing_text(value)]
     return bool(cells) and all(isinstance(value, str) for value in cells)
 
 
@@ -38,7 +38,7 @@ def texts_of(frame: pd.DataFrame, split: str) -> tuple[pd.DataFrame, list[str]] 
     """
     if frame.shape[1] not in (1, 2) or not all(is_text_list(frame[name]) for name in frame.columns):
         return None
-    if not all(str(name).lower() in FIELDS or _is_free(frame[name]) for name in frame.columns):
+    if not all(str(name).lower() in FIELDS or is_free(frame[name]) for name in frame.columns):
         return None
     return as_texts({str(name): frame[name] for name in frame.columns}, split)
 
@@ -47,8 +47,8 @@ def as_texts(columns: dict[str, Any], split: str) -> tuple[pd.DataFrame, list[st
     """Columns of texts as a table, missing ones empty, with what was changed in words."""
     made, said = {}, []
     for name, values in columns.items():
-        missing = sum(_missing(value) for value in values)
-        made[name] = pd.Series(["" if _missing(value) else value for value in values], dtype=object)
+        missing = sum(is_missing_text(value) for value in values)
+        made[name] = pd.Series(["" if is_missing_text(value) else value for value in values], dtype=object)
         if missing:
             said.append(f"{missing} missing texts in '{name}' of {split} count as empty")
         if not (made[name].str.strip() != "").any():
@@ -58,11 +58,13 @@ def as_texts(columns: dict[str, Any], split: str) -> tuple[pd.DataFrame, list[st
     return pd.DataFrame(made), said
 
 
-def _is_free(values: Any) -> bool:
+def is_free(values: Any) -> bool:
+    """Whether a column of texts is free text: mostly distinct, several words each."""
     cells = [value for value in list(values)[:_LOOKED_AT] if isinstance(value, str)]
     words = float(np.mean([len(value.split()) for value in cells]))
     return len(set(cells)) >= _DISTINCT * len(cells) and words >= _WORDS
 
 
-def _missing(value: Any) -> bool:
+def is_missing_text(value: Any) -> bool:
+    """Whether there is no text: None, NaN or NA."""
     return value is None or value is pd.NA or (isinstance(value, float) and value != value)

@@ -4,6 +4,7 @@
     classification  logits [S, N, C]               class ids, integer [S, N]    class ids, integer [N]
     multilabel      logits [S, N, L] (sigmoid)     0/1, integer [S, N, L]       0/1 [N, L]
     regression      natural units [S, N, K]        the same                     natural units [N, K]
+    generation      none                           texts, object [S, N]         texts, object [N]
     similarity      cosines [S, N, 1]              the same                     scaled scores [N, 1]
     retrieval       ranks [S, N, 1], 1 the first   the same                     numbers of documents [N, 1]
 
@@ -22,7 +23,7 @@ from limbeck.core.errors import ShapeMismatch
 Array: TypeAlias = np.ndarray[Any, Any]
 
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
-SIMILARITY, RETRIEVAL = "similarity", "retrieval"
+SIMILARITY, RETRIEVAL, GENERATION = "similarity", "retrieval", "generation"
 TAGGING = "tagging"  # its words are judged as rows of classification, sentence by sentence
 KINDS = (CLASSIFICATION, MULTILABEL, REGRESSION, SIMILARITY)  # what can be judged without a run
 NUMBERS = (REGRESSION, SIMILARITY, RETRIEVAL)  # kinds whose answers are numbers, not scores of something to decide on
@@ -67,7 +68,8 @@ def stacked(task: Outcome, answers: Array, rows: int, who: str = "the answers") 
     if answers.dtype == bool:
         answers = answers.astype(np.int64)
     width = len(task.names)
-    row_dims = 1 if task.kind == CLASSIFICATION and not has_scores(task, answers) else 2
+    single = task.kind == GENERATION or (task.kind == CLASSIFICATION and not has_scores(task, answers))
+    row_dims = 1 if single else 2
     if task.kind in NUMBERS and width == 1 and (answers.ndim == 1 or answers.shape[-1] != 1):
         answers = answers[..., None]
     if answers.ndim == row_dims:
@@ -87,6 +89,8 @@ def truth(task: Outcome, y: Array) -> Array:
     y = np.asarray(y)
     if task.kind == CLASSIFICATION:
         return y.astype(np.int64)
+    if task.kind == GENERATION:
+        return y
     return y[:, None] if y.ndim == 1 else y
 
 

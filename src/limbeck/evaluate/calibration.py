@@ -15,6 +15,7 @@ import numpy as np
 
 from limbeck.evaluate.answers import (
     CLASSIFICATION,
+    GENERATION,
     NUMBERS,
     Array,
     Outcome,
@@ -138,7 +139,7 @@ def calibration(
     where there are rows enough to fit it.
     The reliability table pools all seeds.
     """
-    if task.kind in NUMBERS or not has_scores(task, answers):
+    if task.kind in (*NUMBERS, GENERATION) or not has_scores(task, answers):
         return None
     before = [_numbers(task, seed, y, weights) for seed in answers]
     pooled = [_confidence(task, seed, y, weights) for seed in answers]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from limbeck.core.errors import ConfigError, ShapeMismatch
-from limbeck.evaluate.answers import CLASSIFICATION, TAGGING, Array, Outcome, Plain, Tags, stacked, truth
+from limbeck.evaluate.answers import CLASSIFICATION, GENERATION, TAGGING, Array, Outcome, Plain, Tags, stacked, truth
 from limbeck.evaluate.quality import Metric, UserMetric, metric_for, metrics_of
 
 TEACHER, STUDENT, CONTROL = "teacher", "student", "control"
@@ -32,6 +32,7 @@ class Evidence:
     weights   [N] of the test rows; groups [N], rows of one group are drawn together
     y_train   labels of the training rows, for the trivial baseline; without them the test labels give it
     stored    (answers [M, ...], truth [M]): the teacher's answers that training used, on labelled rows
+    sources   what the test rows hold [N], where they are texts that are rewritten: to show, and to copy as a baseline
     metric    a name, a function (y_true, y_pred), a Metric, or None for the task's default
     sentences [N] for tagging, whose rows are words: the sentence of each, one after the other
     """
@@ -45,6 +46,7 @@ class Evidence:
     y_train: Array | None = None
     validation: Validation | None = None
     stored: tuple[Array, Array] | None = None
+    sources: Array | None = None
     metric: str | UserMetric | Metric | None = None
     sentences: Array | None = None
 
@@ -92,15 +94,17 @@ class Evidence:
             for arm, answers in self.arms.items()
         }
         for arm, answers in arms.items():
-            if not np.isfinite(answers).all():
+            if self.task.kind != GENERATION and not np.isfinite(answers).all():
                 raise ConfigError(
                     f"expected finite answers of the {arm}, got NaN or infinity",
                     "look at its training curve: a seed may have diverged",
                 )
-        weights, groups, sentences = (
-            None if part is None else np.asarray(part)[keep] for part in (self.weights, self.groups, self.sentences)
+        weights, groups, sentences, sources = (
+            None if part is None else np.asarray(part)[keep]
+            for part in (self.weights, self.groups, self.sentences, self.sources)
         )
         y_train = None if self.y_train is None else truth(self.task, self.y_train)
         return replace(
-            self, y=y[keep], arms=arms, mask=None, weights=weights, groups=groups, y_train=y_train, sentences=sentences
-        )
+            self, y=y[keep], arms=arms, mask=None, weights=weights, groups=groups, y_train=y_train,
+            sentences=sentences, sources=sources,
+        )  # fmt: skip

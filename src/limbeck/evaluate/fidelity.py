@@ -14,6 +14,7 @@ import numpy as np
 
 from limbeck.evaluate.answers import (
     CLASSIFICATION,
+    GENERATION,
     MULTILABEL,
     NUMBERS,
     Array,
@@ -86,7 +87,7 @@ def class_damage(
 
     Classes without a test row are left out. Values are means over seeds.
     """
-    if task.kind in NUMBERS:
+    if task.kind in (*NUMBERS, GENERATION):
         return []
     arms = {"teacher": teacher, "student": student} | ({"control": control} if control is not None else {})
     recall = {name: np.mean([_recall(task, a, y, weights) for a in arm], axis=0) for name, arm in arms.items()}
@@ -114,8 +115,8 @@ def _recall(task: Outcome, answers: Array, y: Array, weights: Array | None) -> A
 
 
 def two_by_two(task: Outcome, y: Array, teacher: Array, student: Array) -> dict[str, float] | None:
-    """Rows by who is right (mean count over seeds): both, teacher only, student only, neither; not for regression."""
-    if task.kind in NUMBERS:
+    """Rows by who is right (mean count over seeds): both, teacher or student only, neither; None for values, texts."""
+    if task.kind in (*NUMBERS, GENERATION):
         return None
 
     def right(answers: Array) -> Array:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.evaluate.answers import (
+    GENERATION,
     MULTILABEL,
     NUMBERS,
     REGRESSION,
@@ -32,8 +33,10 @@ from limbeck.evaluate.answers import (
     one_hot,
 )
 from limbeck.evaluate.stats import Interval, gain
+from limbeck.evaluate.texts import chrf_rows, shared_words
 
 MOVES, SAMPLE = 200, 20_000
+TEXT_MOVES, TEXT_SAMPLE = 50, 1_000
 
 
 def detail(task: Outcome, y: Array, answers: Array) -> Array:
@@ -65,7 +68,12 @@ def _standard(columns: Array) -> Array:
 
 
 def alignment_rows(task: Outcome, y: Array, teacher: Array, model: Array) -> Array:
-    """Share of each row in the partial correlation between teacher and model given the truth, [S, N]."""
+    """Share of each row in the partial correlation between teacher and model given the truth, [S, N].
+
+    Of texts: how much more a text is like the teacher's than like the reference (chrF).
+    """
+    if task.kind == GENERATION:
+        return np.stack([np.mean([chrf_rows(m, t) for t in teacher], axis=0) - chrf_rows(m, y) for m in model])
     reference = np.mean([detail(task, y, t) for t in teacher], axis=0)
     return np.stack([(detail(task, y, m) * reference).mean(axis=-1) for m in model])
 
@@ -73,20 +81,23 @@ def alignment_rows(task: Outcome, y: Array, teacher: Array, model: Array) -> Arr
 def stored_fit(task: Outcome, answers: Array, y: Array) -> dict[str, Any]:
     """How well stored answers [M, ...] fit the labels of their own rows, against answers moved to random rows.
 
-    The score is the share of equal decisions (regression: the correlation); "fits" where it lies more than three
-    standard deviations above 200 random moves, "constant" where all answers are alike and nothing can be told.
+    The score is the share of equal decisions (values: the correlation; texts: shared words); "fits" where it lies more
+    than three standard deviations above random moves, "constant" where all are alike and nothing can be told.
     """
     rng = np.random.default_rng(0)
-    keep = rng.permutation(len(y))[:SAMPLE]
+    sample, moves = (SAMPLE, MOVES) if task.kind != GENERATION else (TEXT_SAMPLE, TEXT_MOVES)
+    keep = rng.permutation(len(y))[:sample]
     guess, target = decide(task, answers)[keep], y[keep]
     score = _match(task, guess, target)
-    moved = [_match(task, guess[rng.permutation(len(keep))], target) for _ in range(MOVES)]
+    moved = [_match(task, guess[rng.permutation(len(keep))], target) for _ in range(moves)]
     chance, spread = float(np.mean(moved)), float(np.std(moved))
     fits = spread > 0 and score > chance + 3 * spread
     return {"score": score, "chance": chance, "rows": len(y), "fits": bool(fits), "constant": spread == 0}
 
 
 def _match(task: Outcome, guess: Array, y: Array) -> float:
+    if task.kind == GENERATION:
+        return float(np.mean([shared_words(*pair) for pair in zip(guess, y, strict=True)]))
     if task.kind not in NUMBERS:
         return float((guess == y).mean())
     left, right = _standard(guess), _standard(y)

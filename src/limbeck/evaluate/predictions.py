@@ -1,7 +1,7 @@
-"""Predictions on disk: one Parquet file with the columns key, arm, seed and one list of numbers per head.
+"""Predictions on disk: one Parquet file with the columns key, arm, seed and one list of numbers, or a text, per head.
 
 `key` is the row key in 32 hexadecimal digits. Classification and multilabel answers are logits, regression answers
-are in natural units; the schema's metadata says so ("limbeck.schema" = "1").
+are in natural units, texts are texts; the schema's metadata says so ("limbeck.schema" = "1").
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FIXED = ("key", "arm", "seed")
 class Predictions:
     """What one or more arms answered on the same rows: keys uint64 [N, 2], arms -> heads -> answers [S, N, C].
 
-    Of words they are objects [S, N], one array [W, C] for each row.
+    Of words they are objects [S, N], one array [W, C] for each row; texts are objects [S, N].
     """
 
     keys: Array
@@ -38,7 +38,7 @@ def write(
     path: Path, keys: Array, arm: str, answers: Mapping[str, Array], seeds: Sequence[int], *, overwrite: bool = True,
     lengths: Mapping[str, Array] | None = None,
 ) -> None:  # fmt: skip
-    """Write the answers [S, N, C] of one arm for every head; the file is complete or not there.
+    """Write the answers [S, N, C] (texts: object [S, N]) of one arm for every head; the file is complete or not there.
 
     A head in `lengths` has answers [S, M, C] for all words of the rows, which have so many each [N]: a list of lists.
     Raises ShapeMismatch where seeds or rows do not fit, ConfigError for answers that are not finite.
@@ -55,6 +55,9 @@ def write(
         "seed": pa.array(np.repeat(np.asarray(seeds, dtype=np.int64), len(keys))),
     }
     for head, values in answers.items():
+        if np.asarray(values).dtype == object:
+            columns[head] = pa.array(_texts(head, arm, np.asarray(values), len(seeds), len(keys)), pa.large_string())
+            continue
         words = None if lengths is None else lengths.get(head)
         _check(head, arm, np.asarray(values), len(seeds), len(keys) if words is None else int(words.sum()))
         flat = np.ascontiguousarray(values, dtype=np.float32)
@@ -67,6 +70,18 @@ def write(
     table = pa.table(columns).replace_schema_metadata({"limbeck.schema": SCHEMA})
     # keys and answers hardly repeat: to look for a dictionary of them costs more than all the rest
     commit(path, lambda file: pq.write_table(table, file, use_dictionary=["arm", "seed"]))
+
+
+def _texts(head: str, arm: str, values: Array, seeds: int, rows: int) -> list[str]:
+    """Texts [S, N] one after the other; raises ShapeMismatch for another shape."""
+    if head in FIXED:
+        raise ConfigError(f"expected a head with a name of its own, got '{head}'", f"{', '.join(FIXED)} are taken")
+    if values.shape != (seeds, rows):
+        raise ShapeMismatch(
+            f"expected the texts of '{arm}' for '{head}' to have shape [{seeds}, {rows}], got {list(values.shape)}",
+            "the axes are seeds and rows",
+        )
+    return [str(text) for text in values.ravel()]
 
 
 def _check(head: str, arm: str, values: Array, seeds: int, rows: int) -> None:
@@ -128,6 +143,8 @@ def _split(table: Any) -> list[tuple[str, int, list[str], dict[str, Array]]]:
 def _dense(head: str, column: Any) -> Array:
     import pyarrow as pa
 
+    if not hasattr(column.type, "value_type"):  # no lists: texts
+        return np.array([*column.to_pylist(), None], dtype=object)[:-1]
     whole = column.combine_chunks()
     if pa.types.is_large_list(whole.type) and pa.types.is_large_list(whole.type.value_type):
         return _ragged(head, whole)

@@ -11,9 +11,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from limbeck.core.errors import ConfigError
-from limbeck.evaluate import derivatives, ranking
+from limbeck.evaluate import derivatives, ranking, texts
 from limbeck.evaluate.answers import (
     CLASSIFICATION,
+    GENERATION,
     MULTILABEL,
     NUMBERS,
     REGRESSION,
@@ -71,6 +72,8 @@ def constant_answer(task: Outcome, y_train: Array, rows: int, median: bool = Fal
     """The best constant answer by the training labels, for `rows` rows, in the shape of answers."""
     if isinstance(task, Tags):
         return np.full(rows, task.constant, dtype=np.int64)
+    if task.kind == GENERATION:
+        return np.full(rows, "", dtype=object)
     if task.kind == CLASSIFICATION:
         top = np.bincount(y_train, minlength=len(task.names)).argmax()
         return np.full(rows, top, dtype=np.int64)
@@ -213,6 +216,11 @@ METRICS: dict[str, dict[str, Metric]] = {
         "recall@1": _row_mean("recall@1", RETRIEVAL, ranking.hits(1)),
         "mrr@10": _row_mean("mrr@10", RETRIEVAL, ranking.reciprocal),
     },
+    GENERATION: {
+        "bleu": Metric("bleu", GENERATION, texts.bleu, influence=texts.bleu_influence),
+        "chrf": Metric("chrf", GENERATION, texts.chrf, influence=texts.chrf_influence),
+        "rouge_l": Metric("rouge_l", GENERATION, texts.rouge, rows=texts.rouge_rows),
+    },
 }
 DEFAULT = {
     CLASSIFICATION: "accuracy",
@@ -221,6 +229,7 @@ DEFAULT = {
     SIMILARITY: "spearman",
     RETRIEVAL: "recall@10",
     TAGGING: "entity_f1",
+    GENERATION: "bleu",
 }
 
 
@@ -252,7 +261,7 @@ def metric_for(
         return spec
     known = metrics_of(task, sentences)
     if spec is None:
-        return known[DEFAULT[task.kind]]
+        return known[getattr(task, "default_metric", DEFAULT[task.kind])]
     if isinstance(spec, str):
         if spec in known:
             return known[spec]
@@ -316,7 +325,7 @@ def within_groups(task: Outcome, name: str, groups: Array | None) -> Metric:
 def _directed(metric: Metric, task: Outcome, y: Array | None) -> Metric:
     if y is None or not len(y):
         return metric
-    perfect = metric(y if task.kind in NUMBERS else y.astype(np.int64), y)
+    perfect = metric(y if task.kind in (*NUMBERS, GENERATION) else y.astype(np.int64), y)
     constant = metric(constant_answer(task, y, len(y)), y)
     if np.isfinite([perfect, constant]).all() and perfect != constant:
         return replace(metric, higher_is_better=perfect > constant)

@@ -40,6 +40,7 @@ def points(interval: Interval, unit: str = "%") -> str:
 def spoken(metric: str) -> str:
     """A metric's name as read aloud."""
     known = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "map": "mAP", "macro_f1": "macro-F1"}
+    known |= {"bleu": "BLEU", "chrf": "chrF", "rouge_l": "ROUGE-L"}
     return known.get(metric, metric.replace("_", " "))
 
 

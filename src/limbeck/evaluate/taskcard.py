@@ -10,7 +10,7 @@ import numpy as np
 
 from limbeck.core.findings import Finding
 from limbeck.evaluate import checks, fidelity, stats
-from limbeck.evaluate.answers import NUMBERS, REGRESSION, Array
+from limbeck.evaluate.answers import GENERATION, NUMBERS, REGRESSION, Array
 from limbeck.evaluate.attribution import attribute
 from limbeck.evaluate.calibration import calibration
 from limbeck.evaluate.evidence import CONTROL, STUDENT, TEACHER, Evidence
@@ -19,6 +19,7 @@ from limbeck.evaluate.knowledge import knowledge, stored_fit
 from limbeck.evaluate.quality import Metric, constant_answer, usable
 from limbeck.evaluate.show import as_json
 from limbeck.evaluate.stats import Interval
+from limbeck.evaluate.textcard import copied, examples, text_fidelity
 
 SIDE_BLOCKS = 60  # of the jackknife for metrics that the verdict is not about
 
@@ -64,6 +65,8 @@ def task_card(head: str, evidence: Evidence, *, margin: float, tasks: int = 1) -
         | ({} if e.sentences is None else {"sentences": len(np.unique(e.sentences))}),
         "calibration": _calibration(e),
     }
+    if e.task.kind == GENERATION:
+        card["examples"] = examples(e)
     found = [
         checks.test_size(gained, len(e.y) if e.sentences is None else len(np.unique(e.sentences)), metric.unit),
         checks.seed_noise(gained, card["gain_per_seed"], verdict, metric.unit),
@@ -131,6 +134,10 @@ def _metrics(e: Evidence, chosen: Metric, scores: Mapping[str, Array]) -> dict[s
 
 
 def _trivial(e: Evidence, chosen: Metric) -> dict[str, Any]:
+    if e.task.kind == GENERATION:
+        answers, said = copied(e)
+        wanted = {chosen.name: chosen} | dict(e.metrics())
+        return {"metrics": {name: float(m(answers, e.y, e.weights)) for name, m in wanted.items()}, "from": said}
     labels = e.y if e.y_train is None else e.y_train
     wanted = {chosen.name: chosen} | dict(e.metrics())
     values = {name: float(m.trivial_baseline(e.task, labels, e.y, e.weights)) for name, m in wanted.items()}
@@ -138,7 +145,7 @@ def _trivial(e: Evidence, chosen: Metric) -> dict[str, Any]:
 
 
 def _calibration(e: Evidence) -> dict[str, Any] | None:
-    if e.task.kind in NUMBERS:
+    if e.task.kind in (*NUMBERS, GENERATION):
         return None
     result = {}
     for arm in (TEACHER, STUDENT, CONTROL):
@@ -155,6 +162,8 @@ def _against_teacher(
     teacher, student, control = (e.arms[arm] for arm in (TEACHER, STUDENT, CONTROL))
     labels = e.y if e.y_train is None else e.y_train
     constant = constant_answer(e.task, labels, len(e.y), median=metric.name == "mae")[None]
+    if e.task.kind == GENERATION:
+        constant = copied(e)[0][None]
     trivial = row_scores(metric, constant, e)
     kept = stats.retention(
         scores[STUDENT],
@@ -217,7 +226,9 @@ def _fidelity(e: Evidence) -> dict[str, Any]:
         if arm == TEACHER:
             continue
         entry: dict[str, Any] = {}
-        if e.task.kind in NUMBERS:
+        if e.task.kind == GENERATION:
+            entry = text_fidelity(e, arm)
+        elif e.task.kind in NUMBERS:
             entry = dict(fidelity.regression_fidelity(teacher, e.arms[arm], e.weights))
         else:
             same = fidelity.agreement_rows(e.task, teacher, e.arms[arm])

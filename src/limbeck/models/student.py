@@ -38,6 +38,7 @@ from limbeck.models.text.chain import is_chain
 from limbeck.models.text.ground import Ground
 from limbeck.models.text.network import Tokenised
 from limbeck.models.text.sentences import SentenceNetwork, is_sentence_transformer, is_sentences, refuse_kinds
+from limbeck.models.text.subwords import Texts
 from limbeck.models.text.tokens import TextEncoder
 
 _PROBE_ROWS = 32
@@ -99,6 +100,7 @@ class Student:
         kinds: Mapping[str, str] | None = None,
         output: str = AUTO,
         ground: Ground | None = None,
+        texts: Texts | None = None,
     ) -> Student:
         """Take a zoo text, a chain of steps on text, an import path, a factory or a module.
 
@@ -106,7 +108,8 @@ class Student:
 
         A factory is called with in_shape and out_sizes where it names them. `output` says whether the network gives
         logits or probabilities; auto looks. `kinds` maps heads to kinds of task (classification where not given).
-        `ground` has the training texts and the teacher that students of text are made from.
+        `ground` has the training texts and the teacher that students of text are made from; `texts` gives all texts
+        that a vocabulary of networks that write is learned from.
         """
         from limbeck.models.text.students import handed_in, sentence_student, text_student
 
@@ -115,6 +118,10 @@ class Student:
         kinds = {head: (kinds or {}).get(head, "classification") for head in out_sizes}
         if isinstance(what, Student):
             return what
+        if "generation" in kinds.values():
+            from limbeck.models.text.written import written_by
+
+            return written_by(what, kinds, texts)
         if is_sentence_transformer(what):
             what = SentenceNetwork.of(what)
         sentences = isinstance(what, SentenceNetwork) or (isinstance(what, str) and is_sentences(what, kinds))
@@ -304,7 +311,8 @@ def check_fit(
                 f"make its first layer fit {in_shape} (without the batch), or change the preprocessing",
             ) from error
     for head, output in to_outputs(raw, list(out_sizes)).items():
-        check_width(output, out_sizes[head], head, who)
+        if out_sizes[head]:  # 0: as wide as the vocabulary
+            check_width(output, out_sizes[head], head, who)
 
 
 def caller(

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from limbeck.objectives.response.temperature import auto_temperature as auto_temperature
     from limbeck.objectives.response.temperature import resolve_auto as resolve_auto
     from limbeck.objectives.sequence.on_policy_kl import OnPolicyKL as OnPolicyKL
+    from limbeck.objectives.sequence.sequence_kd import SequenceKD as SequenceKD
     from limbeck.objectives.spelling import dump as dump
     from limbeck.objectives.spelling import parse as parse
 
@@ -134,6 +135,9 @@ CATALOG: dict[str, Entry] = {
     ),
     "PKD": Entry(f"{_HERE}.feature.pkd:PKD", "feature", "arXiv:1908.09355", "directions of the first token's states"),
     "RKD": Entry(f"{_HERE}.relation.rkd:RKD", "relation", "arXiv:1904.05068", "distances and angles between rows"),
+    "SequenceKD": Entry(
+        f"{_HERE}.sequence.sequence_kd:SequenceKD", "sequence", "arXiv:1606.07947", "the text that the teacher wrote"
+    ),
     "SimKD": Entry(
         f"{_HERE}.feature.simkd:SimKD", "feature", "arXiv:2203.14001", "last features, and the teacher's classifier"
     ),

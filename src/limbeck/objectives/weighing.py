@@ -140,14 +140,25 @@ def labels_of(batch: Batch, on: str, shape: tuple[int, ...], width: int = 0) -> 
     `shape` is the shape that the targets must have, the last `width` dimensions belong to one row (0 for class ids, 1
     for several labels or values). Raises MissingSignal where the batch has no such task.
     """
-    target = _target(batch, on)
+    target, mask = _target(batch, on), label_mask(batch, on, width)
+    if mask is not None and target.dim() - width == 2 and len(shape) - width == 2:
+        target, mask = _as_long(target, mask, shape[1])
     if tuple(target.shape) != tuple(shape):
         raise ShapeMismatch(
             f"expected labels of shape {tuple(shape)} for the output '{on}', got {tuple(target.shape)}",
             "check that the task of the data is the task that the objective trains",
         )
-    mask = label_mask(batch, on, width)
     return blank(target, mask), mask
+
+
+def _as_long(target: Tensor, mask: Tensor, positions: int) -> tuple[Tensor, Tensor]:
+    """Targets and mask [B, T, ...] without the positions beyond those of a batch that was cut to its longest row.
+
+    They stay as they are where one of these positions is labelled.
+    """
+    if target.shape[1] <= positions or bool(mask[:, positions:].any()):
+        return target, mask
+    return target[:, :positions], mask[:, :positions]
 
 
 def label_mask(batch: Batch, on: str, width: int = 0) -> Tensor | None:

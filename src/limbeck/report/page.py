@@ -65,7 +65,9 @@ def page_of(scorecard: Mapping[str, Any], state: Mapping[str, Any] | None = None
     costs = scorecard.get("costs") or {}
     for head, card in scorecard["tasks"].items():
         prefix = f"{head}: " if several else ""
-        found = (_arms(card, costs), _sources(card), _fidelity(card), _classes(card), _calibration(card))
+        found = (
+            _arms(card, costs), _sources(card), _fidelity(card), _classes(card), _calibration(card), _examples(card),
+        )  # fmt: skip
         for section in found:
             if section is not None:
                 sections.append(
@@ -162,6 +164,9 @@ def _fidelity(card: Mapping[str, Any]) -> Section | None:
     names = {"both_right": "both right", "teacher_only": "teacher only", "student_only": "student only"}
     for arm in [a for a in ORDER if a in found["arms"]]:
         entry = found["arms"][arm]
+        if "bleu" in entry:
+            rows.append((ARMS[arm], interval(entry["agreement"]), number(entry["bleu"])))
+            continue
         if "correlation" in entry:
             rows.append((ARMS[arm], f"{entry['correlation']:.3f}", f"{entry['rmse_to_teacher']:.4g}"))
             continue
@@ -170,7 +175,9 @@ def _fidelity(card: Mapping[str, Any]) -> Section | None:
     if not rows:
         return None
     header: tuple[str, ...] = ("", "correlation with the teacher", "RMSE to the teacher")
-    if len(rows[0]) > len(header):  # answers are decisions, no numbers
+    if card["kind"] == "generation":
+        header = ("", "the same text as the teacher", "BLEU against the teacher's texts")
+    elif len(rows[0]) > len(header):  # answers are decisions, no numbers
         header = ("", "agreement", "KL to the teacher (nats)", *names.values(), "both wrong")
     known, text = card.get("knowledge"), []
     if known and not known["credited"]:
@@ -210,6 +217,16 @@ def _calibration(card: Mapping[str, Any]) -> Section | None:
     )
     curves = {ARMS[a]: found[a]["reliability"] for a in ("teacher", "student") if found.get(a)}
     return Section("Calibration", (), (Table(header, tuple(rows), caption),), (), curves)
+
+
+def _examples(card: Mapping[str, Any]) -> Section | None:
+    found = card.get("examples") or []
+    if not found:
+        return None
+    names = [name for name in ("source", "reference", "teacher", "student", "control") if name in found[0]]
+    rows = tuple(("", *(line[name] for name in names)) for line in found)
+    header = ("", *(ARMS.get(name, name) for name in names))
+    return Section("Examples", (), (Table(header, rows, "Test rows spread evenly; the first seed of each arm."),))
 
 
 def _int8(found: Mapping[str, Any]) -> Section:

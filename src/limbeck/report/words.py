@@ -90,6 +90,7 @@ def metric_name(card: Mapping[str, Any]) -> str:
 def spoken(metric: str) -> str:
     """The name of any metric as read aloud."""
     known = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "map": "mAP", "macro_f1": "macro-F1"}
+    known |= {"bleu": "BLEU", "chrf": "chrF", "rouge_l": "ROUGE-L"}
     return known.get(metric, metric.replace("_", " "))
 
 

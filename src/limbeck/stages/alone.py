@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from limbeck.core.console import QUIET, Console
-from limbeck.core.errors import ConfigError
+from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.run import Run
+from limbeck.data.generation import generation_in
 from limbeck.stages.result import DistillRun, load
 from limbeck.stages.verbs import as_plan, check_data, distill, stage_functions
 from limbeck.train.plan import TrainSpec
@@ -77,11 +78,17 @@ def label(
     """Let a teacher answer the training and unlabelled rows once; the transfer set lies in `out`/transfer.
 
     A network answers faster in `dtype` "bf16"; how far that is from fp32 is measured, said and kept in run.json.
+    Raises NotSupported for a task that writes texts.
     """
     from limbeck.stages.label import TRANSFER
     from limbeck.stages.several import teacher_of
     from limbeck.transfer.dataset import TransferSet
 
+    if generation_in(data.tasks) is not None:
+        raise NotSupported(
+            "expected a task whose answers are numbers for lb.label, got generation",
+            "lb.distill lets the teacher write once; its texts lie in the folder transfer of the run",
+        )
     with _alone(data, teacher_of(teacher), TrainSpec(), seed, Path(out), overwrite, console, codec, dtype) as job:
         for stage in ("teach", "label"):
             stage_functions()[stage](job)

@@ -22,8 +22,10 @@ HARD_LOSS = {
     "similarity": "CosineRegression",
     "retrieval": "InfoNCE",
     "tagging": "CE",
+    "generation": "CE",
 }
-DECIDED = ("classification", "multilabel", "tagging")  # kinds of task in which a teacher's answer is a decision too
+# kinds of task in which a teacher's answer is a label too
+DECIDED = ("classification", "multilabel", "tagging", "generation")
 STUDENT, CONTROL, SOFT, PSEUDO = "student", "control", "soft", "pseudo"
 
 
@@ -77,15 +79,20 @@ def _misfits(objective: Objective, tasks: Mapping[str, Task]) -> Iterator[Proble
     if on not in tasks:
         near = suggest(on, tasks) or f"write {name}(on='{next(iter(tasks))}')"
         yield Problem(name, f"expected a task of the data ({', '.join(tasks)}), got '{on}'", near)
-    elif objective.kinds and _of_rows(tasks[on].kind) not in objective.kinds:
+    elif objective.kinds and not _is_for(objective, tasks[on].kind):
         default = OBJECTIVES[tasks[on].kind]
         what = f"expected a {' or '.join(objective.kinds)} task, '{on}' is {tasks[on].kind}"
         yield Problem(name, what, f"for example {default}, or leave the objective out")
 
 
-def _of_rows(kind: str) -> str:
-    """The kind of task that one entry of an output is: every word of a tagging task is one of its classes."""
-    return "classification" if kind == "tagging" else kind
+def _is_for(objective: Objective, kind: str) -> bool:
+    """Whether a loss is made for a kind of task.
+
+    Every word of a tagging task is one of its classes; a token of a text is a choice among the classes of a vocabulary.
+    """
+    if kind == "generation" and "classification" in objective.kinds:
+        return objective.traits.positions and not objective.batchwise
+    return ("classification" if kind == "tagging" else kind) in objective.kinds
 
 
 def control_objective(objective: Sum, tasks: Mapping[str, Task]) -> Sum:

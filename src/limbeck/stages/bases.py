@@ -36,7 +36,9 @@ def student_of(what: Any, data: Data, teacher: Teacher | None = None) -> Student
     """The student of a run, checked as far as it can be before the teacher is taught."""
     sizes = {head: task.size for head, task in data.tasks.items()}
     kinds = {head: task.kind for head, task in data.tasks.items()}
-    return Student.of(what, data.preprocess.shape, sizes, kinds=kinds, ground=ground_of(data, teacher))
+    return Student.of(
+        what, data.preprocess.shape, sizes, kinds=kinds, ground=ground_of(data, teacher), texts=data.texts
+    )
 
 
 def started(student: Student, teacher: Teacher) -> Student:

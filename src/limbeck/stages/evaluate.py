@@ -12,11 +12,14 @@ from limbeck.data.similarity import Similarity
 from limbeck.evaluate import scorecard
 from limbeck.evaluate.evidence import TEACHER, Evidence, Validation
 from limbeck.stages import answers
+from limbeck.stages.forced import listens
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.judged import judged
 from limbeck.stages.label import TRANSFER, stored_answers
 from limbeck.stages.words import Truth
+from limbeck.stages.writing import as_array, sources
 from limbeck.transfer.store import Store
+from limbeck.transfer.texts import read as read_texts
 
 SCORECARD = "scorecard.json"
 
@@ -69,7 +72,7 @@ def _evidence(
     truth = Truth.of(labelled, head, task)
     checked = held_out.labelled
     validation = None
-    if checked.any():
+    if checked.any() and task.kind != "generation":
         validation = Validation(held_out.y[checked], {arm: outputs[head][:, checked] for arm, outputs in held.items()})
     return Evidence(
         task=task,
@@ -81,6 +84,7 @@ def _evidence(
         y_train=None if task.kind == "retrieval" else truth.y[truth.labelled],
         validation=validation,
         stored=_stored(job, head, labelled, truth),
+        sources=as_array(sources(job.test)) if task.kind == "generation" else None,
         metric=data.metric if head == next(iter(data.tasks)) else None,
         sentences=test.sentences,
     )
@@ -91,11 +95,21 @@ def _stored(job: Job, head: str, labelled: Rows, truth: Truth) -> tuple[Any, Any
     task = job.data.tasks[head]
     if task.kind == "retrieval":
         return None
+    if task.kind == "generation":
+        return _stored_texts(job, head, labelled)
     store = Store(job.run.path(TRANSFER))
     values = stored_answers(job, store, labelled)[head]
     if isinstance(task, Similarity):
         values = judged(task, values, labelled)
     return values[truth.labelled], truth.y[truth.labelled]
+
+
+def _stored_texts(job: Job, head: str, labelled: Rows) -> tuple[Any, Any] | None:
+    """The teacher's texts for labelled rows, beside their references; None where it wrote none for them."""
+    if not listens(job.objective):
+        return None
+    said, _ = read_texts(job.run.path(TRANSFER)).of(labelled.keys)
+    return said, labelled.targets[head]
 
 
 def _kept(job: Job, findings: list[Finding]) -> list[Finding]:

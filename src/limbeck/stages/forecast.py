@@ -30,15 +30,19 @@ class CheckReport:
 
 def check_recipe(recipe: Recipe) -> CheckReport:
     """Read the data, build the models, time a few steps; raises ConfigError for what would end the run at once."""
+    from limbeck.data.generation import generation_in
     from limbeck.stages.arms import arms_of
     from limbeck.stages.ready import refuse_export, refuse_taps
-    from limbeck.stages.recipes import make_objective, make_student, make_teacher, read_data
+    from limbeck.stages.recipes import make_objective, make_student, make_teacher, read_data, settings_of
+    from limbeck.stages.text_ready import refuse_generation
     from limbeck.stages.verbs import check_data
 
     data = read_data(recipe)
     check_data(data)
     teacher = make_teacher(recipe)
     student, objective = make_student(recipe, data, teacher), make_objective(recipe, data)
+    if generation_in(data.tasks) is not None:
+        refuse_generation(settings_of(recipe), objective, student, teacher, data.texts)
     if recipe.export.onnx:
         refuse_export(student)
     refuse_taps(objective, student, teacher)
@@ -75,11 +79,16 @@ def seconds_a_step(student: Student, data: Data, plan: TrainSpec) -> float:
     import numpy as np
     import torch
 
+    from limbeck.data.generation import generation_in
     from limbeck.models.outputs import to_outputs
+    from limbeck.stages.forced import forced_table, references
     from limbeck.stages.tables import encoded
 
     rows = data.train.take(np.arange(plan.batch_size) % len(data.train))
-    module, inputs = copy.deepcopy(student.blank()), encoded(data, rows, student)
+    module, head = copy.deepcopy(student.blank()), generation_in(data.tasks)
+    inputs: Any = encoded(data, rows, student)
+    if head is not None:  # with the texts that are written
+        inputs = forced_table(rows, references(rows, head), head, student).inputs
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-6)
     taken: list[float] = []

@@ -11,7 +11,9 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.core.run import Run
 from limbeck.data.data import Data
+from limbeck.data.generation import generation_in
 from limbeck.data.rows import Rows
+from limbeck.data.writing import WriteSpec
 from limbeck.models.student import Student
 from limbeck.objectives.base import Sum
 from limbeck.stages.arms import Arm, arms_of
@@ -38,6 +40,7 @@ class Settings:
     ignore: tuple[str, ...] = ()
     codec: Literal["auto", "fp16", "fp32"] = "auto"
     label_dtype: Literal["fp32", "bf16"] = "fp32"
+    writing: WriteSpec = field(default_factory=WriteSpec)
     asked: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -128,6 +131,7 @@ def identity(
     settings: Settings, data: Data, teacher: Teacher, student: Student, objective: str, train: TrainSpec
 ) -> dict[str, Any]:
     """What makes a run this run and no other: the content of resolved.yaml."""
+    written = {} if generation_in(data.tasks) is None else {"writing": asdict(settings.writing)}
     return {
         "name": settings.name,
         "data": data.describe() | {"fingerprint": data.fingerprint},
@@ -145,4 +149,5 @@ def identity(
         "codec": settings.codec,
         "label_dtype": settings.label_dtype,
         "metric": metric_identity(data),
+        **written,
     }

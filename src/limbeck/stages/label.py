@@ -11,6 +11,7 @@ import numpy as np
 from limbeck.core.errors import ConfigError
 from limbeck.core.run import Stage
 from limbeck.data.embedded import check_width
+from limbeck.data.generation import generation_in
 from limbeck.data.retrieval import Retrieval
 from limbeck.data.rows import Rows
 from limbeck.data.similarity import Similarity
@@ -23,6 +24,7 @@ from limbeck.stages.job import Job
 from limbeck.stages.judged import all_judged, has_embeddings, judged
 from limbeck.stages.label_error import differences, in_words
 from limbeck.stages.words import Truth, flattened, lengths_of
+from limbeck.stages.writing import label_texts
 from limbeck.transfer.codecs import Codec, codec_of
 from limbeck.transfer.label import label as label_rows
 from limbeck.transfer.manifest import Identity
@@ -36,8 +38,14 @@ _LOOKED_AT = 2_000  # rows of embeddings
 _AUTO_ROWS = 20_000  # enough for a mean entropy
 
 
-def label(job: Job) -> Store:
-    """Answer training, validation and test rows; raises ConfigError where the teacher knows nothing of the task."""
+def label(job: Job) -> Store | None:
+    """Answer training, validation and test rows; raises ConfigError where the teacher knows nothing of the task.
+
+    None where answers are texts, which lie in a store of their own.
+    """
+    if generation_in(job.data.tasks) is not None:
+        label_texts(job)
+        return None
     heads = tuple(job.data.tasks)
     source = job.teacher.source(job, Needs(outputs=heads))
     ident = Identity(

@@ -225,6 +225,7 @@ def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> T
     from limbeck.models.text.chain import Chain, is_chain
     from limbeck.models.text.sentences import PREFIX as SENTENCES
     from limbeck.models.text.sentences import SentenceNetwork
+    from limbeck.models.text.seq2seq import NAME
 
     if text.lower().endswith(TABLE_ENDINGS):
         return TableTeacher(Path(text), output)
@@ -232,6 +233,8 @@ def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> T
         return AnsweredTeacher.of(text.removeprefix(ANSWERS))
     if text.startswith(SENTENCES):  # it is trained already
         return GivenTeacher(SentenceNetwork.load(text.removeprefix(SENTENCES)), output="logits")
+    if text.partition("(")[0].strip() == NAME:
+        return TaughtNetwork(text, members, train)
     if text.startswith("sklearn:"):
         return TaughtEstimator(estimator_of(text.removeprefix("sklearn:")))
     if is_chain(text, tuple(zoo.ZOO)):

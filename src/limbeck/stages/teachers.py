@@ -14,6 +14,7 @@ import numpy as np
 
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.findings import Finding
+from limbeck.data.generation import generation_in
 from limbeck.signals import Batch, Needs, Signals, TeacherSource
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ class GivenTeacher:
         from limbeck.models.probing import probe
         from limbeck.models.text.tagging import refuse_whole_texts
 
+        if generation_in(job.data.tasks) is not None:
+            return []  # it writes; what it writes is looked at when it has
         refuse_whole_texts(self.model, {head: task.kind for head, task in job.data.tasks.items()}, "the teacher")
         if self._by_word:
             return []
@@ -198,10 +201,21 @@ class GivenTeacher:
 
         from limbeck.evaluate.cost import callable_cost, module_cost
 
+        if generation_in(job.data.tasks) is not None:
+            return self._writing_cost(job)
         prepare, rows = self._prepare(job.data), job.data.train
         if isinstance(self.model, nn.Module):
             return module_cost(self.model, prepare(_first(job.data, _PROBED)))
         return callable_cost(self._answering, lambda size: prepare(rows.take(np.arange(size) % len(rows)).inputs))
+
+    def _writing_cost(self, job: Job) -> dict[str, Any]:
+        from limbeck.evaluate.cost import module_cost
+        from limbeck.models.text.seq2seq import Seq2SeqNetwork
+        from limbeck.stages.text_training import writing_cost
+
+        if not isinstance(self.model, Seq2SeqNetwork):
+            return dict(NO_COST)
+        return module_cost(*writing_cost(job, self.model))
 
     def _prepare(self, data: Data) -> Callable[[Any], Any]:
         import torch

@@ -15,6 +15,7 @@ from limbeck.core.errors import StoreDamaged
 from limbeck.core.files import checksum, read_json, write_json
 from limbeck.core.findings import Finding
 from limbeck.core.runtime import derive_seed
+from limbeck.data.generation import generation_in
 from limbeck.data.regression import Regression
 from limbeck.data.rows import Rows
 from limbeck.data.words import word_counts
@@ -31,6 +32,7 @@ from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.judged import all_judged, judged
 from limbeck.stages.label import resolve_objective
 from limbeck.stages.tables import encoded, labelled_first, table_of
+from limbeck.stages.text_training import prepare_texts, taught_table, text_validator, texts_of, writing_cost
 from limbeck.stages.words import Truth, decided_words, lengths_of, raw_answers
 from limbeck.train import checkpoint
 from limbeck.train.feed import Feed, Table
@@ -54,9 +56,10 @@ class Training:
     validate: Callable[[nn.Module], float]
 
 
-def train(job: Job, store: Store) -> None:
+def train(job: Job, store: Store | None) -> None:
     """Train all arms over all seeds and write their predictions."""
-    job.objective = resolve_objective(job, store)
+    if store is not None:
+        job.objective = resolve_objective(job, store)
     if suited(job.train, job.student) != job.train:
         job.reasons.append(f"learning rate {FINE_TUNING_RATE:g}: the student is a pretrained model of transformers")
     from limbeck.objectives import dump
@@ -72,18 +75,26 @@ def train(job: Job, store: Store) -> None:
         "arms": [arm.name for arm in job.arms],
         "metric": metric_identity(job.data),
     }
+    if store is None:  # texts
+        inputs["writing"] = job.settings.writing
     files = [name for arm in job.arms for seed in job.seeds for name in answered(arm.name, seed)]
     stage = job.run.stage("train", inputs, outputs=(*(arm.name for arm in job.arms), *files))
     if stage.done:
         return
     with stage:
-        training = prepare(job, store)
-        stage.note(objective=text, auto=job.reasons, steps=training.steps, start=start.look(job))
+        found: list[Finding] = []
+        if store is None:
+            training, wrote, found = prepare_texts(job)
+            stage.note(writing=wrote)
+        else:
+            training = prepare(job, store)
+            stage.note(start=start.look(job))
+        stage.note(objective=text, auto=job.reasons, steps=training.steps)
         with job.console.progress("train", training.steps * len(job.arms) * len(job.seeds)) as bar:
             for seed in job.seeds:
                 for arm in job.arms:
                     train_arm(training, arm, seed, bar)
-        _note(job, stage)
+        _note(job, stage, found)
 
 
 def prepare(job: Job, store: Store) -> Training:
@@ -126,8 +137,8 @@ def _pseudo(job: Job, store: Store, pool: Rows) -> dict[str, np.ndarray[Any, Any
 
 def table_for(training: Training, arm: Arm) -> tuple[Table, int]:
     """The rows of an arm and how many of them carry labels."""
-    if arm.pseudo:
-        return training.tables[PSEUDO]
+    if arm.pseudo or "few" not in training.tables:  # texts have a table for each arm
+        return training.tables[arm.name]
     return training.tables[STUDENT if arm.unlabeled else "few"]
 
 
@@ -246,6 +257,8 @@ def kept(folder: Path) -> bool:
 def predictions(job: Job, module: nn.Module, rows: Rows, corpus: Rows | None = None) -> dict[str, np.ndarray[Any, Any]]:
     """Answers of a student as they are judged, of a tagging task for all words; `corpus` are further documents."""
     tasks = job.data.tasks
+    if generation_in(tasks) is not None:
+        return texts_of(job, module, rows)
     found = raw_answers(module, encoded(job.data, rows, job.student), rows, tasks)
     more = None if corpus is None else raw_answers(module, encoded(job.data, corpus, job.student), corpus, tasks)
     return all_judged(tasks, found, rows, more)
@@ -253,6 +266,8 @@ def predictions(job: Job, module: nn.Module, rows: Rows, corpus: Rows | None = N
 
 def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
     """A score on the validation rows, higher is better: the metric, averaged over the tasks."""
+    if generation_in(job.data.tasks) is not None:
+        return text_validator(job, student)
     rows = job.data.validation
     inputs: Tensor = encoded(job.data, rows, student)
     measured = []
@@ -283,9 +298,12 @@ def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Pat
     if kept(folder):
         checkpoint.clear(folder / "checkpoints")  # killed just before that
         return rebuilt(student, member, folder)
-    rows, labelled = labelled_first(job.data.train)
     views = job.data.views if job.data.view is not None else 0
-    table = table_of(job.data, rows.take(np.arange(labelled)), student, views=views > 0)
+    if generation_in(job.data.tasks) is not None:
+        table, labelled = taught_table(job, student)
+    else:
+        rows, labelled = labelled_first(job.data.train)
+        table = table_of(job.data, rows.take(np.arange(labelled)), student, views=views > 0)
     seed = derive_seed("teacher", job.settings.seed, member)  # never that of a student of the same architecture
     feed = Feed.of(table, labelled=labelled, batch_size=spec.batch_size, seed=seed, views=views)
     steps = int(spec.total_steps(labelled).value)
@@ -328,7 +346,7 @@ def rebuilt(student: Student, seed: int, folder: Path) -> nn.Module:
     return module.eval()
 
 
-def _note(job: Job, stage: Any) -> None:
+def _note(job: Job, stage: Any, found: Sequence[Finding]) -> None:
     """Keep in run.json what evaluation needs: costs of each arm, the best seed, findings."""
     facts = {
         arm.name: [read_json(job.run.path(arm.name, f"seed-{seed}", FACTS)) for seed in job.seeds] for arm in job.arms
@@ -336,15 +354,18 @@ def _note(job: Job, stage: Any) -> None:
     scores = [entry["best_score"] for entry in facts[STUDENT]]
     best = max(range(len(scores)), key=lambda i: -np.inf if scores[i] is None else scores[i])
     held = job.data.validation.take(np.arange(min(64, len(job.data.validation))))
-    example = encoded(job.data, held, job.student)
-    cost = module_cost(load_student(job, job.seeds[best]), example)
+    shipped = load_student(job, job.seeds[best])
+    if generation_in(job.data.tasks) is not None:
+        cost = module_cost(*writing_cost(job, shipped))
+    else:
+        cost = module_cost(shipped, encoded(job.data, held, job.student))
     costs: dict[str, Any] = {"teacher": job.teacher.cost(job)}
     for arm in job.arms:
         seconds = sum(entry["seconds"] for entry in facts[arm.name])
         steps = max(entry["steps"] for entry in facts[arm.name])
         own = cost if arm.name in (STUDENT, CONTROL) else {}
         costs[arm.name] = own | training_cost(seconds, steps, len(job.seeds))
-    findings = _still_improving(facts[STUDENT])
+    findings = [*found, *_still_improving(facts[STUDENT])]
     stage.note(best_seed=job.seeds[best], costs=costs, findings=[finding.to_json() for finding in findings])
 
 

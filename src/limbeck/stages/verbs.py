@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from limbeck.core.console import QUIET, Console
 from limbeck.core.errors import ConfigError
 from limbeck.core.run import Run
+from limbeck.data.generation import generation_in
+from limbeck.data.writing import WriteSpec
 from limbeck.stages.order import STAGES, check_stage
 from limbeck.stages.result import DistillRun
 from limbeck.train.plan import TrainSpec
@@ -41,6 +43,7 @@ def distill(
     ignore: tuple[str, ...] = (),
     codec: Literal["auto", "fp16", "fp32"] = "auto",
     label_dtype: Literal["fp32", "bf16"] = "fp32",
+    writing: WriteSpec | None = None,
     name: str = "run",
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -60,6 +63,7 @@ def distill(
     codec       how answers are stored: "fp16" or "fp32"; auto is fp16 for classes and labels, fp32 for numbers
     label_dtype "bf16" lets a network answer faster than in "fp32"; its measured error is said
     int8        export a second file with int8 weights, and measure on the test rows what that costs
+    writing     how texts are written and filtered, for a task that writes texts
     seeds       number of students and controls; fewer than three give numbers but no verdict
     out         the run folder, runs/NAME by default; the same call again goes on where it stopped
 
@@ -71,7 +75,7 @@ def distill(
 
     settings = Settings(
         name=name, seeds=seeds, seed=seed, attribution=attribution, margin=margin, onnx=onnx, int8=int8,
-        tolerance=tolerance, ignore=ignore, codec=codec, label_dtype=label_dtype,
+        tolerance=tolerance, ignore=ignore, codec=codec, label_dtype=label_dtype, writing=writing or WriteSpec(),
     )  # fmt: skip
     check_data(data)
     source = teacher_of(teacher, members=members, train=as_plan(teacher_train))
@@ -126,8 +130,11 @@ def run_job(
     from limbeck.objectives import dump
     from limbeck.stages.job import Job, identity
     from limbeck.stages.ready import refuse_export, refuse_half, refuse_taps, refuse_teacher
+    from limbeck.stages.text_ready import refuse_generation
 
     check_stage(until)
+    if generation_in(data.tasks) is not None:
+        refuse_generation(settings, objective, student, teacher, data.texts)
     if settings.onnx:
         refuse_export(student)
     refuse_teacher(teacher, data.tasks)
@@ -164,7 +171,9 @@ def stage_functions() -> dict[str, Callable[[Job], Any]]:
     return {
         "teach": teach.teach,
         "label": label.label,
-        "train": lambda job: train.train(job, Store(job.run.path(label.TRANSFER))),
+        "train": lambda job: train.train(
+            job, None if generation_in(job.data.tasks) is not None else Store(job.run.path(label.TRANSFER))
+        ),
         "evaluate": evaluate.evaluate,
         "export": lambda job: export.export(job) if job.settings.onnx else None,
         "report": lambda job: report.report(job.run),

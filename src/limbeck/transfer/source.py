@@ -195,7 +195,8 @@ class Live:
             if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16:
                 outputs[name] = value.float()
         for name, head in self.heads.items():
-            check_width(outputs[name], head.size, name, "the teacher")
+            if head.size:  # 0: as wide as the vocabulary
+                check_width(outputs[name], head.size, name, "the teacher")
             if self._gives_probabilities(name, outputs[name]):
                 outputs[name] = to_logits(outputs[name], head.kind)
             if name in self._converted:

@@ -192,4 +192,6 @@ FAMILIES: Mapping[str, Family] = {
     "t5": _AS_T5,
     "bart": _AS_BART,
     "marian": _AS_BART,
+    "mbart": _AS_BART,
+    "pegasus": _AS_BART,
 }

@@ -7,6 +7,7 @@ One task on whole texts is the model's own head (`AutoModelForSequenceClassifica
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -207,10 +208,20 @@ class quiet:
             logging.enable_progress_bar()
 
 
-def text_from(folder: Path, out_sizes: Mapping[str, int], max_length: int, tags: Sequence[str] = ()) -> TextNetwork:
+def _writes(folder: Path) -> bool:
+    """Whether a folder of transformers holds an encoder-decoder that writes texts."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    made = str((config.get("architectures") or [""])[0])
+    return bool(config.get("is_encoder_decoder")) and made.endswith(("ForConditionalGeneration", "MTModel"))
+
+
+def text_from(folder: Path, out_sizes: Mapping[str, int], max_length: int, tags: Sequence[str] = ()) -> Tokenised:
     """A network of text as `files` wrote it; `tags` are its tasks of words."""
+    from limbeck.models.text.seq2seq import Seq2SeqNetwork
     from limbeck.models.text.tagging import network_class
 
+    if _writes(folder):
+        return Seq2SeqNetwork.pretrained(folder, next(iter(out_sizes)), max_length)
     kinds = {name: "tagging" if name in tags else "classification" for name in out_sizes}
     made = network_class(kinds).pretrained(folder, out_sizes, kinds if tags else None, max_length)
     if len(made.heads):

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -24,13 +24,11 @@ from limbeck.models.text.alignment import SHIFT, first_tokens, refuse_slow
 Array = np.ndarray[Any, Any]
 
 PADDING = -1
-_SEGMENT = 24  # bits of an id
-_IDS = (1 << _SEGMENT) - 1
-BITS = {"token_type_ids": _SEGMENT}  # what stands in a row beside the id: the name of it as an input, its lowest bit
+SEGMENT = 24  # bits of an id
+IDS = (1 << SEGMENT) - 1
+BITS = {"token_type_ids": SEGMENT}  # what stands in a row beside the id: the name of it as an input, its lowest bit
 _LONGEST = 1 << 20  # tokenizers that know no length say a number beyond all reason
-BUDGET = (
-    2048  # tokens of rows that are answered together; on CPUs 512 to 2048 were equal within 3 %, 8192 a fifth slower
-)
+BUDGET = 2048  # tokens of rows that are answered together: benchmarks/text_labelling.py
 PIP = "pip install 'limbeck[text]'"
 
 
@@ -52,7 +50,7 @@ class TextEncoder:
         self.max_length = min(max_length or 128, own) if own < _LONGEST else max_length or 128
 
     @classmethod
-    def load(cls, where: str | Path, max_length: int | None = None) -> TextEncoder:
+    def load(cls, where: str | Path, max_length: int | None = None) -> Self:
         """The tokenizer of a folder or name; raises ConfigError where there is none."""
         try:
             return cls(transformers().AutoTokenizer.from_pretrained(str(where)), max_length)
@@ -90,7 +88,7 @@ class TextEncoder:
         there = np.arange(out.shape[1]) < lengths[:, None]
         out[there] = np.fromiter((i for row in ids for i in row), np.int32, int(lengths.sum()))
         if segments is not None:
-            out[there] |= np.fromiter((s << _SEGMENT for row in segments for s in row), np.int32, int(lengths.sum()))
+            out[there] |= np.fromiter((s << SEGMENT for row in segments for s in row), np.int32, int(lengths.sum()))
         if words is not None:
             out[there] |= np.concatenate(first_tokens(words, said)) << SHIFT
         return out
@@ -143,7 +141,7 @@ def packed(first: list[list[int]], second: list[list[int]]) -> Array:
     places = np.arange(width)
     out[places < ahead[:, None]] = np.fromiter((i for ids in first for i in ids), np.int32, int(ahead.sum()))
     later = (places >= ahead[:, None]) & (places < (ahead + behind)[:, None])
-    out[later] = np.fromiter((i | 1 << _SEGMENT for ids in second for i in ids), np.int32, int(behind.sum()))
+    out[later] = np.fromiter((i | 1 << SEGMENT for ids in second for i in ids), np.int32, int(behind.sum()))
     return out
 
 
@@ -154,21 +152,21 @@ def mask_of(rows: Tensor) -> Tensor:
 
 def ids_of(rows: Tensor) -> Tensor:
     """Token ids of rows, int64; 0 where there is no token."""
-    return torch.where(rows >= 0, rows & _IDS, 0).long()
+    return torch.where(rows >= 0, rows & IDS, 0).long()
 
 
 def segments_of(rows: Tensor) -> Tensor:
     """1 for tokens of the second text of a pair, else 0, int64."""
-    return torch.where(rows >= 0, rows >> _SEGMENT, 0).long()
+    return torch.where(rows >= 0, rows >> SEGMENT, 0).long()
 
 
 def model_inputs(rows: Tensor, segments: bool, padding: int) -> dict[str, Tensor]:
     """What a model of transformers takes, of trimmed rows."""
     mask = rows >= 0
-    ids = torch.where(mask, rows & _IDS, padding).long()
+    ids = torch.where(mask, rows & IDS, padding).long()
     made = {"input_ids": ids, "attention_mask": mask.long()}
     if segments:
-        made["token_type_ids"] = torch.where(mask, (rows >> _SEGMENT) & 1, 0).long()
+        made["token_type_ids"] = torch.where(mask, (rows >> SEGMENT) & 1, 0).long()
     return made
 
 
