@@ -18,7 +18,7 @@ def differences(exact: Array, found: Array, kind: str) -> dict[str, Any]:
     """
     measured: dict[str, Any] = {"rows": len(exact), "largest": float(np.abs(exact - found).max(initial=0.0))}
     right, left = exact.astype(np.float64), found.astype(np.float64)
-    if kind == "classification":
+    if kind in ("classification", "tagging"):
         measured["agreement"] = float(np.mean(right.argmax(1) == left.argmax(1)))
         logs = log_softmax(right, axis=1)
         measured["kl"] = float((np.exp(logs) * (logs - log_softmax(left, axis=1))).sum(1).mean())

@@ -6,22 +6,25 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.data.generation import generation_in
+from limbeck.evaluate.answers import NUMBERS
 from limbeck.evaluate.fidelity import agreement_rows
-from limbeck.models.predict import predict
 from limbeck.models.surgery.report import describe
 from limbeck.report.words import count, size
 from limbeck.stages import answers
 from limbeck.stages.bases import taught_network
 from limbeck.stages.job import Job
+from limbeck.stages.judged import judged
 from limbeck.stages.label import TEACHER
 from limbeck.stages.tables import encoded
+from limbeck.stages.words import raw_answers
 
 
 def look(job: Job) -> dict[str, Any] | None:
     """Parameters, bytes and agreement of the untrained student of the first seed, said aloud; None for other rows.
 
     Agreement is on the validation rows with the teacher's answers, by head: the share of decisions that are alike, or
-    for numbers the correlation (None where one side is constant).
+    for numbers the correlation (None where one side is constant, and for texts).
     """
     if job.student.encoder is None:
         return None
@@ -30,18 +33,18 @@ def look(job: Job) -> dict[str, Any] | None:
     teacher = taught_network(job.teacher)
     if teacher is not None:
         found["smaller"] = describe(teacher)["parameters"] / found["parameters"]
-    said = predict(module, encoded(job.data, rows, job.student), tuple(job.data.tasks))
-    theirs = answers.read(job.run, answers.VALIDATION, TEACHER, (0,), rows)
-    found["agreement"] = {
-        head: _alike(task, theirs[head], np.asarray(task.to_natural(said[head]), np.float32)[None])
-        for head, task in job.data.tasks.items()
-    }
+    found["agreement"] = dict.fromkeys(job.data.tasks)
+    if generation_in(job.data.tasks) is None:  # an untrained student writes to no end
+        said = raw_answers(module, encoded(job.data, rows, job.student), rows, job.data.tasks)
+        theirs = answers.read(job.run, answers.VALIDATION, TEACHER, (0,), rows)
+        for head, task in job.data.tasks.items():
+            found["agreement"][head] = _alike(task, theirs[head], judged(task, said[head], rows)[None])
     job.console.say(_in_words(job.student.label, found))
     return found
 
 
 def _alike(task: Any, theirs: np.ndarray[Any, Any], mine: np.ndarray[Any, Any]) -> float | None:
-    if task.kind != "regression":
+    if task.kind not in NUMBERS:
         return float(agreement_rows(task, theirs, mine).mean())
     a, b = theirs[0].astype(np.float64), mine[0].astype(np.float64)
     if not (len(a) > 1 and (a.std(0) > 0).all() and (b.std(0) > 0).all()):

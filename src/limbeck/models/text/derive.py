@@ -49,7 +49,7 @@ class _Stock:
     def take(self, model: nn.Module, encoder: TextEncoder | None = None) -> None:
         """Go on with another model, with the heads of this one where they fit."""
         old = self.network
-        self.network = TextNetwork(model, encoder or old.encoder, old.out_sizes)
+        self.network = old.over(model, encoder or old.encoder)
         for name, head in old.heads.items():
             if head.weight.shape == self.network.heads[name].weight.shape:
                 self.network.heads[name].load_state_dict(head.state_dict())
@@ -63,6 +63,8 @@ def derive(base: Mould, made_by: Chain, ground: Ground, *, blank: bool = False) 
     with seeded(derive_seed("derive", 0)):  # what is drawn here is drawn again for each student
         stock = _Stock(_begun(base.network, made_by.max_length, blank), set(base.fresh), ground, blank)
         for step in made_by.steps:
+            if isinstance(step, steps.Static | steps.Frozen):
+                _refuse_words(stock, step)
             if isinstance(step, steps.Static):
                 return _static(stock, step)
             if isinstance(step, steps.Frozen):
@@ -72,13 +74,22 @@ def derive(base: Mould, made_by: Chain, ground: Ground, *, blank: bool = False) 
         return Mould(stock.network, tuple(sorted(stock.fresh)))
 
 
+def _refuse_words(stock: _Stock, step: steps.Step) -> None:
+    if stock.network.tags:
+        raise ConfigError(
+            f"expected a student that answers for every word of '{stock.network.tags[0]}', got {spelled(step)}, which "
+            "answers for whole texts",
+            "take keep_layers, shrink or vocabulary",
+        )
+
+
 def _begun(network: TextNetwork, max_length: int | None, blank: bool) -> TextNetwork:
     """The base to work on: a copy (weights that were read from a file do not lie as those that were trained do)."""
     model = network.model if blank else copy.deepcopy(network.model)
     encoder = network.encoder
     if max_length is not None:
         encoder = limited(encoder, max_length, network.positions)
-    made = TextNetwork(model, encoder, network.out_sizes)
+    made = network.over(model, encoder)
     made.heads.load_state_dict(network.heads.state_dict(), strict=not isinstance(network, FrozenText))
     return made.eval()
 

@@ -27,7 +27,7 @@ class Ground:
         """All texts of the training rows; raises ConfigError where there are none."""
         rows = self.inputs(what)
         for column in [rows[name] for name in rows.columns] if hasattr(rows, "columns") else [rows]:
-            yield from (text if isinstance(text, str) else "" for text in column)
+            yield from (_whole(text) for text in column)
 
     def inputs(self, what: str) -> Any:
         """The raw training rows."""
@@ -51,6 +51,13 @@ class Ground:
         """The teacher's tokenizer."""
         network = self.network
         return network.encoder if network is not None else None
+
+
+def _whole(text: Any) -> str:
+    """A text, or its words in one; "" where it is missing."""
+    if isinstance(text, tuple | list):
+        return " ".join(map(str, text))
+    return text if isinstance(text, str) else ""
 
 
 def as_base(network: Any, who: str, what: str) -> TextNetwork:

@@ -123,6 +123,10 @@ class TextNetwork(Tokenised):
         """The network around a model, for tasks of these kinds."""
         return cls(model, encoder, out_sizes)
 
+    def over(self, model: nn.Module, encoder: TextEncoder) -> TextNetwork:
+        """The same network over another model, with fresh heads where it has heads of its own."""
+        return TextNetwork(model, encoder, self.out_sizes)
+
     @property
     def width(self) -> int:
         """Width of the hidden state."""

@@ -41,6 +41,10 @@ class TaggingNetwork(TextNetwork):
         tags = tuple(head for head in out_sizes if kinds is None or kinds[head] == TAGGING)
         return cls(model, encoder, out_sizes, tags)
 
+    def over(self, model: nn.Module, encoder: TextEncoder) -> TaggingNetwork:
+        """The same network over another model."""
+        return TaggingNetwork(model, encoder, self.out_sizes, self.tags)
+
     def masks(self, rows: Tensor) -> dict[str, Tensor]:
         """Which words have an answer, bool [B, T], by task of words."""
         there = word_places(trimmed(rows))[1]
