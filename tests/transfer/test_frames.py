@@ -13,7 +13,7 @@ from limbeck.data.rows import Rows
 from limbeck.objectives.response.kd import KD
 from limbeck.objectives.response.logit_mse import LogitMSE
 from limbeck.signals import Batch, Needs, Signals, TopK
-from limbeck.transfer.codecs import Dense, Frames
+from limbeck.transfer.codecs import Dense, Frames, codec_of, default_codec
 from limbeck.transfer.dataset import TransferSet
 from limbeck.transfer.exchange import export_parquet, import_table
 from limbeck.transfer.source import Stored
@@ -253,6 +253,11 @@ def test_answers_that_do_not_fit_are_refused(tmp_path, kit, spoil, kind, words):
     with pytest.raises(kind, match=words):
         kit.store(tmp_path / "t", kit.rows(8), Words(spoil=spoil), **tagging(kit))
     assert not list((tmp_path / "t").rglob("*.values.*"))
+
+
+def test_words_are_stored_ragged_by_default():
+    assert default_codec("tagging") == Frames("float16") == codec_of("tagging", "float16")
+    assert codec_of("tagging", "float32") == Frames("float32") and codec_of("classification", "float32").name == "dense"
 
 
 def test_settings_that_are_none():

@@ -24,7 +24,6 @@ from limbeck.data.texts import FIELDS
 
 COLUMNS = ("tokens", "words")
 TAGS = ("ner_tags", "tags", "slots", "slot_tags", "labels", "bio", "entities")
-SPACE = " "
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -38,11 +37,6 @@ def word_counts(inputs: Inputs) -> Array:
     if not isinstance(inputs, pd.DataFrame) or (len(inputs) and not is_words(inputs)):
         return np.zeros(len(inputs), dtype=np.int64)
     return np.fromiter((len(cell) for cell in inputs.iloc[:, 0]), np.int64, len(inputs))
-
-
-def joined(cell: Any) -> str:
-    """The text of a row: its words with single spaces between them, or the text itself."""
-    return SPACE.join(cell) if isinstance(cell, tuple) else cell if isinstance(cell, str) else ""
 
 
 def words_of(frame: pd.DataFrame, split: str) -> pd.DataFrame | None:

@@ -8,7 +8,7 @@ influence function is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -115,11 +115,6 @@ def of_user(sentences: Sentences, function: UserMetric) -> Metric:
 
     name, higher = named(function)
     return Metric(name, TAGGING, score, higher_is_better=higher, unit="")
-
-
-def one_sentence(names: Sequence[str], words: int) -> Sentences:
-    """All words as one sentence: what metrics are looked up with where there are no words yet."""
-    return Sentences(np.zeros(words, dtype=np.int64), tuple(names))
 
 
 def sentence_ids(counts: Array) -> Array:

@@ -30,7 +30,7 @@ class Head(Protocol):
 
     @property
     def kind(self) -> str:
-        """One of "classification", "multilabel" and "regression"."""
+        """One of "classification", "multilabel", "regression" and "tagging"."""
         ...
 
     @property

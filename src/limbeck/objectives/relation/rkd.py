@@ -103,7 +103,7 @@ class RKD(Objective):
     ) -> tuple[Tensor, Tensor]:
         teacher = answered(teacher)
         own, answers = self._values(student, "student", 0), self._values(teacher, "teacher", 1)
-        mask = valid_mask(student, teacher, answers)
+        mask = valid_mask(student, teacher, answers, self.on if self.pair is None else None)
         own, answers = row_means(own, mask), row_means(answers, mask)
         weights = row_weights(batch, own)
         value = rkd_loss(own, answers, self.distance_weight, self.angle_weight, weights)

@@ -1,0 +1,66 @@
+"""Words in the stages: flat over a split, O where a model did not read so far, weights and groups of their rows."""
+
+import numpy as np
+import torch
+
+import limbeck as lb
+from limbeck.data.tasks import Tagging
+from limbeck.signals import Signals
+from limbeck.stages.tables import _of_words
+from limbeck.stages.words import Judged, answers_of, decided_words, flattened, lengths_of
+
+WORDS = [["Ann", "met", "Bob"], ["hello"], ["in", "Rome", "now", "or", "never"]] * 4
+TAGS = [["B-X", "O", None], ["O"], None] * 4
+NAMES = ("O", "B-X")
+
+
+class Reads(torch.nn.Module):
+    """Answers for the first two words of a row, tag 1 for both."""
+
+    def forward(self, rows):
+        return torch.tensor([0.0, 1.0]).expand(len(rows), 4, 2)
+
+    def masks(self, rows):
+        return {"main": torch.tensor([[True, True, False, False]]).expand(len(rows), -1) & (rows > 1)[:, :1]}
+
+
+def rows():
+    data = lb.Data(
+        train=(WORDS, TAGS), validation=(WORDS, TAGS), classes=list(NAMES), task="tagging", weights=[1.0, 2.0, 3.0] * 4,
+        groups=["a", "b", "b"] * 4,
+    )  # fmt: skip
+    return data.train.take(np.arange(3)), data.tasks
+
+
+def test_labels_weights_and_groups_stand_at_every_word():
+    part, tasks = rows()
+    judged = Judged.of(part, "main", tasks["main"])
+    assert judged.y.tolist() == [1, 0, -1, 0, -1, -1, -1, -1, -1]
+    assert judged.labelled.tolist() == [True, True, False, True, *[False] * 5]
+    assert judged.sentences.tolist() == [0, 0, 0, 1, 2, 2, 2, 2, 2]
+    assert judged.groups.tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1]
+    weight = part.weight.tolist()
+    assert judged.weight.tolist() == [weight[n] for n in judged.sentences]
+    assert judged.metric(tasks["main"], None).name == "entity_f1"
+
+
+def test_what_is_not_read_is_outside():
+    part, tasks = rows()
+    said = answers_of(Reads(), torch.tensor([[3], [0], [5]]), part, tasks)["main"]
+    assert said.argmax(1).tolist() == [1, 1, 0, 0, 1, 1, 0, 0, 0]
+    mask = torch.tensor([[True, False], [True, False], [False, False]])
+    live = Signals({"main": torch.tensor([[[0.0, 1.0]] * 2] * 3)}, masks={"main": mask})
+    assert flattened(tasks["main"], "main", live, part).argmax(1).tolist() == [1, 0, 0, 1, *[0] * 5]
+    assert lengths_of(part, tasks)["main"].tolist() == [3, 1, 5]
+    assert lengths_of(part, {"main": lb.Data(train=(np.eye(9), np.arange(9) % 2)).tasks["main"]}) == {}
+
+
+def test_decisions_of_the_teacher_stand_for_rows_without_labels():
+    part, tasks = rows()
+    assert isinstance(tasks["main"], Tagging)
+    answers = np.eye(2, dtype=np.float32)[[0, 0, 0, 0, 1, 0, 1, 0, 1]]
+    pseudo = decided_words(answers, lengths_of(part, tasks)["main"])
+    assert pseudo.tolist() == [[0, 0, 0, -1, -1], [0, -1, -1, -1, -1], [1, 0, 1, 0, 1]]
+    targets, known = _of_words(part.targets["main"], part.label_mask["main"], pseudo)
+    assert targets.tolist() == [[1, 0, 0, 0, 0], [0] * 5, [1, 0, 1, 0, 1]]
+    assert known.sum(1).tolist() == [2, 1, 5], "own labels stay, missing ones of a labelled row too"
