@@ -98,7 +98,7 @@ def judged(args: argparse.Namespace, data: Any, teacher: Any, objective: str) ->
         answered = lb.label(teacher, data, out=args.out.parent / f"{args.out.name}-answers", codec="fp32")
     run = lb.distill(
         answered, student, data, objective=objective, seeds=args.seeds, onnx=False, attribution=False, out=args.out,
-        train=lb.TrainSpec(steps=args.steps, batch_size=128, unlabeled_batch=128, learning_rate=3e-3),
+        train=lb.TrainSpec(steps=args.steps, batch_size=32, unlabeled_batch=128, learning_rate=4e-3),
         console=lb_console(),
     )  # fmt: skip
     task, test = data.tasks["main"], data.test

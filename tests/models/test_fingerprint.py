@@ -205,3 +205,11 @@ def test_hashes_agree_between_processes():
         for seed in ("1", "2")
     ]
     assert told[0] == told[1] and len(told[0].split()) == 2
+
+
+def test_packages_in_a_closure_count_by_their_name():
+    def made(package):
+        return lambda rows: package.zeros(len(rows))
+
+    assert object_hash(made(torch)) == object_hash(made(torch))
+    assert object_hash(made(torch)) != object_hash(made(np))
