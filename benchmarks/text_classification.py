@@ -44,14 +44,14 @@ class Kind:
 
 
 TEACHERS = {
-    "sst2": Plan(("text",), 3, 1e-4, 32),
-    "ag_news": Plan(("title", "text"), 3, 1e-4, 32),
+    "sst2": Plan(("text",), 3, 5e-5, 32),
+    "ag_news": Plan(("title", "text"), 3, 5e-5, 32),
     "banking77": Plan(("text",), 8, 3e-4, 64),
 }
 STUDENTS = {
-    "layers": Kind("keep_layers(3)", 4, 2e-4, "0.1 * CE + 0.9 * KD(temperature=2)"),
-    "small": Kind("keep_layers(2) | vocabulary(8000)", 6, 3e-4, "0.1 * CE + 0.9 * KD(temperature=2)"),
-    "static": Kind("static(dim=32)", 30, 5e-3, "0.1 * CE + 0.9 * KD(temperature=2)"),
+    "layers": Kind("keep_layers(3)", 2, 1e-4, "0.1 * CE + 0.9 * KD(temperature=2)"),
+    "small": Kind("keep_layers(2) | shrink(ffn=768) | vocabulary(4500)", 3, 2e-4, "0.1 * CE + 0.9 * KD(temperature=2)"),
+    "static": Kind("vocabulary(12000) | static(dim=64)", 30, 2e-3, "0.1 * CE + 0.9 * KD(temperature=2)"),
 }
 
 
@@ -84,7 +84,7 @@ def bench(name: str, args: argparse.Namespace) -> dict[str, Any]:
     data = lb.Data(train=frames["train"], validation=frames.get("val"), test=frames["test"])
     spec = lb.TrainSpec(
         epochs=plan.epochs, batch_size=plan.batch, learning_rate=plan.rate, precision="bf16", schedule="linear",
-        warmup=0.1,
+        warmup=0.1, validate_every=100,
     )  # fmt: skip
     started = time.monotonic()
     teacher = lb.teach(f"hf:{minilm()}", data, train=spec, out=out / "teacher", console=Console())
@@ -98,7 +98,7 @@ def bench(name: str, args: argparse.Namespace) -> dict[str, Any]:
             answers, f"hf:{folder} | {kind.steps}", data, objective=kind.objective, seeds=SEEDS, name=f"{name}-{label}",
             train=lb.TrainSpec(
                 epochs=kind.epochs, batch_size=32, learning_rate=kind.rate, schedule="linear", warmup=0.1,
-                validate_every=100 if not args.quick else "auto",
+                validate_every=200, checkpoint_every=400, precision="fp32" if label == "static" else "bf16",
             ),
             out=out / label, console=Console(), ignore=("LB401",),
         )  # fmt: skip

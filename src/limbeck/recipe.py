@@ -41,6 +41,7 @@ OBJECTIVES = {  # what `objective: auto` becomes, by task
     "regression": "0.1 * MSE + 0.9 * L2KD",
     "similarity": "0.1 * CosineRegression + 0.9 * ContrastiveKD",
     "retrieval": "0.1 * InfoNCE + 0.9 * ContrastiveKD",
+    "tagging": "0.1 * CE + 0.9 * KD(temperature=1)",
     "generation": "SequenceKD",
 }
 

@@ -12,7 +12,9 @@ from limbeck.core.specs import at_least, refuse
 from limbeck.train.plan import TrainSpec
 
 BUILTIN = ("digits",)
-TASKS = ("auto", "classification", "multilabel", "regression", "similarity", "retrieval", "generation")
+TASKS = (
+    "auto", "classification", "multilabel", "regression", "similarity", "retrieval", "tagging", "generation",
+)  # fmt: skip
 TABLE_ENDINGS = (".csv", ".parquet", ".npz", ".jsonl")  # of a file of predictions
 
 

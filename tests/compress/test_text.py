@@ -18,7 +18,7 @@ from limbeck.compress.export import export_onnx
 from limbeck.compress.onnx_model import OnnxStudent
 from limbeck.compress.parity import check_parity
 from limbeck.compress.tokenizer import ship
-from limbeck.core.errors import ChecksFailed, ConfigError, NotSupported, StoreDamaged
+from limbeck.core.errors import ChecksFailed, ConfigError, NotInstalled, NotSupported, StoreDamaged
 from limbeck.data.preprocess import Preprocess
 from limbeck.data.tasks import Classification, MultiLabel, Regression
 from limbeck.models.predict import predict
@@ -244,6 +244,12 @@ def test_a_file_without_its_tokenizer_or_with_another_one_is_refused(bert, tmp_p
     with pytest.raises(ConfigError, match=r"expected no other tokenizer beside .*, .* belongs to another student"):
         ship(bert.path, tmp_path / "b" / "second.onnx")
     assert not (tmp_path / "b" / "second.onnx").exists()
+
+
+def test_without_the_package_tokenizers_the_line_that_installs_it_is_said(bert, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(NotInstalled, match=r"expected the package tokenizers[\s\S]*pip install 'limbeck\[text\]'"):
+        OnnxStudent(bert.path)
 
 
 def test_a_tokenizer_that_cannot_be_written_is_refused(tmp_path):

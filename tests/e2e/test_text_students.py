@@ -221,5 +221,6 @@ def test_init_writes_a_recipe_of_texts_that_runs(tables, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     recipe = Recipe.from_yaml(tmp_path / "moods" / "recipe.yaml", ["train.steps=60", "seeds=1"])
     assert "hf:FOLDER" in (tmp_path / "moods" / "recipe.yaml").read_text()
-    run = run_recipe(recipe, out=tmp_path / "r", until="evaluate")
+    run = run_recipe(recipe, out=tmp_path / "r")
     assert run.scorecard["tasks"]["main"]["arms"]["teacher"]["metrics"]["accuracy"]["value"] > 0.7
+    assert run.exported.is_file()

@@ -50,9 +50,7 @@ def starter(
         where["test"] = str(test.resolve())
     if found.columns:
         where["columns"] = found.columns
-    values: dict[str, Any] = {"name": name, "data": where, "teacher": {"model": teacher}, "student": student}
-    if found.kind == "text":
-        values["export"] = {"onnx": False}  # not for texts yet
+    values = {"name": name, "data": where, "teacher": {"model": teacher}, "student": student}
     recipe = Recipe.from_dict(values, base=folder)
     near = replace(recipe.data, train=_relative(data, folder), test=_relative(test, folder) if test else None)
     recipe = replace(recipe, data=near)  # the folder need not be there yet

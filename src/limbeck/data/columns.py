@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from limbeck.data.words import COLUMNS as WORD_COLUMNS
+from limbeck.data.words import TAGS
 from limbeck.signals import MAIN
 
 LABELS = ("label", "labels", "target", "y", "class", "species")
@@ -81,17 +83,31 @@ def guess_target(frame: pd.DataFrame) -> str | None:
     return next((lowered[word] for word in LABELS if word in lowered), names[-1] if len(names) > 1 else None)
 
 
+def _tagged(frame: pd.DataFrame, names: list[str]) -> tuple[str, str] | None:
+    """The columns of words and of their tags, where there are two of that name."""
+    lowered = {name.lower(): name for name in names}
+    words = next((lowered[name] for name in WORD_COLUMNS if name in lowered), None)
+    tags = next((lowered[name] for name in TAGS if name in lowered and lowered[name] != words), None)
+    if words is None and tags is not None:  # a text whose spans became tags
+        words = next((n for n in names if len(frame) and isinstance(frame[n].iloc[0], tuple)), None)
+    return None if words is None or tags is None else (words, tags)
+
+
 def guess_columns(frame: pd.DataFrame) -> tuple[NamedColumns, list[str]]:
     """Columns of a table with the reason for each guess, for a first recipe."""
     from limbeck.data.generation import pair_in
 
     if (pair := pair_in(frame)) is not None:
         return pair, [f"source: {pair.inputs[0]}, target: {pair.target} (by their names)"]
-    target = guess_target(frame)
     names = [str(name) for name in frame.columns]
+    tagged = _tagged(frame, names)
+    target = tagged[1] if tagged else guess_target(frame)
     ids = [
         n for n in names if n.lower() in ("id", "uuid", "key", "index", "row_id") and frame[n].is_unique and n != target
     ]
+    if tagged:
+        reasons = [f"inputs: {tagged[0]} (lists of words)", f"target: {target} (lists of tags)"]
+        return NamedColumns((tagged[0],), target, ids[0] if ids else None), reasons
     reasons = [f"target: {target} ({'by its name' if str(target).lower() in LABELS else 'the last column'})"]
     if ids:
         reasons.append(f"id: {ids[0]} (by its name, every value once)")

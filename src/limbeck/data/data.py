@@ -37,6 +37,7 @@ from limbeck.data.raw import group_names
 from limbeck.data.rows import Array, Rows, row_shape
 from limbeck.data.sources import Columns, NamedColumns, Raw, read
 from limbeck.data.split import keep_labels, split_off
+from limbeck.data.tagging import refuse_lengths
 from limbeck.data.tasks import Regression, Task
 from limbeck.data.views import View, view_of
 from limbeck.signals import MAIN
@@ -48,7 +49,8 @@ class Data:
     """Train, unlabeled, validation and test rows of one or several tasks.
 
     train, unlabeled, validation, test   arrays (X, y) or (X, y, ids), frames, data sets, or paths; see `sources`
-    task                 "auto", "classification", "multilabel", "regression", "generation"; several: a mapping;
+    task                 "auto", "classification", "multilabel", "regression", "tagging" (a tag for every word) or
+                         "generation" (texts for texts); a mapping for several tasks;
                          on two columns of texts "similarity" (with a score) or "retrieval" (a query and its document)
     columns              which columns of a table mean what; a text is the column of labels
     classes              all classes (or labels) in their order, where the training rows may not show them
@@ -264,10 +266,10 @@ def _tasks(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: list
         if kind == "auto" and is_pair(raw, head):
             kind = "generation"
         if kind == "auto":
-            kind, note = infer_task(raw.labels[head], head)
+            kind, note = infer_task(raw.labels[head], head, raw.inputs)
             findings.append(note)
         names = classes.get(head) if isinstance(classes, Mapping) else classes
-        if names is None and kind == "classification":
+        if names is None and kind in ("classification", "tagging"):
             names = raw.classes.get(head)
         if kind == "regression" and len(wanted) > 1 and not isinstance(classes, Mapping):
             names = None  # one list of classes is for the tasks that have classes
@@ -295,6 +297,8 @@ def _encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str,
             if split == "unlabeled":
                 continue
             try:
+                if task.kind == "tagging":
+                    refuse_lengths(inputs, raw.labels[head], split, head)
                 targets[head], masks[head] = task.encode(raw.labels[head])
             except LimbeckError as err:
                 problems.append(Problem(f"{split}.{head}", err.what, err.todo))

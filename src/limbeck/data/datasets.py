@@ -27,7 +27,7 @@ def of_hub(given: Any, columns: Columns | None, split: str, size: tuple[int, int
         )
     if not len(given):
         raise ConfigError(f"expected rows in {split}, the data set is empty", "check how it was made")
-    classes = {n: tuple(f.names) for n, f in given.features.items() if type(f).__name__ == "ClassLabel"}
+    classes = {n: tuple(_one(f).names) for n, f in given.features.items() if type(_one(f)).__name__ == "ClassLabel"}
     images = [name for name, feature in given.features.items() if type(feature).__name__ == "Image"]
     plain = given.with_format(None)
     if not images:
@@ -61,9 +61,19 @@ def _named(frame: pd.DataFrame, classes: Mapping[str, Sequence[str]]) -> pd.Data
     """Class ids as names; -1 is how Hugging Face says that there is no label."""
     for name, names in classes.items():
         if name in frame:
-            ids = frame[name]
-            frame[name] = pd.Series([None if v != v or v < 0 else names[int(v)] for v in ids], dtype=object)
+            frame[name] = pd.Series([_name(value, names) for value in frame[name]], dtype=object)
     return frame
+
+
+def _name(value: Any, names: Sequence[str]) -> Any:
+    if isinstance(value, np.ndarray | list):  # one class for every word
+        return [_name(one, names) for one in value]
+    return None if value is None or value != value or value < 0 else names[int(value)]
+
+
+def _one(feature: Any) -> Any:
+    """What stands in a list of a feature; the feature itself where it is none."""
+    return getattr(feature, "feature", feature)
 
 
 def of_dataset(given: Any, columns: Columns | None, split: str, size: tuple[int, int] | None) -> Raw:

@@ -11,7 +11,8 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.core.kinds import suggest
 from limbeck.data.labels import as_labels, listed, numbers_of, present, text_of
-from limbeck.data.rows import Array
+from limbeck.data.rows import Array, Inputs
+from limbeck.data.tagging import Tagging, looks_tagged, tag_names
 from limbeck.data.tasks import (
     GUESSED,
     TASKS,
@@ -30,8 +31,8 @@ from limbeck.signals import MAIN
 MANY_CLASSES = 100
 
 
-def infer_task(raw: Any, head: str = MAIN) -> tuple[str, Finding]:
-    """Guess "classification", "multilabel" or "regression" from raw labels, with the reason as a note.
+def infer_task(raw: Any, head: str = MAIN, inputs: Inputs | None = None) -> tuple[str, Finding]:
+    """Guess the kind of a task from raw labels, with the reason as a note; "tagging" where the inputs are words.
 
     Raises ConfigError when there is no label at all.
     """
@@ -39,7 +40,10 @@ def infer_task(raw: Any, head: str = MAIN) -> tuple[str, Finding]:
     known = values[present(values)]
     if not len(known):
         raise ConfigError("expected labels to infer the task from, got none", "say task='classification' or another")
-    kind, reason = _guess(known)
+    if inputs is not None and looks_tagged(inputs, raw):
+        kind, reason = "tagging", "rows are lists of words, labels lists of one for each word"
+    else:
+        kind, reason = _guess(known)
     others = " or ".join(f"'{other}'" for other in GUESSED if other != kind)
     return kind, Finding(
         code="LB110",
@@ -103,6 +107,8 @@ def build_task(kind: str, raw: Any, names: Sequence[str] | int | None, columns: 
     if isinstance(names, int):
         names = tuple(str(i) for i in range(names))
     given = tuple(text_of(name) for name in names) if names is not None else None
+    if kind == "tagging":
+        return Tagging(given or tag_names(raw))
     values = as_labels(raw)
     matrix = values.ndim == 2
     if kind == "regression":

@@ -16,6 +16,7 @@ from limbeck.data.generation import unfolded
 from limbeck.data.labels import as_labels, is_missing, text_of
 from limbeck.data.rows import Array, Inputs
 from limbeck.data.texts import as_texts, is_text_list, texts_of
+from limbeck.data.words import with_words, word_lists, words_of
 from limbeck.signals import MAIN
 
 NO_GROUP = "\1"  # begins the name of a row that has no group
@@ -72,6 +73,10 @@ def inputs_of(given: Any, split: str) -> tuple[str, Inputs]:
     """Kind and rows, of numbers or texts; raises ConfigError for mixed types, ragged rows and broken numbers."""
     if is_text_list(given):
         return "text", as_texts({"text": given}, split)[0]
+    if word_lists(given):
+        words = words_of(pd.DataFrame({"tokens": pd.Series(list(given))}), split)
+        assert words is not None
+        return "text", words
     array = _as_array(given, split)
     if array.dtype.kind == "O" and all(v is None or is_number(v) for v in array.reshape(-1)):
         array = array.astype(np.float64)  # None is NaN
@@ -149,10 +154,10 @@ def of_frame(
     frame = unfolded(frame)
     known = refuse_twice(frame)
     frame = frame.set_axis(known, axis=1)
-    notes: list[str] = []
+    frame, notes = with_words(frame, () if columns is None else columns.inputs, split)
     if columns is None:
-        columns, notes = guess_columns(frame)
-        notes = [f"columns were not named: {'; '.join(notes)}"] if columns.target is not None else []
+        columns, reasons = guess_columns(frame)
+        notes += [f"columns were not named: {'; '.join(reasons)}"] if columns.target is not None else []
     targets = targets_of(columns)
     labelled = [name for names in targets.values() for name in names]
     absent = _refuse_columns(columns, labelled, known, split)
@@ -196,6 +201,8 @@ def _refuse_columns(columns: Columns, labelled: Sequence[str], known: Sequence[s
 
 def frame_inputs(frame: pd.DataFrame, split: str) -> tuple[str, Inputs, list[str]]:
     """A table, or an array where the only column holds one array (or list of numbers) in each row."""
+    if (words := words_of(frame, split)) is not None:
+        return "text", words, []
     if frame.shape[1] == 1 and len(frame) and isinstance(frame.iloc[0, 0], np.ndarray | list):
         cells = [np.asarray(_plain(cell)) for cell in frame.iloc[:, 0]]
         if len({cell.shape for cell in cells}) > 1:

@@ -22,9 +22,10 @@ class Rows:
     """One split of the data; every field has one entry per row.
 
     `inputs` are raw: an array [N, ...] of numbers ("array"), a DataFrame ("table"; "text": one or
-    two columns of texts), or [N, H, W] / [N, H, W, C]
+    two columns of texts, or one of tuples of words), or [N, H, W] / [N, H, W, C]
     uint8 or float ("image"). `keys` [N, 2] uint64, column 0 the high word. `targets` in training space by task:
-    int64 [N] class ids, float32 [N, L] of 0/1, float32 [N, K] standardised; empty where there are no labels.
+    int64 [N] class ids, int64 [N, W] tags of words (-1: none), float32 [N, L] of 0/1, float32 [N, K] standardised;
+    empty where there are no labels.
     `label_mask` bool [N] by task. `ids` are the user's names of rows, aliases of keys.
     Raises ShapeMismatch when the lengths differ.
     """
@@ -100,7 +101,7 @@ class Rows:
             kind=parts[0].kind,
             inputs=_join_inputs([part.inputs for part in parts]),
             keys=np.concatenate([part.keys for part in parts]),
-            targets={name: np.concatenate([_targets(part, name, parts) for part in parts]) for name in names},
+            targets={name: _stacked([_targets(part, name, parts) for part in parts]) for name in names},
             label_mask={name: np.concatenate([_mask(part, name) for part in parts]) for name in names},
             weight=np.concatenate([_weight(part) for part in parts]) if weighted else None,
             groups=_all_or_none([part.groups for part in parts]),
@@ -132,6 +133,14 @@ def _targets(part: Rows, name: str, parts: Sequence[Rows]) -> Array:
     like = next(other.targets[name] for other in parts if name in other.targets)
     shape = (len(part), *like.shape[1:])
     return np.full(shape, "", dtype=object) if like.dtype == object else np.zeros(shape, dtype=like.dtype)
+
+
+def _stacked(parts: Sequence[Array]) -> Array:
+    """Targets one below the other; those of words are padded to the longest row with -1, which is no label."""
+    widest = max(part.shape[-1] for part in parts)
+    if parts[0].ndim == 2 and parts[0].dtype == np.int64:
+        parts = [np.pad(part, ((0, 0), (0, widest - part.shape[1])), constant_values=-1) for part in parts]
+    return np.concatenate(parts)
 
 
 def _mask(part: Rows, name: str) -> Array:

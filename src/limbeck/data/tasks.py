@@ -7,6 +7,7 @@
     Generation      texts, object [N]              logits [B, T, V] of tokens  texts
     Similarity      float32 [N, 1] scaled scores   embeddings [B, 2·D]         embeddings
     Retrieval       float32 [N, 1] of 1            embeddings [B, 2·D]         embeddings
+    Tagging         int64 [N, W] ids of words      logits [B, W, C]            logits, as many rows as words
 
 The order of classes is fixed and explicit, in the task and in its spec. Metric names stand here, `evaluate` has the
 numbers.
@@ -38,6 +39,7 @@ from limbeck.data.regression import Regression as Regression
 from limbeck.data.retrieval import Retrieval as Retrieval
 from limbeck.data.rows import Array
 from limbeck.data.similarity import Similarity as Similarity
+from limbeck.data.tagging import Tagging as Tagging
 
 
 @dataclass(frozen=True)
@@ -221,9 +223,9 @@ class MultiLabel:
         return {"kind": self.kind, "labels": list(self.labels)}
 
 
-Task: TypeAlias = Classification | MultiLabel | Regression | Similarity | Retrieval | Generation
+Task: TypeAlias = Classification | MultiLabel | Regression | Similarity | Retrieval | Tagging | Generation
 GUESSED = ("classification", "multilabel", "regression")  # what labels alone can show
-TASKS = (*GUESSED, "similarity", "retrieval", "generation")
+TASKS = (*GUESSED, "similarity", "retrieval", "tagging", "generation")
 
 
 def task_from_spec(spec: Mapping[str, Any]) -> Task:
@@ -241,6 +243,8 @@ def task_from_spec(spec: Mapping[str, Any]) -> Task:
         return Similarity(spec["low"], spec["high"])
     if kind == "retrieval":
         return Retrieval()
+    if kind == "tagging":
+        return Tagging(tuple(spec["tags"]))
     raise ConfigError(f"expected a task of kind {', '.join(TASKS)}, got {kind!r}", suggest(str(kind), TASKS))
 
 

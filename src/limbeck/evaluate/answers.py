@@ -24,6 +24,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
 SIMILARITY, RETRIEVAL, GENERATION = "similarity", "retrieval", "generation"
+TAGGING = "tagging"  # its words are judged as rows of classification, sentence by sentence
 KINDS = (CLASSIFICATION, MULTILABEL, REGRESSION, SIMILARITY)  # what can be judged without a run
 NUMBERS = (REGRESSION, SIMILARITY, RETRIEVAL)  # kinds whose answers are numbers, not scores of something to decide on
 
@@ -44,6 +45,16 @@ class Plain:
 
     kind: str
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tags(Plain):
+    """Words as rows, each with one of C tags; the constant answer is O."""
+
+    @property
+    def constant(self) -> int:
+        """The id of O."""
+        return self.names.index("O")
 
 
 def has_scores(task: Outcome, answers: Array) -> bool:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from limbeck.core.errors import ConfigError, ShapeMismatch
-from limbeck.evaluate.answers import GENERATION, Array, Outcome, stacked, truth
-from limbeck.evaluate.quality import Metric, UserMetric, metric_for
+from limbeck.evaluate.answers import CLASSIFICATION, GENERATION, TAGGING, Array, Outcome, Plain, Tags, stacked, truth
+from limbeck.evaluate.quality import Metric, UserMetric, metric_for, metrics_of
 
 TEACHER, STUDENT, CONTROL = "teacher", "student", "control"
 
@@ -34,6 +34,7 @@ class Evidence:
     stored    (answers [M, ...], truth [M]): the teacher's answers that training used, on labelled rows
     sources   what the test rows hold [N], where they are texts that are rewritten: to show, and to copy as a baseline
     metric    a name, a function (y_true, y_pred), a Metric, or None for the task's default
+    sentences [N] for tagging, whose rows are words: the sentence of each, one after the other
     """
 
     task: Outcome
@@ -47,13 +48,35 @@ class Evidence:
     stored: tuple[Array, Array] | None = None
     sources: Array | None = None
     metric: str | UserMetric | Metric | None = None
+    sentences: Array | None = None
 
     def chosen_metric(self) -> Metric:
         """The metric that the verdict is about; call it on prepared evidence."""
-        return metric_for(self.task, self.metric, self.y, self.groups)
+        return metric_for(self._asked, self.metric, self.y, self.groups, self.sentences)
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """All metrics of the task by name; call it on prepared evidence."""
+        return metrics_of(self._asked, self.sentences)
+
+    @property
+    def _asked(self) -> Outcome:
+        """The task as it was asked for: prepared words are rows of classification."""
+        return Plain(TAGGING, self.task.names) if isinstance(self.task, Tags) else self.task
+
+    def _of_words(self) -> Evidence:
+        if self.sentences is None or len(self.sentences) != len(self.y):
+            raise ShapeMismatch(
+                f"expected the sentence of each of {len(self.y)} words for a tagging task, got "
+                f"{'none' if self.sentences is None else len(self.sentences)}",
+                "give Evidence(sentences=...), one number a word",
+            )
+        groups = self.sentences if self.groups is None else self.groups
+        return replace(self, task=Tags(CLASSIFICATION, tuple(self.task.names)), groups=groups)
 
     def prepared(self) -> Evidence:
         """Bring all arrays into shape and keep only labelled rows; raise ShapeMismatch or ConfigError."""
+        if self.task.kind == TAGGING:
+            return self._of_words().prepared()
         y = truth(self.task, self.y)
         missing = [arm for arm in (STUDENT, CONTROL) if arm not in self.arms]
         if missing:
@@ -76,10 +99,12 @@ class Evidence:
                     f"expected finite answers of the {arm}, got NaN or infinity",
                     "look at its training curve: a seed may have diverged",
                 )
-        weights, groups, sources = (
-            None if part is None else np.asarray(part)[keep] for part in (self.weights, self.groups, self.sources)
+        weights, groups, sentences, sources = (
+            None if part is None else np.asarray(part)[keep]
+            for part in (self.weights, self.groups, self.sentences, self.sources)
         )
         y_train = None if self.y_train is None else truth(self.task, self.y_train)
         return replace(
-            self, y=y[keep], arms=arms, mask=None, weights=weights, groups=groups, y_train=y_train, sources=sources
-        )
+            self, y=y[keep], arms=arms, mask=None, weights=weights, groups=groups, y_train=y_train,
+            sentences=sentences, sources=sources,
+        )  # fmt: skip

@@ -26,7 +26,7 @@ FIXED = ("key", "arm", "seed")
 class Predictions:
     """What one or more arms answered on the same rows: keys uint64 [N, 2], arms -> heads -> answers [S, N, C].
 
-    Texts are objects [S, N].
+    Of words they are objects [S, N], one array [W, C] for each row; texts are objects [S, N].
     """
 
     keys: Array
@@ -35,10 +35,12 @@ class Predictions:
 
 
 def write(
-    path: Path, keys: Array, arm: str, answers: Mapping[str, Array], seeds: Sequence[int], *, overwrite: bool = True
-) -> None:
+    path: Path, keys: Array, arm: str, answers: Mapping[str, Array], seeds: Sequence[int], *, overwrite: bool = True,
+    lengths: Mapping[str, Array] | None = None,
+) -> None:  # fmt: skip
     """Write the answers [S, N, C] (texts: object [S, N]) of one arm for every head; the file is complete or not there.
 
+    A head in `lengths` has answers [S, M, C] for all words of the rows, which have so many each [N]: a list of lists.
     Raises ShapeMismatch where seeds or rows do not fit, ConfigError for answers that are not finite.
     """
     import pyarrow as pa
@@ -56,11 +58,15 @@ def write(
         if np.asarray(values).dtype == object:
             columns[head] = pa.array(_texts(head, arm, np.asarray(values), len(seeds), len(keys)), pa.large_string())
             continue
-        _check(head, arm, np.asarray(values), len(seeds), len(keys))
+        words = None if lengths is None else lengths.get(head)
+        _check(head, arm, np.asarray(values), len(seeds), len(keys) if words is None else int(words.sum()))
         flat = np.ascontiguousarray(values, dtype=np.float32)
         width = flat.shape[-1]
         offsets = np.arange(flat.shape[0] * flat.shape[1] + 1, dtype=np.int64) * width  # 32 bits end at 2^31 values
         columns[head] = pa.LargeListArray.from_arrays(offsets, pa.array(flat.ravel()))
+        if words is not None:
+            ends = np.cumsum(np.concatenate([[0], np.tile(words, len(seeds))]), dtype=np.int64)
+            columns[head] = pa.LargeListArray.from_arrays(ends, columns[head])
     table = pa.table(columns).replace_schema_metadata({"limbeck.schema": SCHEMA})
     # keys and answers hardly repeat: to look for a dictionary of them costs more than all the rest
     commit(path, lambda file: pq.write_table(table, file, use_dictionary=["arm", "seed"]))
@@ -135,9 +141,13 @@ def _split(table: Any) -> list[tuple[str, int, list[str], dict[str, Array]]]:
 
 
 def _dense(head: str, column: Any) -> Array:
+    import pyarrow as pa
+
     if not hasattr(column.type, "value_type"):  # no lists: texts
         return np.array([*column.to_pylist(), None], dtype=object)[:-1]
     whole = column.combine_chunks()
+    if pa.types.is_large_list(whole.type) and pa.types.is_large_list(whole.type.value_type):
+        return _ragged(head, whole)
     offsets = whole.offsets.to_numpy()
     widths = np.unique(np.diff(offsets))
     if len(widths) > 1 or whole.null_count:
@@ -145,6 +155,22 @@ def _dense(head: str, column: Any) -> Array:
     width = int(widths[0]) if len(widths) else 0
     flat = whole.values.to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]] if len(offsets) > 1 else np.empty(0)
     return np.asarray(flat).reshape(len(whole), width)
+
+
+def _ragged(head: str, whole: Any) -> Array:
+    """One array [W, C] for each row, as objects [N]."""
+    import pyarrow as pa
+
+    values = _dense(head, pa.chunked_array([whole.flatten()]))
+    parts = np.split(values, np.cumsum(whole.value_lengths().to_numpy(zero_copy_only=False))[:-1])
+    found = np.empty(len(whole), dtype=object)
+    found[:] = parts
+    return found
+
+
+def flat(answers: Array) -> Array:
+    """Answers of one seed [N, C] as they are; of words, which come as one array [W, C] a row, all of them [M, C]."""
+    return np.concatenate(list(answers)) if answers.dtype == object else answers
 
 
 def _assemble(parts: list[tuple[str, int, list[str], dict[str, Array]]]) -> Predictions:

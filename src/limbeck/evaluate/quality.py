@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -20,9 +20,11 @@ from limbeck.evaluate.answers import (
     REGRESSION,
     RETRIEVAL,
     SIMILARITY,
+    TAGGING,
     Array,
     Outcome,
     Plain,
+    Tags,
     decide,
     has_scores,
     mean_of,
@@ -68,6 +70,8 @@ class Metric:
 
 def constant_answer(task: Outcome, y_train: Array, rows: int, median: bool = False) -> Array:
     """The best constant answer by the training labels, for `rows` rows, in the shape of answers."""
+    if isinstance(task, Tags):
+        return np.full(rows, task.constant, dtype=np.int64)
     if task.kind == GENERATION:
         return np.full(rows, "", dtype=object)
     if task.kind == CLASSIFICATION:
@@ -224,8 +228,19 @@ DEFAULT = {
     REGRESSION: "r2",
     SIMILARITY: "spearman",
     RETRIEVAL: "recall@10",
+    TAGGING: "entity_f1",
     GENERATION: "bleu",
 }
+
+
+def metrics_of(task: Outcome, sentences: Array | None = None) -> Mapping[str, Metric]:
+    """The metrics of a task by name; those of tagging count in `sentences` [M], the sentence of each word."""
+    if task.kind != TAGGING:
+        return METRICS[task.kind]
+    from limbeck.evaluate import entities
+
+    of = np.zeros(0, dtype=np.int64) if sentences is None else sentences
+    return entities.metrics_of(entities.Sentences(of, tuple(task.names)))
 
 
 def metric_for(
@@ -233,6 +248,7 @@ def metric_for(
     spec: str | UserMetric | Metric | None = None,
     y: Array | None = None,
     groups: Array | None = None,
+    sentences: Array | None = None,
 ) -> Metric:
     """Find a metric by name, wrap a user's function (y_true, y_pred) -> number, or take the task's default.
 
@@ -243,7 +259,7 @@ def metric_for(
     """
     if isinstance(spec, Metric):
         return spec
-    known = METRICS[task.kind]
+    known = metrics_of(task, sentences)
     if spec is None:
         return known[getattr(task, "default_metric", DEFAULT[task.kind])]
     if isinstance(spec, str):
@@ -257,6 +273,11 @@ def metric_for(
             f"expected a metric for a {task.kind} task, got '{spec}'",
             f"{hint}there are {', '.join(known)}; or give a function (y_true, y_pred) -> number",
         )
+    if callable(spec) and task.kind == TAGGING:
+        from limbeck.evaluate import entities
+
+        of = np.zeros(0, dtype=np.int64) if sentences is None else sentences
+        return entities.of_user(entities.Sentences(of, tuple(task.names)), spec)
     if callable(spec):
         return _directed(_of_user(task, spec), task, y)
     raise ConfigError(
@@ -326,7 +347,7 @@ def user_values(task: Outcome, decisions: Array) -> Array:
 
 
 def _of_user(task: Outcome, function: UserMetric) -> Metric:
-    name = getattr(function, "__name__", type(function).__name__)
+    name, higher = named(function)
     try:
         weighted = "sample_weight" in inspect.signature(function).parameters
     except (TypeError, ValueError):
@@ -352,8 +373,13 @@ def _of_user(task: Outcome, function: UserMetric) -> Metric:
         index = np.searchsorted(np.cumsum(weights) / weights.sum(), points).clip(0, len(y) - 1)
         return score(answers[index], y[index], None)
 
-    lower = name.endswith(("_error", "_loss", "_deviance"))
-    return Metric(name, task.kind, score, higher_is_better=not lower, unit="")
+    return Metric(name, task.kind, score, higher_is_better=higher, unit="")
+
+
+def named(function: UserMetric) -> tuple[str, bool]:
+    """The name of a user's function, and whether it says that higher is better."""
+    name = getattr(function, "__name__", type(function).__name__)
+    return name, not name.endswith(("_error", "_loss", "_deviance"))
 
 
 def usable(metric: Metric, task: Outcome, answers: Array) -> bool:

@@ -16,7 +16,7 @@ from limbeck.evaluate.calibration import calibration
 from limbeck.evaluate.evidence import CONTROL, STUDENT, TEACHER, Evidence
 from limbeck.evaluate.influence import BLOCKS
 from limbeck.evaluate.knowledge import knowledge, stored_fit
-from limbeck.evaluate.quality import METRICS, Metric, constant_answer, usable
+from limbeck.evaluate.quality import Metric, constant_answer, usable
 from limbeck.evaluate.show import as_json
 from limbeck.evaluate.stats import Interval
 from limbeck.evaluate.textcard import copied, examples, text_fidelity
@@ -46,7 +46,7 @@ def task_card(head: str, evidence: Evidence, *, margin: float, tasks: int = 1) -
     verdict = stats.verdict_of(gained, seeds, metric.higher_is_better)
     wider = gained if tasks == 1 else _gain(e, scores[STUDENT], scores[CONTROL], 1 - 0.05 / tasks)
     card: dict[str, Any] = {
-        "kind": e.task.kind,
+        "kind": evidence.task.kind,
         "names": list(e.task.names),
         "metric": {"name": metric.name, "unit": metric.unit, "higher_is_better": metric.higher_is_better},
         "verdict": verdict,
@@ -61,13 +61,14 @@ def task_card(head: str, evidence: Evidence, *, margin: float, tasks: int = 1) -
             "labelled_rows": len(e.y),
             "seeds": seeds,
             "training_rows": None if e.y_train is None else len(e.y_train),
-        },
+        }
+        | ({} if e.sentences is None else {"sentences": len(np.unique(e.sentences))}),
         "calibration": _calibration(e),
     }
     if e.task.kind == GENERATION:
         card["examples"] = examples(e)
     found = [
-        checks.test_size(gained, len(e.y), metric.unit),
+        checks.test_size(gained, len(e.y) if e.sentences is None else len(np.unique(e.sentences)), metric.unit),
         checks.seed_noise(gained, card["gain_per_seed"], verdict, metric.unit),
     ]
     sources = attribute(
@@ -112,7 +113,7 @@ def _per_seed_gain(metric: Metric, e: Evidence) -> list[float]:
 
 def _metrics(e: Evidence, chosen: Metric, scores: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
     """Every metric of every arm with its interval; student and control lend each other their spread over seeds."""
-    wanted = {chosen.name: chosen} | {n: m for n, m in METRICS[e.task.kind].items() if n != chosen.name}
+    wanted = {chosen.name: chosen} | {n: m for n, m in e.metrics().items() if n != chosen.name}
     result: dict[str, dict[str, Any]] = {arm: {} for arm in e.arms}
     for name, metric in wanted.items():
         able = [arm for arm in e.arms if usable(metric, e.task, e.arms[arm])]
@@ -135,10 +136,10 @@ def _metrics(e: Evidence, chosen: Metric, scores: Mapping[str, Array]) -> dict[s
 def _trivial(e: Evidence, chosen: Metric) -> dict[str, Any]:
     if e.task.kind == GENERATION:
         answers, said = copied(e)
-        wanted = {chosen.name: chosen} | METRICS[GENERATION]
+        wanted = {chosen.name: chosen} | dict(e.metrics())
         return {"metrics": {name: float(m(answers, e.y, e.weights)) for name, m in wanted.items()}, "from": said}
     labels = e.y if e.y_train is None else e.y_train
-    wanted = {chosen.name: chosen} | METRICS[e.task.kind]
+    wanted = {chosen.name: chosen} | dict(e.metrics())
     values = {name: float(m.trivial_baseline(e.task, labels, e.y, e.weights)) for name, m in wanted.items()}
     return {"metrics": values, "from": "test labels" if e.y_train is None else "training labels"}
 

@@ -81,20 +81,28 @@ def answer(model: nn.Module, inputs: Any) -> Any:
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=order.device)
     if isinstance(said[0], Tensor):
-        return torch.cat(said)[back]
-    return {name: torch.cat([part[name] for part in said])[back] for name in said[0]}
+        return joined(said)[back]
+    return {name: joined([part[name] for part in said])[back] for name in said[0]}
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Outputs of several batches [B, ...] as one; those with positions [B, T, C] are padded to the longest."""
+    longest = max(part.shape[1] for part in parts) if parts[0].dim() == 3 else 0
+    if longest:
+        parts = [torch.nn.functional.pad(part, (0, 0, 0, longest - part.shape[1])) for part in parts]
+    return torch.cat(list(parts))
 
 
 def predict(
     model: nn.Module, inputs: Tensor | np.ndarray, heads: Sequence[str], batch_size: int = 1024
 ) -> dict[str, np.ndarray]:
-    """Outputs [N, C] float32 of each head for inputs [N, ...], in batches."""
+    """Outputs [N, C] ([N, T, C] of words) float32 of each head for inputs [N, ...], in batches."""
     tensor = torch.as_tensor(inputs)
     device = device_of(model)
-    parts: dict[str, list[np.ndarray]] = {head: [] for head in heads}
+    parts: dict[str, list[Tensor]] = {head: [] for head in heads}
     with answering(model):
         for start in range(0, len(tensor), batch_size):
             outputs = to_outputs(answer(model, tensor[start : start + batch_size].to(device)), heads)
             for head in heads:
-                parts[head].append(outputs[head].float().cpu().numpy())
-    return {head: np.concatenate(arrays) if arrays else np.empty((0, 0), np.float32) for head, arrays in parts.items()}
+                parts[head].append(outputs[head].float().cpu())
+    return {head: joined(found).numpy() if found else np.empty((0, 0), np.float32) for head, found in parts.items()}

@@ -74,6 +74,7 @@ def _save_tokenised(
         "format": _FORMAT, "kind": "text", "class": _class_path(module), "weights": checksum(folder / WEIGHTS),
         "out_sizes": dict(module.out_sizes), "max_length": module.encoder.max_length,
         "beside": {name: checksum(folder / name) for name in (HEADS,) if (folder / name).is_file()},
+        "tags": list(getattr(module, "tags", ())),
     }  # fmt: skip
     write_json(folder / TEXT_CONFIG, config | module.notes() | dict(notes))
 

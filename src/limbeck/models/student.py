@@ -187,7 +187,10 @@ class Student:
 
         Raises ConfigError where a factory returns no module, ShapeMismatch where inputs or outputs do not fit.
         """
+        from limbeck.models.text.tagging import refuse_whole_texts
+
         module = self._raw(seed)
+        refuse_whole_texts(module, self.kinds, f"the student {self.label}")
         check_fit(module, self.in_shape, self.out_sizes, f"the student {self.label}", tokens=self.encoder is not None)
         for path in self.bridge.paths:
             replace_module(module, path, nn.Identity())

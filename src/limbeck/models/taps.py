@@ -26,6 +26,15 @@ class Masked(Protocol):
         ...
 
 
+@runtime_checkable
+class MaskedWords(Protocol):
+    """A model some of whose outputs have positions of their own, such as words."""
+
+    def masks(self, inputs: Any) -> dict[str, Tensor]:
+        """True where a position of an output is real, bool [B, T] by output."""
+        ...
+
+
 @dataclass(frozen=True)
 class Captured:
     """What one forward pass gave: the raw output, the taps and the attention maps."""

@@ -101,6 +101,14 @@ def positions(output: Output, mask: Tensor | None) -> Tensor | None:
     return mask
 
 
+def fit_positions(values: Tensor, width: int) -> Tensor:
+    """Values [B, T, ...] with `width` positions: cut off behind, or padded with zeros."""
+    missing = width - values.shape[1]
+    if missing <= 0:
+        return values[:, :width]
+    return torch.nn.functional.pad(values, (*[0] * (2 * (values.dim() - 2)), 0, missing))
+
+
 def valid_mask(student: Signals, teacher: Signals, output: Output, on: str | None = None) -> Tensor | None:
     """The mask under which two models are compared: the teacher's, since it is known before the student has run.
 

@@ -27,6 +27,8 @@ from limbeck.transfer.source import Stored
 from limbeck.transfer.store import Store
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from limbeck.data.tasks import Task
     from limbeck.stages.job import Job
 
@@ -159,11 +161,33 @@ class _Known:
                 "the answers belong to other rows: label these with lb.label(teacher, data), test rows included",
             )
         views = None if batch.views is None else batch.views[there]
-        inside = self.stored.answer(Batch(keys=keys[there], views=views)).outputs
+        inside = self.stored.answer(Batch(keys=keys[there], views=views))
         outputs: dict[str, Output] = {}
+        masks = {}
         for head, task in self.tasks.items():
+            said = self.beside.heads[head][places]
+            if said.dtype == object:  # one array a row: answers to its words
+                outputs[head], masks[head] = _padded(inside, head, said, there, task.size)
+                continue
             values = np.empty((len(keys), task.size), dtype=np.float32)
-            values[there] = np.asarray(inside[head])
-            values[~there] = task.to_training(self.beside.heads[head][places])
+            values[there] = np.asarray(inside.outputs[head])
+            values[~there] = task.to_training(said)
             outputs[head] = torch.from_numpy(values)
-        return Signals(outputs)
+        return Signals(outputs, masks=masks)
+
+
+def _padded(inside: Signals, head: str, beside: Array, there: Array, width: int) -> tuple[Tensor, Tensor]:
+    """Answers [B, T, C] to words and their mask [B, T], of rows from the store and of rows beside it."""
+    import torch
+
+    rows: list[Any] = [None] * len(there)
+    answers: Any = inside.outputs[head]
+    for place, values, mask in zip(np.flatnonzero(there), answers, inside.masks[head], strict=True):
+        rows[place] = values[mask].numpy()
+    for place, values in zip(np.flatnonzero(~there), beside, strict=True):
+        rows[place] = values
+    lengths = np.array([len(row) for row in rows])
+    mask = np.arange(max(int(lengths.max(initial=0)), 1)) < lengths[:, None]
+    out = np.zeros((*mask.shape, width), dtype=np.float32)
+    out[mask] = np.concatenate(rows)
+    return torch.from_numpy(out), torch.from_numpy(mask)

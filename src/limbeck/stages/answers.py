@@ -8,10 +8,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.core.run import Run
-from limbeck.data.retrieval import Retrieval
 from limbeck.data.rows import Rows
-from limbeck.data.similarity import Similarity
-from limbeck.data.tasks import Task
 from limbeck.evaluate import predictions
 
 TEST, VALIDATION = "test", "validation"
@@ -23,21 +20,21 @@ def file_name(split: str, arm: str, seed: int) -> str:
     return f"{FOLDER}/{split}-{arm}-{seed}.parquet"
 
 
-def write(run: Run, split: str, arm: str, seed: int, rows: Rows, outputs: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Write answers [N, C] of every head (logits, natural units for regression, cosines, ranks)."""
+def write(
+    run: Run, split: str, arm: str, seed: int, rows: Rows, outputs: Mapping[str, np.ndarray[Any, Any]],
+    lengths: Mapping[str, np.ndarray[Any, Any]] | None = None,
+) -> None:  # fmt: skip
+    """Write answers [N, C] of every head (logits, natural units for regression, cosines, ranks).
+
+    `lengths` [N] are the words of each row, by heads whose answers [M, C] are of words.
+    """
     path = run.path(file_name(split, arm, seed))
-    predictions.write(path, rows.keys, arm, {head: values[None] for head, values in outputs.items()}, [seed])
+    stacked = {head: values[None] for head, values in outputs.items()}
+    predictions.write(path, rows.keys, arm, stacked, [seed], lengths=lengths)
 
 
 def read(run: Run, split: str, arm: str, seeds: tuple[int, ...], rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
-    """Read answers [S, N, C] of every head of one arm, in the order of the rows."""
+    """Read answers [S, N, C] (of words [S, M, C]) of every head of one arm, in the order of the rows."""
     found = [predictions.read(run.path(file_name(split, arm, seed))) for seed in seeds]
     heads = found[0].answers[arm]
-    return {head: np.concatenate([each.answers[arm][head] for each in found]) for head in heads}
-
-
-def truth(rows: Rows, head: str, task: Task) -> np.ndarray[Any, Any]:
-    """The labels of a head in the user's units: class ids, 0/1 columns, natural values, or what embeddings meet."""
-    if isinstance(task, Similarity | Retrieval):
-        return task.truth(rows, head)
-    return np.asarray(task.to_natural(rows.targets[head])) if task.kind == "regression" else rows.targets[head]
+    return {head: np.stack([predictions.flat(each.answers[arm][head][0]) for each in found]) for head in heads}

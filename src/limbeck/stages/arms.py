@@ -21,9 +21,11 @@ HARD_LOSS = {
     "regression": "MSE",
     "similarity": "CosineRegression",
     "retrieval": "InfoNCE",
+    "tagging": "CE",
     "generation": "CE",
 }
-DECIDED = ("classification", "multilabel", "generation")  # kinds of task in which a teacher's answer is a label too
+# kinds of task in which a teacher's answer is a label too
+DECIDED = ("classification", "multilabel", "tagging", "generation")
 STUDENT, CONTROL, SOFT, PSEUDO = "student", "control", "soft", "pseudo"
 
 
@@ -84,10 +86,13 @@ def _misfits(objective: Objective, tasks: Mapping[str, Task]) -> Iterator[Proble
 
 
 def _is_for(objective: Objective, kind: str) -> bool:
-    """Whether a loss is made for a kind of task; a token of a text is a choice among the classes of a vocabulary."""
+    """Whether a loss is made for a kind of task.
+
+    Every word of a tagging task is one of its classes; a token of a text is a choice among the classes of a vocabulary.
+    """
     if kind == "generation" and "classification" in objective.kinds:
         return objective.traits.positions and not objective.batchwise
-    return kind in objective.kinds
+    return ("classification" if kind == "tagging" else kind) in objective.kinds
 
 
 def control_objective(objective: Sum, tasks: Mapping[str, Task]) -> Sum:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from limbeck.core.files import write_json
 from limbeck.core.findings import Finding
 from limbeck.data.rows import Rows
@@ -18,6 +16,7 @@ from limbeck.stages.forced import listens
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.judged import judged
 from limbeck.stages.label import TRANSFER, stored_answers
+from limbeck.stages.words import Truth
 from limbeck.stages.writing import as_array, sources
 from limbeck.transfer.store import Store
 from limbeck.transfer.texts import read as read_texts
@@ -67,31 +66,31 @@ def _arms(job: Job) -> dict[str, tuple[int, ...]]:
 def _evidence(
     job: Job, head: str, tests: Mapping[str, Mapping[str, Any]], held: Mapping[str, Mapping[str, Any]]
 ) -> Evidence:
-    task, test, data = job.data.tasks[head], job.test, job.data
+    task, data = job.data.tasks[head], job.data
+    test, held_out = Truth.of(job.test, head, task), Truth.of(data.validation, head, task)
     labelled = data.train.take(data.train.label_mask[head])
-    checked = data.validation.label_mask[head]
+    truth = Truth.of(labelled, head, task)
+    checked = held_out.labelled
     validation = None
     if checked.any() and task.kind != "generation":
-        validation = Validation(
-            answers.truth(data.validation.take(checked), head, task),
-            {arm: outputs[head][:, checked] for arm, outputs in held.items()},
-        )
+        validation = Validation(held_out.y[checked], {arm: outputs[head][:, checked] for arm, outputs in held.items()})
     return Evidence(
         task=task,
-        y=answers.truth(test, head, task),
+        y=test.y,
         arms={arm: outputs[head] for arm, outputs in tests.items()},
-        mask=test.label_mask[head],
+        mask=test.labelled,
         weights=test.weight,
-        groups=None if test.groups is None else np.unique(test.groups, return_inverse=True)[1],
-        y_train=None if task.kind == "retrieval" else answers.truth(labelled, head, task),
+        groups=test.groups,
+        y_train=None if task.kind == "retrieval" else truth.y[truth.labelled],
         validation=validation,
-        stored=_stored(job, head, labelled),
-        sources=as_array(sources(test)) if task.kind == "generation" else None,
+        stored=_stored(job, head, labelled, truth),
+        sources=as_array(sources(job.test)) if task.kind == "generation" else None,
         metric=data.metric if head == next(iter(data.tasks)) else None,
+        sentences=test.sentences,
     )
 
 
-def _stored(job: Job, head: str, labelled: Rows) -> tuple[Any, Any] | None:
+def _stored(job: Job, head: str, labelled: Rows, truth: Truth) -> tuple[Any, Any] | None:
     """The answers that training used on labelled rows, beside their labels; None where pairs are all there is."""
     task = job.data.tasks[head]
     if task.kind == "retrieval":
@@ -102,7 +101,7 @@ def _stored(job: Job, head: str, labelled: Rows) -> tuple[Any, Any] | None:
     values = stored_answers(job, store, labelled)[head]
     if isinstance(task, Similarity):
         values = judged(task, values, labelled)
-    return values, answers.truth(labelled, head, task)
+    return values[truth.labelled], truth.y[truth.labelled]
 
 
 def _stored_texts(job: Job, head: str, labelled: Rows) -> tuple[Any, Any] | None:

@@ -19,6 +19,7 @@ from limbeck.evaluate.show import finite
 from limbeck.evaluate.variant import lost, slower, variant_card
 from limbeck.stages import answers
 from limbeck.stages.job import Job
+from limbeck.stages.words import Truth
 
 NAME, MEASURED = "student.int8.onnx", "int8.json"
 NOTHING = "none of its operators has weights that dynamic int8 quantises (MatMul, Gemm, embeddings)"
@@ -56,13 +57,15 @@ def _cards(job: Job, said: Mapping[str, Any], seed: int) -> dict[str, Any]:
     teacher = answers.read(job.run, answers.TEST, TEACHER, (0,), test)
     cards = {}
     for head, task in data.tasks.items():
+        truth = Truth.of(test, head, task)
         evidence = Evidence(
             task=task,
-            y=answers.truth(test, head, task),
+            y=truth.y,
             arms={STUDENT: said[head][None], CONTROL: original[head], TEACHER: teacher[head]},
-            mask=test.label_mask[head],
-            weights=test.weight,
-            groups=None if test.groups is None else np.unique(test.groups, return_inverse=True)[1],
+            mask=truth.labelled,
+            weights=truth.weight,
+            groups=truth.groups,
+            sentences=truth.sentences,
             metric=data.metric if head == next(iter(data.tasks)) else None,
         )
         cards[head] = variant_card(evidence)

@@ -17,13 +17,13 @@ from limbeck.data.rows import Rows
 from limbeck.data.similarity import Similarity
 from limbeck.data.tasks import Task
 from limbeck.evaluate import checks
-from limbeck.evaluate.quality import metric_for
 from limbeck.objectives.base import Sum
 from limbeck.signals import Batch, Needs, TeacherSource
 from limbeck.stages import answers
 from limbeck.stages.job import Job
 from limbeck.stages.judged import all_judged, has_embeddings, judged
 from limbeck.stages.label_error import differences, in_words
+from limbeck.stages.words import Truth, flattened, lengths_of
 from limbeck.stages.writing import label_texts
 from limbeck.transfer.codecs import Codec, codec_of
 from limbeck.transfer.label import label as label_rows
@@ -73,7 +73,8 @@ def label(job: Job) -> Store | None:
                 (answers.VALIDATION, job.data.validation, None),
                 (answers.TEST, job.test, job.data.corpus),
             ):
-                answers.write(job.run, split, TEACHER, 0, rows, ask(job, source, rows, more))
+                said = ask(job, source, rows, more)
+                answers.write(job.run, split, TEACHER, 0, rows, said, lengths_of(rows, job.data.tasks))
             stage.note(answers=len(store), bytes_per_answer=store.row_bytes)
     store = Store(job.run.path(TRANSFER))
     refuse_ignorant(job, store)
@@ -142,7 +143,7 @@ def codecs_of(job: Job) -> dict[str, Codec]:
 
 
 def ask(job: Job, source: TeacherSource, rows: Rows, corpus: Rows | None = None) -> dict[str, np.ndarray[Any, Any]]:
-    """Answers [N, C] of a source for rows as they are judged (logits, natural units, cosines, ranks)."""
+    """Answers [N, C] of a source for rows as they are judged (logits, natural units, cosines, ranks); words [M, C]."""
     if isinstance(source, Judged) and has_embeddings(job.data.tasks):
         return {head: source.judged(rows.keys, head) for head in job.data.tasks}
     more = None if corpus is None else _raw(job, source, corpus)
@@ -159,13 +160,13 @@ class Judged(Protocol):
 
 
 def _raw(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
-    """Answers float32 [N, C] of a source in training space."""
+    """Answers float32 [N, C] of a source in training space; of a tagging task [M, C] for all words."""
     parts: dict[str, list[Any]] = {head: [] for head in job.data.tasks}
     for start in range(0, len(rows), _BATCH):
         part = rows.take(np.arange(start, min(start + _BATCH, len(rows))))
-        outputs = source.answer(Batch(keys=part.keys, teacher_inputs=part.inputs)).outputs
-        for head in job.data.tasks:
-            parts[head].append(outputs[head].detach().float().cpu().numpy())  # type: ignore[union-attr]
+        said = source.answer(Batch(keys=part.keys, teacher_inputs=part.inputs))
+        for head, task in job.data.tasks.items():
+            parts[head].append(flattened(task, head, said, part))
     return {
         head: np.concatenate(each) if each else np.empty((0, job.data.tasks[head].size), np.float32)
         for head, each in parts.items()
@@ -173,9 +174,18 @@ def _raw(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[An
 
 
 def stored_answers(job: Job, store: Store, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
-    """What the store holds for rows under view 0: logits, natural units, embeddings."""
-    outputs = store.gather(store.find(rows.keys))
-    return {head: np.asarray(outputs[head], dtype=np.float32) for head in job.data.tasks}
+    """What the store holds for rows under view 0: logits, natural units, embeddings; of a tagging task [M, C] words."""
+    places = store.find(rows.keys)
+    if not any(task.kind == "tagging" for task in job.data.tasks.values()):
+        outputs = store.gather(places)
+        return {head: np.asarray(outputs[head], dtype=np.float32) for head in job.data.tasks}
+    parts: dict[str, list[Any]] = {head: [] for head in job.data.tasks}
+    for start in range(0, max(len(rows), 1), _BATCH):  # padded rows of a whole split would be large
+        index = np.arange(start, min(start + _BATCH, len(rows)))
+        said = store.signals(places[index])
+        for head, task in job.data.tasks.items():
+            parts[head].append(flattened(task, head, said, rows.take(index)))
+    return {head: np.concatenate(each) for head, each in parts.items()}
 
 
 def refuse_ignorant(job: Job, store: Store) -> None:
@@ -187,10 +197,11 @@ def refuse_ignorant(job: Job, store: Store) -> None:
         rows = rows.take(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(np.int64))
     said = stored_answers(job, store, rows)
     for head, task in job.data.tasks.items():
-        mask = rows.label_mask[head]
-        y, given = answers.truth(rows, head, task)[mask], said[head][mask]
+        truth = Truth.of(rows, head, task)
+        y, given = truth.y[truth.labelled], said[head]
         if isinstance(task, Similarity | Retrieval):
-            given = judged(task, said[head], rows)[mask]
+            given = judged(task, given, rows)
+        given = given[truth.labelled]
         if len(y) < 2:
             continue
         order = checks.class_order(task, y, given, "labelled rows")
@@ -198,13 +209,14 @@ def refuse_ignorant(job: Job, store: Store) -> None:
             raise ConfigError(
                 f"expected the teacher to speak of the classes in their order: {order.measured}", order.todo
             )
-        metric = metric_for(task, None)
+        metric = truth.metric(task, None)
         score, constant = metric(given, y, None), metric.trivial_baseline(task, y, y)
         better = score > constant if metric.higher_is_better else score < constant
         if not better:
             raise ConfigError(
-                f"expected a teacher that knows the task, its {metric.name} on {len(y)} labelled rows is {score:.3f}, "
-                f"a constant answer has {constant:.3f}",
+                f"expected a teacher that knows the task, its {metric.name} on {len(y)} labelled "
+                f"{'rows' if truth.sentences is None else 'words'} is {score:.3f}, a constant answer has "
+                f"{constant:.3f}",
                 "train it first (lb.teach), or look at what it takes as input and at the order of its classes; "
                 "to go on all the same, ignore LB201",
             )

@@ -71,7 +71,9 @@ class _Joined:
 
     def answer(self, batch: Batch) -> Signals:
         """Ask the source of each task."""
-        return Signals({head: source.answer(batch).outputs[head] for head, source in self.sources.items()})
+        said = {head: source.answer(batch) for head, source in self.sources.items()}
+        masks = {head: mask for head, each in said.items() if (mask := each.mask_of(head)) is not None}
+        return Signals({head: each.outputs[head] for head, each in said.items()}, masks=masks)
 
 
 def _alone(job: Job, head: str) -> Job:

@@ -13,6 +13,7 @@ from torch import Tensor
 from limbeck.core.errors import ConfigError
 from limbeck.data.data import Data
 from limbeck.data.rows import Rows, take_inputs
+from limbeck.data.tagging import NO_LABEL
 from limbeck.models.student import Student
 from limbeck.train.feed import Table
 
@@ -63,7 +64,9 @@ def table_of(
     masks: dict[str, Tensor] = {}
     for head, task in data.tasks.items():
         values, mask = _labels(rows, head, task.kind, task.size)
-        if pseudo is not None and head in pseudo:
+        if task.kind == "tagging":
+            values, mask = _of_words(values, mask, None if pseudo is None else pseudo.get(head))
+        elif pseudo is not None and head in pseudo:
             values = np.where(mask if values.ndim == 1 else mask[:, None], values, pseudo[head])
             mask = np.ones(len(rows), dtype=bool)
         targets[head], masks[head] = torch.from_numpy(np.ascontiguousarray(values)), torch.from_numpy(mask)
@@ -94,9 +97,23 @@ def table_of(
 def _labels(rows: Rows, head: str, kind: str, size: int) -> tuple[Array, Array]:
     if head in rows.targets:
         return rows.targets[head], np.array(rows.label_mask[head])
+    unlabelled = np.zeros(len(rows), dtype=bool)
+    if kind == "tagging":
+        return np.full((len(rows), 1), NO_LABEL, dtype=np.int64), unlabelled
     shape = (len(rows),) if kind == "classification" else (len(rows), size or 1)  # embeddings: one score a row
     dtype = np.int64 if kind == "classification" else np.float32
-    return np.zeros(shape, dtype=dtype), np.zeros(len(rows), dtype=bool)
+    return np.zeros(shape, dtype=dtype), unlabelled
+
+
+def _of_words(values: Array, labelled: Array, pseudo: Array | None) -> tuple[Array, Array]:
+    """Targets and mask [N, W] of words; `pseudo` [N, W] (-1: none) stands for the labels of rows without any."""
+    width = max(values.shape[1], 0 if pseudo is None else pseudo.shape[1])
+    wide = np.full((len(values), width), NO_LABEL, dtype=np.int64)
+    wide[labelled, : values.shape[1]] = values[labelled]
+    if pseudo is not None:
+        wide[~labelled, : pseudo.shape[1]] = pseudo[~labelled]
+    known = wide != NO_LABEL
+    return np.where(known, wide, 0), known
 
 
 def labelled_first(rows: Rows) -> tuple[Rows, int]:

@@ -38,6 +38,9 @@ class TaughtEstimator:
                 f"expected one task for a scikit-learn teacher that is fitted here, got {', '.join(heads)}",
                 f"give a mapping with one for each: {{{', '.join(repr(head) + ': ...' for head in heads)}}}",
             )
+        from limbeck.models.text.tagging import refuse_whole_texts
+
+        refuse_whole_texts(self.estimator, {head: task.kind for head, task in job.data.tasks.items()}, "the teacher")
         x, y, weight = self._labelled(job, heads[0])
         estimator = clone(self.estimator)
         estimator.set_params(**dict.fromkeys(_unseeded(estimator), job.settings.seed))

@@ -133,26 +133,35 @@ class GivenTeacher:
 
         return isinstance(self.model, nn.Module)
 
+    @property
+    def _by_word(self) -> bool:
+        """Whether it answers for every word of some task."""
+        return bool(getattr(self.model, "tags", ()))
+
     def describe(self) -> dict[str, Any]:
         return {"kind": "given", "model": type(self.model).__name__, "fingerprint": self.fingerprint()}
 
     def teach(self, job: Job, folder: Path) -> list[Finding]:
         from limbeck.models.adapters import adapt
         from limbeck.models.probing import probe
+        from limbeck.models.text.tagging import refuse_whole_texts
 
         if generation_in(job.data.tasks) is not None:
             return []  # it writes; what it writes is looked at when it has
+        refuse_whole_texts(self.model, {head: task.kind for head, task in job.data.tasks.items()}, "the teacher")
+        if self._by_word:
+            return []
         self._answering = adapt(self.model, job.data.tasks, output=self.output, classes=self.classes)
         return list(probe(self._answering, self._prepare(job.data)(_first(job.data, _PROBED)), job.data.tasks))
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
         from limbeck.transfer.source import Live
 
-        if looks_inside(needs):
+        if looks_inside(needs) or self._by_word:
             self._refuse_own_order(needs)
             live = Live(
-                self.model, job.data.tasks, taps=needs.taps, attention=needs.attention, output=self.output,
-                input_grad=needs.teacher_input_grad,
+                self.model, job.data.tasks, taps=needs.taps, attention=needs.attention,
+                output="logits" if self._by_word else self.output, input_grad=needs.teacher_input_grad,
             )  # fmt: skip
         else:
             live = Live(self._tensors(job.settings.label_dtype), job.data.tasks, output="logits")

@@ -18,10 +18,9 @@ from limbeck.core.runtime import derive_seed
 from limbeck.data.generation import generation_in
 from limbeck.data.regression import Regression
 from limbeck.data.rows import Rows
+from limbeck.data.words import word_counts
 from limbeck.evaluate.cost import module_cost, training_cost
-from limbeck.evaluate.quality import metric_for
 from limbeck.models.outputs import AsLogits
-from limbeck.models.predict import predict
 from limbeck.models.saved import config_of, load, save, whole
 from limbeck.models.student import Student
 from limbeck.objectives.base import Sum
@@ -34,6 +33,7 @@ from limbeck.stages.judged import all_judged, judged
 from limbeck.stages.label import resolve_objective
 from limbeck.stages.tables import encoded, labelled_first, table_of
 from limbeck.stages.text_training import prepare_texts, taught_table, text_validator, texts_of, writing_cost
+from limbeck.stages.words import Truth, decided_words, lengths_of, raw_answers
 from limbeck.train import checkpoint
 from limbeck.train.feed import Feed, Table
 from limbeck.train.loop import Fitted, Progress, fit
@@ -130,6 +130,8 @@ def _pseudo(job: Job, store: Store, pool: Rows) -> dict[str, np.ndarray[Any, Any
             found[head] = said[head].argmax(axis=1).astype(np.int64)
         elif task.kind == "multilabel":
             found[head] = (said[head] > 0).astype(np.float32)
+        elif task.kind == "tagging":
+            found[head] = decided_words(said[head], word_counts(pool.inputs))
     return found
 
 
@@ -166,7 +168,8 @@ def train_arm(training: Training, arm: Arm, seed: int, bar: Bar) -> None:
         (answers.VALIDATION, job.data.validation, None),
         (answers.TEST, job.test, job.data.corpus),
     ):
-        answers.write(job.run, split, arm.name, seed, rows, predictions(job, module, rows, more))
+        said = predictions(job, module, rows, more)
+        answers.write(job.run, split, arm.name, seed, rows, said, lengths_of(rows, job.data.tasks))
     keep(job, module, job.student, fitted, folder, answered(arm.name, seed))
 
 
@@ -252,13 +255,13 @@ def kept(folder: Path) -> bool:
 
 
 def predictions(job: Job, module: nn.Module, rows: Rows, corpus: Rows | None = None) -> dict[str, np.ndarray[Any, Any]]:
-    """Answers of a student as they are judged; `corpus` are further documents."""
-    if generation_in(job.data.tasks) is not None:
+    """Answers of a student as they are judged, of a tagging task for all words; `corpus` are further documents."""
+    tasks = job.data.tasks
+    if generation_in(tasks) is not None:
         return texts_of(job, module, rows)
-    heads = tuple(job.data.tasks)
-    found = predict(module, encoded(job.data, rows, job.student), heads)
-    more = None if corpus is None else predict(module, encoded(job.data, corpus, job.student), heads)
-    return all_judged(job.data.tasks, found, rows, more)
+    found = raw_answers(module, encoded(job.data, rows, job.student), rows, tasks)
+    more = None if corpus is None else raw_answers(module, encoded(job.data, corpus, job.student), corpus, tasks)
+    return all_judged(tasks, found, rows, more)
 
 
 def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
@@ -267,19 +270,17 @@ def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
         return text_validator(job, student)
     rows = job.data.validation
     inputs: Tensor = encoded(job.data, rows, student)
-    heads = tuple(job.data.tasks)
     measured = []
     for number, (head, task) in enumerate(job.data.tasks.items()):
-        mask = np.asarray(rows.label_mask[head])
+        truth = Truth.of(rows, head, task)
+        mask = truth.labelled
         if mask.any():
-            y = answers.truth(rows, head, task)[mask]
-            groups = None if rows.groups is None else rows.groups[mask]
-            metric = metric_for(task, job.data.metric if number == 0 else None, y, groups)
-            weight = None if rows.weight is None else rows.weight[mask]
-            measured.append((head, task, metric, mask, y, weight))
+            metric = truth.metric(task, job.data.metric if number == 0 else None)
+            weight = None if truth.weight is None else truth.weight[mask]
+            measured.append((head, task, metric, mask, truth.y[mask], weight))
 
     def validate(module: nn.Module) -> float:
-        found = predict(module, inputs, heads)
+        found = raw_answers(module, inputs, rows, job.data.tasks)
         scores = []
         for head, task, metric, mask, y, weight in measured:
             value = metric(judged(task, found[head], rows)[mask], y, weight)

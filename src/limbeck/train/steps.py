@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from limbeck.core.errors import ConfigError, MissingSignal
 from limbeck.core.runtime import derive_seed, device_of, seeded
 from limbeck.models.outputs import to_outputs
-from limbeck.models.taps import Masked, run
+from limbeck.models.taps import Masked, MaskedWords, run
 from limbeck.objectives.base import Objective, Shapes, Sum, as_sum
 from limbeck.objectives.heads import KeptHead, with_kept_heads
 from limbeck.signals import Batch, Needs, Signals, TeacherSource, Text
@@ -65,6 +65,7 @@ class Learner(nn.Module):
         ]
         self._read = tuple(dict.fromkeys((*self.needs.taps, *(head.reads for head in self._kept()))))
         self._ranks = Ranks.current()
+        self.by_word = isinstance(student, MaskedWords)
         made = {head.writes for head in self._kept()}
         missing = [name for name in self.needs.outputs if name not in self.outputs and name not in made]
         if missing:
@@ -129,17 +130,23 @@ class Learner(nn.Module):
     def _run(self, batch: Batch) -> Signals:
         if not self._read and not self.needs.attention:
             raw = self.student(batch.student_inputs)
-            return raw if isinstance(raw, Signals) else Signals(to_outputs(raw, self.outputs), mask=self._mask(batch))
+            if isinstance(raw, Signals):
+                return raw
+            return Signals(to_outputs(raw, self.outputs), mask=self._mask(batch), masks=self.masks(batch))
         captured = run(self.student, batch.student_inputs, self._read, self.needs.attention)
         if isinstance(captured.raw, Signals):
             return captured.raw
         outputs = to_outputs(captured.raw, self.outputs)
-        signals = Signals(outputs, captured.taps, captured.attention, self._mask(batch))
+        signals = Signals(outputs, captured.taps, captured.attention, self._mask(batch), self.masks(batch))
         return with_kept_heads(signals, self.heads.values()) if len(self.heads) else signals
 
     def _mask(self, batch: Batch) -> Tensor | None:
         """Valid positions, of a student that knows them."""
         return self.student.mask(batch.student_inputs) if isinstance(self.student, Masked) else None
+
+    def masks(self, batch: Batch) -> dict[str, Tensor]:
+        """Which words of a batch the student reads, by output; nothing of a student that does not answer by word."""
+        return self.student.masks(batch.student_inputs) if self.by_word else {}  # type: ignore[operator]
 
     def forward(self, batch: Batch, teacher: Signals | None) -> list[Part]:
         """Sum and count of every term; terms over the relations in a batch see the batch of all ranks."""

@@ -17,6 +17,7 @@ from limbeck.train.optim import optimizer_of, schedule_of
 from limbeck.train.plan import TrainSpec
 from limbeck.train.ranks import Ranks, to_device
 from limbeck.train.steps import Learner, Part
+from limbeck.train.words import fit_words
 
 Piece = tuple[Batch, Signals | None, Array]  # a micro-batch, the teacher's answers, the rows of the table
 
@@ -135,6 +136,8 @@ class Updater:
                 batch, teacher = self.learner.prepare(batch, self.source)
             if teacher is not None and self.device.type != "cpu":
                 teacher = to_device(teacher, self.device)
+            if self.learner.by_word:
+                batch, teacher = fit_words(batch, teacher, self.learner.masks(batch))
             found.append((batch, teacher, rows))
         return found
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from limbeck.core.errors import ConfigError, MissingSignal, ShapeMismatch
-from limbeck.signals import Batch, Needs, Signals, TeacherSource
+from limbeck.objectives.weighing import fit_positions
+from limbeck.signals import Batch, Needs, Output, Signals, TeacherSource
 from limbeck.transfer.manifest import Head
 
 if TYPE_CHECKING:
@@ -50,13 +51,15 @@ class Ensemble:
 
     def answer(self, batch: Batch) -> Signals:
         """Ask every source and mix."""
-        answers = [source.answer(batch).outputs for source in self.sources]
-        return Signals(
-            {
-                name: self._mix(name, head.kind, [each[name] for each in answers])  # type: ignore[misc]
-                for name, head in self.heads.items()
-            }
-        )
+        said = [source.answer(batch) for source in self.sources]
+        masks = _shared_masks(said, tuple(self.heads))
+        outputs: dict[str, Output] = {}
+        for name, head in self.heads.items():
+            answers: list[Any] = [each.outputs[name] for each in said]
+            if name in masks:
+                answers = [fit_positions(each, masks[name].shape[1]) for each in answers]
+            outputs[name] = self._mix(name, head.kind, answers)
+        return Signals(outputs, masks=masks)
 
     def _mix(self, name: str, kind: str, answers: list[Tensor]) -> Tensor:
         shapes = {tuple(answer.shape) for answer in answers}
@@ -83,6 +86,20 @@ class Ensemble:
             log_probability(answer) + math.log(weight) for answer, weight in zip(answers, self.weights, strict=True)
         ]
         return torch.stack(parts).logsumexp(dim=0)
+
+
+def _shared_masks(said: Sequence[Signals], heads: Sequence[str]) -> dict[str, Tensor]:
+    """The positions that every source answers, by head; they may read to different lengths."""
+    found = {}
+    for name in heads:
+        masks = [each.masks[name] for each in said if name in each.masks]
+        if masks:
+            widest = max(mask.shape[1] for mask in masks)
+            shared = fit_positions(masks[0], widest)
+            for mask in masks[1:]:
+                shared = shared & fit_positions(mask, widest)
+            found[name] = shared
+    return found
 
 
 def check_weights(weights: Sequence[float], sources: int) -> None:

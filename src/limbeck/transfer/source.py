@@ -182,7 +182,7 @@ class Live:
 
         from limbeck.models.outputs import check_width, to_logits, to_outputs
         from limbeck.models.predict import told
-        from limbeck.models.taps import Captured, Masked
+        from limbeck.models.taps import Captured, Masked, MaskedWords
 
         with told(f"the teacher {getattr(self.model, '__qualname__', type(self.model).__name__)}", inputs):
             if self._module is None:
@@ -202,7 +202,8 @@ class Live:
             if name in self._converted:
                 outputs[name] = head.to_training(outputs[name])
         mask = self._module.mask(inputs) if isinstance(self._module, Masked) else None
-        return Signals(outputs, captured.taps, captured.attention, mask)
+        masks: dict[str, Tensor] = self._module.masks(inputs) if isinstance(self._module, MaskedWords) else {}
+        return Signals(outputs, captured.taps, captured.attention, mask, masks)
 
     def _captured(self, module: nn.Module, inputs: Any) -> Captured:
         from limbeck.models.predict import answer

@@ -25,7 +25,7 @@ from limbeck.models.text.network import TextNetwork
 from limbeck.models.text.small import Plan, SmallText, silent_ids, size_of
 from limbeck.models.text.tokens import TextEncoder, trimmed
 
-_LOOKED_AT, _BATCH = 512, 32  # rows that are looked at to tell what is important
+_LOOKED_AT, _BATCH = 256, 32  # rows that are looked at to tell what is important
 _SCALED_ON = 2000
 
 

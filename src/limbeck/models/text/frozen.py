@@ -97,7 +97,7 @@ class FrozenText(TextNetwork):
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any]) -> FrozenText:
         """As it was written; the encoder is asked about every row."""
-        model, _ = read_model(folder, base=True, settings={})
+        model, _ = read_model(folder, auto="AutoModel", settings={})
         made = cls(model, TextEncoder.load(folder, config["max_length"]), config["out_sizes"])
         made.load_heads(folder)
         return made

@@ -15,7 +15,8 @@ from typing import Any
 from torch import nn
 
 from limbeck.core.runtime import derive_seed, seeded
-from limbeck.models.text.network import TextNetwork, Tokenised
+from limbeck.models.text.network import Tokenised
+from limbeck.models.text.tagging import network_class
 
 _KEPT = 2  # models in memory
 _read: OrderedDict[Any, Mould] = OrderedDict()
@@ -44,7 +45,7 @@ def pretrained(where: str, out_sizes: Mapping[str, int], kinds: Mapping[str, str
     key = (where, _state_of(where), tuple(out_sizes.items()), tuple(kinds.items()))
     if key not in _read:
         with seeded(derive_seed("mould", 0)):  # the heads that it draws: a fingerprint must not depend on them
-            network, fresh = TextNetwork.read(where, out_sizes, kinds)
+            network, fresh = network_class(kinds).read(where, out_sizes, kinds)
         _read[key] = Mould(network.eval(), fresh)
     _read.move_to_end(key)
     while len(_read) > _KEPT:

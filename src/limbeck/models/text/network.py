@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,9 @@ class Tokenised(nn.Module):
 class TextNetwork(Tokenised):
     """A model of transformers for one or several tasks on whole texts."""
 
+    auto = "AutoModelForSequenceClassification"  # of one task
+    tags: tuple[str, ...] = ()  # tasks that it answers for every word
+
     def __init__(self, model: nn.Module, encoder: TextEncoder, out_sizes: Mapping[str, int]) -> None:
         super().__init__()
         self.model: Any = model
@@ -101,17 +104,24 @@ class TextNetwork(Tokenised):
         settings: dict[str, Any] = {}
         if single:
             settings = {"num_labels": out_sizes[MAIN], "ignore_mismatched_sizes": True}
-            if kinds is not None:
+            if kinds is not None and kinds[MAIN] in _PROBLEMS:
                 settings["problem_type"] = _PROBLEMS[kinds[MAIN]]
-        model, fresh = read_model(where, base=not single, settings=settings)
+        model, fresh = read_model(where, auto=cls.auto if single else "AutoModel", settings=settings)
         encoder = TextEncoder.load(where, max_length)
         most = _positions(model.config)
         if most is not None and encoder.max_length > most:
             encoder = TextEncoder(encoder.tokenizer, most)
         if getattr(model.config, "pad_token_id", None) is None:  # a decoder finds the end of a row by it
             model.config.pad_token_id = next(iter(encoder.fillers), 0)
-        made = cls(model, encoder, out_sizes)
+        made = cls.around(model, encoder, out_sizes, kinds)
         return made, (*sorted(f"model.{key}" for key in fresh), *(f"heads.{key}" for key in made.heads.state_dict()))
+
+    @classmethod
+    def around(
+        cls, model: nn.Module, encoder: TextEncoder, out_sizes: Mapping[str, int], kinds: Mapping[str, str] | None
+    ) -> TextNetwork:
+        """The network around a model, for tasks of these kinds."""
+        return cls(model, encoder, out_sizes)
 
     @property
     def width(self) -> int:
@@ -205,28 +215,29 @@ def _writes(folder: Path) -> bool:
     return bool(config.get("is_encoder_decoder")) and made.endswith(("ForConditionalGeneration", "MTModel"))
 
 
-def text_from(folder: Path, out_sizes: Mapping[str, int], max_length: int) -> Tokenised:
-    """A network of text as `files` wrote it."""
+def text_from(folder: Path, out_sizes: Mapping[str, int], max_length: int, tags: Sequence[str] = ()) -> Tokenised:
+    """A network of text as `files` wrote it; `tags` are its tasks of words."""
     from limbeck.models.text.seq2seq import Seq2SeqNetwork
+    from limbeck.models.text.tagging import network_class
 
     if _writes(folder):
         return Seq2SeqNetwork.pretrained(folder, next(iter(out_sizes)), max_length)
-    made = TextNetwork.pretrained(folder, out_sizes, max_length=max_length)
+    kinds = {name: "tagging" if name in tags else "classification" for name in out_sizes}
+    made = network_class(kinds).pretrained(folder, out_sizes, kinds if tags else None, max_length)
     if len(made.heads):
         made.load_heads(folder)
     return made
 
 
-def read_model(where: str | Path, *, base: bool, settings: Mapping[str, Any]) -> tuple[Any, set[str]]:
-    """A model of transformers (its base, or with a head for texts) and the names of the tensors that it did not bring.
+def read_model(where: str | Path, *, auto: str, settings: Mapping[str, Any]) -> tuple[Any, set[str]]:
+    """A model of transformers, loaded by its class `auto`, and the names of the tensors that it did not bring.
 
     Raises ConfigError where transformers cannot load it.
     """
-    package = transformers()
-    auto = package.AutoModel if base else package.AutoModelForSequenceClassification
+    loader = getattr(transformers(), auto)
     with quiet():
         try:
-            model, info = auto.from_pretrained(str(where), dtype=torch.float32, output_loading_info=True, **settings)
+            model, info = loader.from_pretrained(str(where), dtype=torch.float32, output_loading_info=True, **settings)
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"expected a model that transformers loads at {where}, got: {str(error).splitlines()[0]}",

@@ -24,4 +24,4 @@ def load_text(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tenso
         return small_from(folder, config, state)
     if config.get("network") == "frozen":
         return FrozenText.load(folder, config)
-    return text_from(folder, config["out_sizes"], config["max_length"])
+    return text_from(folder, config["out_sizes"], config["max_length"], config.get("tags", ()))

@@ -1,7 +1,8 @@
 """Texts as one matrix of whole numbers, so that rows of tokens travel like any other encoded rows.
 
 An encoded row is int32 [T]: a token id in the low 24 bits, its segment (0, or 1 for the second text of a pair) above
-them, and -1 where there is no token. The network that takes such rows cuts off the columns in which nobody has a token.
+them, in rows of words the first tokens of words above that (`alignment`), and -1 where there is no token. The network
+that takes such rows cuts off the columns in which nobody has a token.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import xxhash
 from torch import Tensor
 
 from limbeck.core.errors import ConfigError, NotInstalled
+from limbeck.models.text.alignment import SHIFT, first_tokens, refuse_slow
 
 Array = np.ndarray[Any, Any]
 
@@ -72,9 +74,12 @@ class TextEncoder:
         columns = columns_of(inputs)
         if not len(columns[0]):
             return np.empty((0, 1), np.int32)
+        words = word_rows(inputs)
+        if words is not None:
+            refuse_slow(self.tokenizer)
         said = self.tokenizer(
             *columns, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False,
-            return_token_type_ids=len(columns) > 1,
+            return_token_type_ids=len(columns) > 1, return_offsets_mapping=words is not None,
         )  # fmt: skip
         ids: list[list[int]] = said["input_ids"]
         segments = said.get("token_type_ids")
@@ -84,6 +89,8 @@ class TextEncoder:
         out[there] = np.fromiter((i for row in ids for i in row), np.int32, int(lengths.sum()))
         if segments is not None:
             out[there] |= np.fromiter((s << SEGMENT for row in segments for s in row), np.int32, int(lengths.sum()))
+        if words is not None:
+            out[there] |= np.concatenate(first_tokens(words, said)) << SHIFT
         return out
 
     @cached_property
@@ -106,7 +113,17 @@ def columns_of(inputs: Any) -> list[list[str]]:
     return [[_text(value) for value in inputs]]
 
 
+def word_rows(inputs: Any) -> list[tuple[str, ...]] | None:
+    """The words of each row; None for rows of texts."""
+    if not hasattr(inputs, "columns") or inputs.shape[1] != 1:
+        return None
+    cells = inputs.iloc[:, 0].tolist()
+    return cells if any(isinstance(cell, tuple) for cell in cells[:1]) else None
+
+
 def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(value)
     return value if isinstance(value, str) else ""  # a missing text is an empty one
 
 
@@ -149,7 +166,7 @@ def model_inputs(rows: Tensor, segments: bool, padding: int) -> dict[str, Tensor
     ids = torch.where(mask, rows & IDS, padding).long()
     made = {"input_ids": ids, "attention_mask": mask.long()}
     if segments:
-        made["token_type_ids"] = torch.where(mask, rows >> SEGMENT, 0).long()
+        made["token_type_ids"] = torch.where(mask, (rows >> SEGMENT) & 1, 0).long()
     return made
 
 
