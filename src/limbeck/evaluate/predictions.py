@@ -169,8 +169,9 @@ def _ragged(head: str, whole: Any) -> Array:
 
 
 def flat(answers: Array) -> Array:
-    """Answers of one seed [N, C] as they are; of words, which come as one array [W, C] a row, all of them [M, C]."""
-    return np.concatenate(list(answers)) if answers.dtype == object else answers
+    """Answers of one seed [N, C] or texts [N] as they are; of words, one array [W, C] a row, all of them [M, C]."""
+    words = answers.dtype == object and len(answers) > 0 and isinstance(answers[0], np.ndarray)
+    return np.concatenate(list(answers)) if words else answers
 
 
 def _assemble(parts: list[tuple[str, int, list[str], dict[str, Array]]]) -> Predictions:

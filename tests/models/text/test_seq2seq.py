@@ -181,6 +181,12 @@ def test_texts_do_not_depend_on_the_rows_beside_them(taught, beams):
     assert whole == write(network, sources, dataclasses.replace(how, tokens=8))
 
 
+def test_a_network_writes_for_plain_texts(taught):
+    assert taught.write(SOURCES, max_length=16) == TARGETS
+    rows = torch.from_numpy(taught.encoder.encode(SOURCES))
+    assert taught.write(SOURCES, beams=2, max_length=9) == write(taught, rows, Decoding(beams=2, max_length=9))
+
+
 def test_drawn_texts_are_those_of_their_seed(network):
     sources, how = torch.from_numpy(network.encoder.encode(SOURCES)), Decoding(temperature=1.0, max_length=10)
     assert write(network, sources, how, 1) == write(network, sources, how, 1) != write(network, sources, how, 2)

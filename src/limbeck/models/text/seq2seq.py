@@ -7,7 +7,7 @@ and the target before it; T is that of the longest target of the batch. `mask` s
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,13 @@ class Seq2SeqNetwork(Tokenised):
             return shifted
         start = torch.full_like(targets[:, :1], int(self.model.config.decoder_start_token_id))
         return torch.cat([start, targets[:, :-1]], 1)
+
+    def write(self, sources: Sequence[str], beams: int = 1, max_length: int = 128) -> list[str]:
+        """A text for each source: greedy, or the best of a beam search."""
+        from limbeck.models.text.decoding import Decoding, write
+
+        rows = torch.from_numpy(self.encoder.encode(list(sources)))
+        return write(self, rows, Decoding(beams=beams, max_length=max_length))
 
     @property
     def vocabulary(self) -> str:
