@@ -28,7 +28,7 @@ def predict(
     A table on stdout, or in DIR (or the file that is named); ids are kept where the recipe names them.
     """
     console = begin(json=json, quiet=quiet, verbose=verbose)
-    from limbeck.cli.tables import answers_table, existing, read_inputs, write_table
+    from limbeck.cli.tables import answers_table, as_csv, existing, read_inputs, write_table
     from limbeck.core.run import Run, find_run
 
     folder = find_run(run)
@@ -43,5 +43,5 @@ def predict(
         console.result(f"{target}  {len(frame):,} rows")
         console.emit({"run": str(folder), "written": str(target), "rows": len(frame)})
         return
-    console.result(frame.to_csv(index=False).rstrip("\n"))
+    console.result(as_csv(frame).to_csv(index=False).rstrip("\n"))
     console.emit({"run": str(folder), "rows": len(frame), "predictions": frame.to_dict(orient="records")})

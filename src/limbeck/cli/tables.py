@@ -34,9 +34,20 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
     elif path.suffix == ".jsonl":
         commit(path, lambda file: frame.to_json(file, orient="records", lines=True, force_ascii=False))
     elif path.suffix == ".csv":
-        commit(path, lambda file: frame.to_csv(file, index=False))
+        commit(path, lambda file: as_csv(frame).to_csv(file, index=False))
     else:
         raise ConfigError(f"expected a table ending in .csv, .jsonl or .parquet, got {path.name}")
+
+
+def as_csv(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table for CSV: lists as JSON."""
+    import json
+
+    def plain(column: pd.Series[Any]) -> pd.Series[Any]:
+        return column.map(lambda cell: json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell)
+
+    lists = [name for name in frame.columns if any(isinstance(cell, list) for cell in frame[name])]
+    return frame.assign(**{name: plain(frame[name]) for name in lists})
 
 
 def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
@@ -73,9 +84,14 @@ def answers_table(student: Any, inputs: Any, beside: Mapping[str, Any], *, proba
 
     columns = dict(beside)
     for head, facts in student.heads.items():
-        several = proba and facts["kind"] != "regression"
-        found = np.asarray(student.predict_proba(inputs, head) if several else student.predict(inputs, head))
+        several = proba and facts["kind"] not in ("regression", "similarity", "retrieval")
+        said = student.predict_proba(inputs, head) if several else student.predict(inputs, head)
         only = len(student.heads) == 1
+        if facts["kind"] == "tagging":  # a list a row
+            cells = [cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in said]
+            columns["prediction" if only else head] = pd.Series(cells, dtype=object)
+            continue
+        found = np.asarray(said)
         if found.ndim == 1:
             columns["prediction" if only else head] = found
             continue

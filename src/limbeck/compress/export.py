@@ -18,6 +18,7 @@ from limbeck.compress.tokenizer import CORE, FOLDER, tokenizer_files
 from limbeck.compress.traced import NET, in_float32, trace_rows, trace_tokens
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.files import checksum, write_bytes
+from limbeck.data.embedded import EMBEDDED
 from limbeck.data.preprocess import Preprocess
 from limbeck.data.rows import Array
 from limbeck.data.tasks import Task
@@ -73,6 +74,8 @@ def export_onnx(
                 "tokenizer": checksum(beside[CORE]),
                 "columns": list(preprocess.spec["columns"]),
                 "max_length": module.encoder.max_length,
+                "prompt": getattr(module.encoder, "prompt", ""),
+                "apart": any(task.kind in EMBEDDED for task in tasks.values()),
             },
             ensure_ascii=False,
         )
@@ -80,8 +83,8 @@ def export_onnx(
         network = trace_rows(module, _traced(preprocess, example), tasks)
         encoded = [add_preprocessing(graph, preprocess.spec, reserved)]
     before = len(graph.nodes)
-    for head, task in tasks.items():
-        add_answers(graph, task, f"{NET}{head}", names[head])
+    for (head, task), width in zip(tasks.items(), network.widths, strict=True):
+        add_answers(graph, task, f"{NET}{head}", names[head], width)
     model = _joined(graph, before, network.model, encoded)
     facts = about | {
         "limbeck.schema": str(SCHEMA),

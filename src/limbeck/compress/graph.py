@@ -1,8 +1,8 @@
 """A graph under construction, and the answers of a student as its outputs.
 
 Nodes of limbeck are named "limbeck/…", those of the network "net/…". The names that a user sees are the columns of a
-table (or "input") and the outputs "probabilities", "label", "logits" or "value", with "HEAD." before them where there
-are several heads.
+table (or "input") and the outputs "probabilities", "label", "logits", "value" or "embedding", with "HEAD." before them
+where there are several heads. Outputs for words are [batch, length, ...]: the first words first, "mask" says how many.
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from limbeck.data.tasks import Classification, Regression, Task
+from limbeck.compress.traced import WORDS
+from limbeck.data.tasks import Classification, Regression, Retrieval, Similarity, Tagging, Task
 
 BATCH = "batch"
 ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
 DTYPES: dict[int, str] = {
     TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8", TensorProto.STRING: "string", TensorProto.INT64: "int64",
+}  # fmt: skip
+
+ROLES = {
+    "regression": ("value",), "tagging": ("probabilities", "label", "logits", "mask"),
+    "similarity": ("embedding",), "retrieval": ("embedding",),
 }  # fmt: skip
 
 
@@ -51,8 +57,8 @@ class Graph:
         self.inputs.append({"name": name, "dtype": DTYPES[dtype], "shape": list(shape), **facts})
         return name
 
-    def output(self, name: str, dtype: int, *shape: int) -> None:
-        """Declare an output with a dynamic batch axis."""
+    def output(self, name: str, dtype: int, *shape: int | str) -> None:
+        """Declare an output with a dynamic batch axis; axes with a name are dynamic too."""
         self.outputs.append(helper.make_tensor_value_info(name, dtype, [BATCH, *shape]))
 
 
@@ -60,7 +66,7 @@ def output_names(tasks: Mapping[str, Task]) -> dict[str, dict[str, str]]:
     """Name the outputs of every head by their role: the role alone for one head, "HEAD.role" for several."""
 
     def roles(task: Task) -> tuple[str, ...]:
-        return ("value",) if task.kind == "regression" else ("probabilities", "label", "logits")
+        return ROLES.get(task.kind, ("probabilities", "label", "logits"))
 
     return {
         head: {role: role if len(tasks) == 1 else f"{head}.{role}" for role in roles(task)}
@@ -68,22 +74,30 @@ def output_names(tasks: Mapping[str, Task]) -> dict[str, dict[str, str]]:
     }
 
 
-def add_answers(graph: Graph, task: Task, raw: str, names: Mapping[str, str]) -> None:
-    """Turn the raw output of one head into what its users read; `raw` is in training space."""
+def add_answers(graph: Graph, task: Task, raw: str, names: Mapping[str, str], width: int) -> None:
+    """Turn the raw output [..., width] of one head into what its users read; `raw` is in training space."""
     if isinstance(task, Regression):
         wide = graph.node("Mul", raw, graph.constant(np.reshape(task.scale, (1, -1))))
         graph.node("Add", wide, graph.constant(np.reshape(task.mean, (1, -1))), out=names["value"])
         graph.output(names["value"], TensorProto.FLOAT, task.size)
         return
+    if isinstance(task, Similarity | Retrieval):
+        graph.node("Identity", raw, out=names["embedding"])
+        graph.output(names["embedding"], TensorProto.FLOAT, width)
+        return
     graph.node("Identity", raw, out=names["logits"])
-    if isinstance(task, Classification):
+    words = ("length",) if isinstance(task, Tagging) else ()
+    if isinstance(task, Classification | Tagging):
         graph.node("Softmax", raw, out=names["probabilities"], axis=-1)
         graph.node("ArgMax", raw, out=names["label"], axis=-1, keepdims=0)
-        graph.output(names["label"], TensorProto.INT64)
+        graph.output(names["label"], TensorProto.INT64, *words)
     else:
         graph.node("Sigmoid", raw, out=names["probabilities"])
         above = graph.node("Greater", raw, graph.constant(0.0))
         graph.node("Cast", above, out=names["label"], to=TensorProto.INT64)
         graph.output(names["label"], TensorProto.INT64, task.size)
-    graph.output(names["probabilities"], TensorProto.FLOAT, task.size)
-    graph.output(names["logits"], TensorProto.FLOAT, task.size)
+    graph.output(names["probabilities"], TensorProto.FLOAT, *words, task.size)
+    graph.output(names["logits"], TensorProto.FLOAT, *words, task.size)
+    if words:
+        graph.node("Identity", WORDS, out=names["mask"])
+        graph.output(names["mask"], TensorProto.BOOL, *words)

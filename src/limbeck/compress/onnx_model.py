@@ -5,22 +5,28 @@ A student of text reads the folder `tokenizer` beside its file and needs the pac
 student = OnnxStudent("student.onnx")
 student.predict(table)          # class names, 0/1 labels or values
 student.predict_proba(table)    # probabilities [N, C]
+student.embed(texts)            # embeddings [N, D], of a student that was trained on them
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from limbeck.compress.onnx_rows import text_rows
 from limbeck.compress.onnx_text import Texts
+from limbeck.compress.onnx_words import by_row
 from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
+from limbeck.data.embedded import EMBEDDED, pair_cosines
 
 Array: TypeAlias = np.ndarray[Any, Any]
 BATCH = 1024
+RAW = {"regression": "value", "similarity": "embedding", "retrieval": "embedding"}  # else logits
 
 
 class OnnxStudent:
@@ -55,29 +61,76 @@ class OnnxStudent:
         names = [facts["name"] for facts in self.inputs]
         self.texts = Texts.beside(self.path, found["limbeck.text"], names) if self.kind == "text" else None
 
-    def predict(self, inputs: Any, head: str | None = None) -> Array:
-        """Class names [N], 0/1 labels [N, L] or values [N, K] ([N] where K is 1) for raw rows."""
-        _, facts = self._head(head)
+    def predict(self, inputs: Any, head: str | None = None) -> Any:
+        """Class names [N], 0/1 labels [N, L] or values [N, K] ([N] where K is 1) for raw rows.
+
+        Of a task of words a list of tags for each row, one for each of its words, O where the row was cut; texts are
+        split into words (`limbeck.data.words`). Of similarity and retrieval the cosine [N] of the two texts of a row.
+        """
+        name, facts = self._head(head)
+        if facts["kind"] in EMBEDDED:
+            return pair_cosines(self._pairs(inputs, BATCH))
+        if facts["kind"] == "tagging":
+            tags = np.array(facts["names"], dtype=object)
+            return [tags[ids].tolist() for ids in self._said(inputs, {name: "label"}, BATCH)[name]]
         if facts["kind"] == "regression":
             values = self.run(inputs, [facts["outputs"]["value"]])[0]
             return np.asarray(values[:, 0] if values.shape[1] == 1 else values)
         label = self.run(inputs, [facts["outputs"]["label"]])[0]
         return _values(facts["names"])[label] if facts["kind"] == "classification" else label
 
-    def predict_proba(self, inputs: Any, head: str | None = None) -> Array:
-        """Probabilities [N, C] for raw rows, in the order of the names of the head."""
+    def predict_proba(self, inputs: Any, head: str | None = None) -> Any:
+        """Probabilities [N, C] for raw rows, in the order of the names of the head; of words [W, C] for each row."""
         name, facts = self._head(head)
-        if facts["kind"] == "regression":
-            raise ConfigError(f"expected a head with classes or labels, '{name}' is a regression", "call predict")
-        return self.run(inputs, [facts["outputs"]["probabilities"]])[0]
+        if facts["kind"] in RAW:
+            raise ConfigError(f"expected a head with classes or labels, '{name}' is a {facts['kind']}", "call predict")
+        return self._said(inputs, {name: "probabilities"}, BATCH)[name]
 
-    def answers(self, inputs: Any) -> dict[str, Array]:
-        """Logits [N, C] or values [N, K] of every head, as they are kept in predictions."""
-        names = [f["outputs"]["value" if f["kind"] == "regression" else "logits"] for f in self.heads.values()]
-        return dict(zip(self.heads, self.run(inputs, names), strict=True))
+    def embed(self, texts: Any, batch: int = BATCH) -> Array:
+        """Embeddings [N, D] of texts; equal ones are asked for once. Raises ConfigError for a student without any."""
+        if self.texts is None or not self.texts.apart:
+            kinds = ", ".join(facts["kind"] for facts in self.heads.values())
+            raise ConfigError(f"expected a student that embeds texts, this one answers {kinds}", "call predict")
+        rows = text_rows(texts, ("text",))
+        place = {text: number for number, text in enumerate(dict.fromkeys(rows))}
+        (output,) = (facts["outputs"]["embedding"] for facts in self.heads.values())
+        found = self.texts.over(lambda feeds: self.session.run([output], feeds), list(place), batch)[0]
+        return np.asarray(found[np.array([place[text] for text in rows], dtype=np.int64)])
+
+    def _pairs(self, inputs: Any, batch: int) -> Array:
+        """Embeddings of both texts of each row side by side [N, 2·D]; a text without a second one stands for both."""
+        assert self.texts is not None
+        rows = self.texts.rows(inputs)
+        pairs = [(row, row) if isinstance(row, str) else (row[0], row[1] or row[0]) for row in rows]
+        both = self.embed([text for side in (0, 1) for text in (pair[side] for pair in pairs)], batch)
+        return np.concatenate([both[: len(rows)], both[len(rows) :]], axis=1)
+
+    def answers(self, inputs: Any, batch: int = BATCH) -> dict[str, Any]:
+        """What every head says: logits [N, C], values [N, K] or the embeddings of both texts of a row [N, 2·D].
+
+        Of a task of words a list of logits [W, C], one array for each row.
+        """
+        if self.texts is not None and self.texts.apart:
+            return {head: self._pairs(inputs, batch) for head in self.heads}
+        return self._said(inputs, {head: RAW.get(f["kind"], "logits") for head, f in self.heads.items()}, batch)
+
+    def _said(self, inputs: Any, roles: Mapping[str, str], batch: int) -> dict[str, Any]:
+        """One output of each head by its role; of words a list of arrays, one for each row."""
+        wanted = [self.heads[head]["outputs"][role] for head, role in roles.items()]
+        tagged = [head for head in roles if self.heads[head]["kind"] == "tagging"]
+        if not tagged:
+            return dict(zip(roles, self.run(inputs, wanted, batch), strict=True))
+        assert self.texts is not None
+        rows = self.texts.rows(inputs)
+        wanted.append(self.heads[tagged[0]]["outputs"]["mask"])
+        *found, mask = self.texts.over(lambda feeds: self.session.run(wanted, feeds), rows, batch)
+        said: dict[str, Any] = dict(zip(roles, found, strict=True))
+        for head in tagged:
+            said[head] = by_row(said[head], mask, rows, roles[head], self.heads[head]["names"])
+        return said
 
     def run(self, inputs: Any, outputs: list[str], batch: int = BATCH) -> list[Array]:
-        """Named outputs of the graph for raw rows, in batches."""
+        """Named outputs of the graph for raw rows, in batches; those for words have zeros behind the last word."""
         if self.texts is not None:
             return self.texts.run(lambda feeds: self.session.run(outputs, feeds), inputs, batch)
         feeds = self.feeds(inputs)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from limbeck.compress.onnx_rows import text_rows, word_rows
 from limbeck.core.errors import ConfigError, NotInstalled, StoreDamaged
 from limbeck.core.files import checksum
 
@@ -18,15 +19,22 @@ Feeds: TypeAlias = dict[str, Array]
 
 CHUNK = 4096  # texts that are encoded at once
 BUDGET = 4096  # tokens of one call, with their padding
+STARTS = "word_starts"  # the input of a graph that answers for words
 
 
 @dataclass(frozen=True)
 class Texts:
-    """What makes the inputs of a graph of texts: a tokenizer, the columns that were trained on, names of the inputs."""
+    """What makes the inputs of a graph of texts: a tokenizer, the columns that were trained on, names of the inputs.
+
+    `apart` is said of a graph that embeds one text: the texts of a pair go through it by themselves, each behind the
+    `prompt`.
+    """
 
     core: Any
     columns: tuple[str, ...]
     inputs: tuple[str, ...]
+    apart: bool = False
+    prompt: str = ""
 
     @classmethod
     def beside(cls, path: Path, about: str, inputs: Sequence[str]) -> Texts:
@@ -53,58 +61,64 @@ class Texts:
                 f"expected {file} to be the tokenizer that {path.name} was exported with, it is another",
                 "copy both from the same export; ids of another tokenizer mean other words",
             )
-        return cls(Tokenizer.from_str(file.read_text(encoding="utf-8")), tuple(facts["columns"]), tuple(inputs))
+        core = Tokenizer.from_str(file.read_text(encoding="utf-8"))
+        apart, prompt = facts.get("apart", False), facts.get("prompt", "")
+        return cls(core, tuple(facts["columns"]), tuple(inputs), apart, prompt)
+
+    @property
+    def words(self) -> bool:
+        """Whether rows are lists of words."""
+        return STARTS in self.inputs
 
     def rows(self, inputs: Any) -> list[Any]:
-        """Raw rows as texts, or as pairs of them; missing ones are empty. Raises ConfigError for what is no text."""
-        columns = [_texts(values, name) for name, values in zip(self.columns, self._columns(inputs), strict=True)]
-        return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
-
-    def _columns(self, inputs: Any) -> list[Any]:
-        import pandas as pd
-
-        from limbeck.data.frames import pick
-
-        if isinstance(inputs, str):
-            raise ConfigError("expected rows of texts, got one text", "give a list: predict([text])")
-        listed = list(inputs) if not isinstance(inputs, pd.DataFrame | Mapping) else []
-        if isinstance(inputs, pd.DataFrame | Mapping) or (listed and isinstance(listed[0], Mapping)):
-            frame = pick(pd.DataFrame(inputs), self.columns, "the inputs")
-            return [frame[name] for name in self.columns]
-        if len(self.columns) == 1:
-            return [listed]
-        bad = next((row for row in listed if isinstance(row, str) or len(row) != len(self.columns)), None)
-        if bad is not None:
-            raise ConfigError(
-                f"expected pairs of texts ({', '.join(self.columns)}), got {bad!r}",
-                "give a DataFrame with both columns, or a list of pairs",
-            )
-        return [[row[place] for row in listed] for place in range(len(self.columns))]
+        """Raw rows as texts, pairs of them, or tuples of words. Raises ConfigError for what is none of these."""
+        return word_rows(inputs, self.columns[0]) if self.words else text_rows(inputs, self.columns)
 
     def feeds(self, rows: Sequence[Any]) -> Feeds:
-        """The tensors int64 [B, T] that the graph takes of some rows, padded to the longest."""
-        return self._padded(self.core.encode_batch(list(rows)))
+        """The tensors int64 [B, T] that the graph takes of some rows, padded to the longest.
+
+        Where texts of pairs go apart, all first ones come before all second ones.
+        """
+        rows = self._parts_of(rows)
+        return self._padded(self._encoded(rows), rows)
 
     def run(self, ask: Callable[[Feeds], list[Array]], inputs: Any, batch: int) -> list[Array]:
         """What a graph says of raw rows, in their order; it is asked for at most `batch` rows at once."""
-        rows = self.rows(inputs)
+        return self.over(ask, self._parts_of(self.rows(inputs)), batch)
+
+    def over(self, ask: Callable[[Feeds], list[Array]], rows: list[Any], batch: int) -> list[Array]:
+        """The same of rows as the graph reads them; answers for words [B, W, ...] are padded to the longest row."""
         said: list[list[Array]] = []
         for at in range(0, max(len(rows), 1), CHUNK):
             said.append(self._chunk(ask, rows[at : at + CHUNK], batch))
-        return [np.concatenate(parts) for parts in zip(*said, strict=True)]
+        return [_joined(parts) for parts in zip(*said, strict=True)]
+
+    def _parts_of(self, rows: Sequence[Any]) -> list[Any]:
+        if not self.apart or len(self.columns) == 1:
+            return list(rows)
+        return [row[place] for place in range(len(self.columns)) for row in rows]
 
     def _chunk(self, ask: Callable[[Feeds], list[Array]], rows: list[Any], batch: int) -> list[Array]:
         if not rows:  # a graph is never asked for no rows: not every network can take them
-            empty = "" if len(self.columns) == 1 else ("",) * len(self.columns)
-            return [values[:0] for values in ask(self.feeds([empty]))]
-        encoded = self.core.encode_batch(rows)
+            single = self.apart or len(self.columns) == 1
+            empty: list[Any] = ["" if single and not self.words else ("",) * len(self.columns)]
+            return [values[:0] for values in ask(self._padded(self._encoded(empty), empty))]
+        encoded = self._encoded(rows)
         lengths = np.array([len(row) for row in encoded])
         order = np.argsort(-lengths, kind="stable")
         back = np.argsort(order, kind="stable")
-        said = [ask(self._padded([encoded[i] for i in part])) for part in _parts(order, lengths, batch)]
-        return [np.concatenate(values)[back] for values in zip(*said, strict=True)]
+        said = [
+            ask(self._padded([encoded[i] for i in part], [rows[i] for i in part]))
+            for part in _parts(order, lengths, batch)
+        ]
+        return [_joined(values)[back] for values in zip(*said, strict=True)]
 
-    def _padded(self, encoded: Sequence[Any]) -> Feeds:
+    def _encoded(self, rows: Sequence[Any]) -> list[Any]:
+        if self.words:
+            return list(self.core.encode_batch([" ".join(row) for row in rows]))
+        return list(self.core.encode_batch([f"{self.prompt}{row}" for row in rows] if self.prompt else list(rows)))
+
+    def _padded(self, encoded: Sequence[Any], rows: Sequence[Any]) -> Feeds:
         lengths = np.array([len(row) for row in encoded])
         there = np.arange(max(int(lengths.max()), 1)) < lengths[:, None]
         made: Feeds = {"attention_mask": there.astype(np.int64), "input_ids": _spread([e.ids for e in encoded], there)}
@@ -113,13 +127,26 @@ class Texts:
             single = len(self.columns) == 1
             types = np.zeros(there.shape, np.int64) if single else _spread([e.type_ids for e in encoded], there)
             made["token_type_ids"] = types
+        if self.words:
+            from limbeck.models.text.starts import first_tokens
+
+            made[STARTS] = _spread(first_tokens(rows, [e.offsets for e in encoded]), there)
         return {name: made[name] for name in self.inputs}
 
 
-def _spread(values: Sequence[Sequence[int]], there: Array) -> Array:
+def _spread(values: Sequence[Any], there: Array) -> Array:
     out = np.zeros(there.shape, np.int64)
     out[there] = np.fromiter((value for row in values for value in row), np.int64, int(there.sum()))
     return out
+
+
+def _joined(parts: Sequence[Array]) -> Array:
+    """Rows of several calls as one array; those with words are padded with zeros to the longest."""
+    longest = max(part.shape[1] for part in parts) if parts[0].ndim > 1 else 0
+    if longest and any(part.shape[1] < longest for part in parts):
+        rest = [(0, 0)] * (parts[0].ndim - 2)
+        parts = [np.pad(part, [(0, 0), (0, longest - part.shape[1]), *rest]) for part in parts]
+    return np.concatenate(parts)
 
 
 def _parts(order: Array, lengths: Array, batch: int) -> list[Array]:
@@ -129,17 +156,3 @@ def _parts(order: Array, lengths: Array, batch: int) -> list[Array]:
         parts.append(order[start : start + count])
         start += count
     return parts
-
-
-def _texts(values: Any, name: str) -> list[str]:
-    from limbeck.data.labels import is_missing
-
-    made = []
-    for row, value in enumerate(values):
-        if not isinstance(value, str) and not is_missing(value):
-            raise ConfigError(
-                f"expected texts in '{name}', got {type(value).__name__} {str(value)[:40]!r} in row {row}",
-                "give texts; a file of numbers is read as numbers, so read that column as text",
-            )
-        made.append(value if isinstance(value, str) else "")
-    return made

@@ -23,13 +23,16 @@ def core_of(encoder: TextEncoder) -> Any:
     """The `tokenizers.Tokenizer` of an encoder, with its truncation; raises NotSupported where it has none."""
     from tokenizers import Tokenizer
 
-    backend = getattr(encoder.tokenizer, "backend_tokenizer", None)
+    bare = isinstance(encoder.tokenizer, Tokenizer)  # of static embeddings, which see no special tokens
+    backend = encoder.tokenizer if bare else getattr(encoder.tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise NotSupported(
             f"expected a tokenizer that can be written as {CORE}, got {type(encoder.tokenizer).__name__}",
             "save it as a fast tokenizer of transformers, or say `export: {onnx: false}` (onnx=False in Python)",
         )
     core = Tokenizer.from_str(backend.to_str())
+    if bare:
+        core.post_processor = None
     core.enable_truncation(encoder.max_length, direction=str(getattr(encoder.tokenizer, "truncation_side", "right")))
     core.no_padding()
     return core
@@ -38,6 +41,8 @@ def core_of(encoder: TextEncoder) -> Any:
 def tokenizer_files(encoder: TextEncoder) -> dict[str, bytes]:
     """The files of a tokenizer by name, tokenizer.json among them; raises NotSupported where it has none."""
     text = core_of(encoder).to_str(pretty=True).encode()
+    if not hasattr(encoder.tokenizer, "save_pretrained"):
+        return {CORE: text}
     with tempfile.TemporaryDirectory() as made:
         encoder.tokenizer.save_pretrained(made)
         files = {path.name: path.read_bytes() for path in sorted(Path(made).iterdir()) if path.is_file()}

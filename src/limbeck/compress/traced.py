@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from limbeck.models.text.network import Tokenised
 
-NET = "net/"
+NET, WORDS = "net/", "limbeck/words"  # before names of the network; which words it answers for [batch, length]
 _TRACED = ((1, 1, 1, 1, 1), (1, 1, 1, 0, 0), (0, 0, 1, 1, 0))  # masks of three texts; any ids will do
 
 
@@ -31,6 +31,7 @@ class Traced:
 
     model: Any
     inputs: tuple[str, ...]
+    widths: tuple[int, ...]  # of the last axis of every head
 
 
 def trace_rows(module: nn.Module, rows: np.ndarray[Any, Any], tasks: Mapping[str, Task]) -> Traced:
@@ -58,20 +59,23 @@ def trace_tokens(module: Tokenised, tasks: Mapping[str, Task]) -> Traced:
     """
     import torch
 
+    from limbeck.models.text.alignment import word_places
     from limbeck.models.text.tokens import rows_of
 
     names = ("input_ids", "attention_mask", *module.graph_inputs)
+    of_words = any(task.kind == "tagging" for task in tasks.values())
 
     class Heads(torch.nn.Module):
-        """The outputs of a network of text in the order of the tasks."""
+        """The outputs of a network of text in the order of the tasks, then which words have an answer."""
 
         def __init__(self) -> None:
             super().__init__()
             self.inner = module
 
         def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
-            outputs = to_outputs(self.inner.answers(rows_of(dict(zip(names, given, strict=True)))), list(tasks))
-            return tuple(outputs[head] for head in tasks)
+            rows = rows_of(dict(zip(names, given, strict=True)))
+            outputs = to_outputs(self.inner.graph_answers(rows), list(tasks))
+            return (*(outputs[head] for head in tasks), *([word_places(rows)[1]] if of_words else []))
 
     mask = torch.tensor(_TRACED)
     example = {name: mask if name == "attention_mask" else torch.zeros_like(mask) for name in names}
@@ -85,8 +89,9 @@ def _trace(heads: nn.Module, example: Mapping[str, Tensor], tasks: Mapping[str, 
     given = tuple(tensor.to(device) for tensor in example.values())
     heads = heads.eval()
     with torch.no_grad():
-        for (head, task), output in zip(tasks.items(), heads(*given), strict=True):
-            check_width(output, task.size, head, "the student")
+        said = heads(*given)
+    for (head, task), output in zip(tasks.items(), said, strict=False):
+        check_width(output, task.size, head, "the student")
     free = {number: torch.export.Dim(name) for number, name in enumerate(axes)}
     shapes: Any = tuple(free for _ in given)
     try:
@@ -97,7 +102,7 @@ def _trace(heads: nn.Module, example: Mapping[str, Tensor], tasks: Mapping[str, 
                 dynamo=True,
                 dynamic_shapes=shapes if len(axes) == 1 else (shapes,),
                 input_names=list(example),
-                output_names=[f"{NET}{head}" for head in tasks],
+                output_names=[*(f"{NET}{head}" for head in tasks), *([WORDS] if len(said) > len(tasks) else [])],
                 verbose=False,
             )
     except Exception as e:
@@ -108,7 +113,7 @@ def _trace(heads: nn.Module, example: Mapping[str, Tensor], tasks: Mapping[str, 
             + (", or on their length" if len(axes) > 1 else ""),
         ) from e
     assert program is not None
-    return Traced(program.model_proto, tuple(example))
+    return Traced(program.model_proto, tuple(example), tuple(int(output.shape[-1]) for output in said[: len(tasks)]))
 
 
 def in_float32(module: nn.Module) -> nn.Module:

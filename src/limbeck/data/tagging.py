@@ -161,15 +161,24 @@ def flat_targets(inputs: Inputs, targets: Array) -> Array:
 def flat_answers(values: Array, mask: Array, counts: Array, outside: int) -> Array:
     """Answers [M, C] for all words of rows, of answers [N, T, C] where `mask` [N, T] has one.
 
-    The answers of a row stand for its first words; the words behind them, which a model did not read, are O.
+    Words without an answer, which a model did not read, are O.
     """
-    found = np.zeros((int(counts.sum()), values.shape[2]), dtype=np.float32)
-    found[:, outside] = _SURE
-    lengths = np.minimum(mask.sum(axis=1), counts)
-    rank = np.cumsum(mask, axis=1) - 1
-    kept = mask & (rank < lengths[:, None])
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]]) if len(counts) else counts
-    found[(first[:, None] + rank)[kept]] = values[kept]
+    return flat_words(values, mask, counts, sure_of(outside, values.shape[2]))
+
+
+def sure_of(tag: int, size: int) -> Array:
+    """Logits [C] that decide for a tag."""
+    return np.where(np.arange(size) == tag, np.float32(_SURE), np.float32(0))
+
+
+def flat_words(values: Array, mask: Array, counts: Array, blank: Any) -> Array:
+    """Values [M, ...] for all words of rows, of values [N, T, ...] of the first T words where `mask` [N, T] has one."""
+    found = np.empty((int(counts.sum()), *values.shape[2:]), dtype=values.dtype)
+    found[:] = blank
+    place = np.arange(mask.shape[1])
+    kept = mask & (place < counts[:, None])
+    first = np.cumsum(counts) - counts
+    found[(first[:, None] + place)[kept]] = values[kept]
     return found
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ import pandas as pd
 
 from limbeck.core.errors import ConfigError
 from limbeck.data.rows import Array, Inputs
-from limbeck.data.texts import FIELDS
+from limbeck.data.texts import FIELDS, is_missing_text
 
 COLUMNS = ("tokens", "words")
 TAGS = ("ner_tags", "tags", "slots", "slot_tags", "labels", "bio", "entities")
@@ -56,6 +56,42 @@ def words_of(frame: pd.DataFrame, split: str) -> pd.DataFrame | None:
             raise _numbers(name, split, next(i for i, cell in enumerate(cells) if cell is first), first)
         return None
     return pd.DataFrame({name: pd.Series([_words(cell, row, name, split) for row, cell in enumerate(cells)])})
+
+
+def split(text: str) -> tuple[str, ...]:
+    """The words of a text, by the rule above."""
+    return tuple(_WORD.findall(text))
+
+
+def as_words(cells: Iterable[Any], name: str, written: bool) -> list[tuple[str, ...]]:
+    """Rows to answer as tuples of words: lists of words, or texts; a missing row has no words.
+
+    Where words are `written` as text, that is a JSON list of them or words with spaces between them, as in a column
+    named for words; any other text is split by the rule above. Raises ConfigError for what is neither.
+    """
+    made = []
+    for row, cell in enumerate(cells):
+        if isinstance(cell, str):
+            listed = json_words(cell)
+            made.append(tuple(cell.split() if written else split(cell)) if listed is None else listed)
+        elif _is_list(cell) or is_missing_text(cell):
+            made.append(_words(cell, row, name, "the inputs"))
+        else:
+            raise ConfigError(
+                f"expected a list of words or a text in '{name}', got {type(cell).__name__} {str(cell)[:40]!r} in row "
+                f"{row}",
+                "give lists of words; a text is split into words",
+            )
+    return made
+
+
+def json_words(text: str) -> tuple[str, ...] | None:
+    """The words of a JSON list; None where a text is none."""
+    try:
+        found = json.loads(text) if text.lstrip().startswith("[") else None
+    except ValueError:
+        return None
+    return tuple(found) if isinstance(found, list) and all(isinstance(word, str) for word in found) else None
 
 
 def word_lists(given: Any) -> bool:

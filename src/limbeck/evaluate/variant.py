@@ -6,7 +6,7 @@ from typing import Any
 
 from limbeck.core.findings import Finding
 from limbeck.evaluate import fidelity, stats
-from limbeck.evaluate.answers import REGRESSION, Array
+from limbeck.evaluate.answers import NUMBERS, Array
 from limbeck.evaluate.evidence import CONTROL, STUDENT, TEACHER, Evidence
 from limbeck.evaluate.quality import Metric
 from limbeck.evaluate.show import as_json, points, spoken
@@ -31,7 +31,7 @@ def variant_card(evidence: Evidence) -> dict[str, Any]:
         "agreement": None,
         "teacher": None,
     }
-    if e.task.kind == REGRESSION:
+    if e.task.kind in NUMBERS:
         near = fidelity.regression_fidelity(e.arms[CONTROL], e.arms[STUDENT], e.weights)
         return card | {"correlation": near["correlation"], "rmse_to_original": near["rmse_to_teacher"]}
     card["agreement"] = _agreement(e, e.arms[CONTROL], STUDENT)

@@ -19,6 +19,7 @@ from limbeck.evaluate.show import finite
 from limbeck.evaluate.variant import lost, slower, variant_card
 from limbeck.stages import answers
 from limbeck.stages.job import Job
+from limbeck.stages.judged import all_judged
 from limbeck.stages.words import Truth
 
 NAME, MEASURED = "student.int8.onnx", "int8.json"
@@ -39,7 +40,7 @@ def int8(job: Job, exported: Path, seed: int) -> dict[str, Any]:
     if tensors:
         quick, plain = OnnxStudent(path, threads=1), OnnxStudent(exported, threads=1)
         found["latency"] = {"float32": _latency(job, plain), "int8": _latency(job, quick)}
-        found["tasks"] = _cards(job, quick.answers(job.test.inputs), seed)
+        found["tasks"] = _cards(job, _judged(job, quick), seed)
         times = [found["latency"][kind]["1"]["p50_ms"] for kind in ("int8", "float32")]
         judged = [slower(*times), *(lost(head, card) for head, card in found["tasks"].items())]
         findings = [f for f in judged if f is not None and f.code not in job.settings.ignore]
@@ -48,6 +49,17 @@ def int8(job: Job, exported: Path, seed: int) -> dict[str, Any]:
         job.console.finding(finding)
     write_json(exported.with_name(MEASURED), finite(found))
     return {"int8_bytes": found["bytes"]["int8"], "int8_tensors": tensors}
+
+
+def _judged(job: Job, student: Any) -> dict[str, Any]:
+    """What an exported student says of the test rows, as it is judged; of a task of words for all words."""
+    said, corpus = student.answers(job.test.inputs), None
+    for head in (head for head, task in job.data.tasks.items() if task.kind == "tagging"):
+        said[head] = np.concatenate(said[head])
+    if job.data.corpus is not None:
+        corpus = student.answers(job.data.corpus.inputs)
+    training = {head: task.to_training(said[head]) for head, task in job.data.tasks.items()}
+    return all_judged(job.data.tasks, training, job.test, corpus)
 
 
 def _cards(job: Job, said: Mapping[str, Any], seed: int) -> dict[str, Any]:

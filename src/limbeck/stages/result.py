@@ -103,15 +103,21 @@ class DistillRun:
         return self.folder / "export" / "student.onnx"
 
     def predict(self, inputs: Any, head: str | None = None) -> Any:
-        """Classes, labels or values for raw rows, by the exported student."""
+        """Classes, labels or values for raw rows, by the exported student; of words a list of tags for each row."""
         return self._exported().predict(inputs, head)
 
     def predict_proba(self, inputs: Any, head: str | None = None) -> Any:
         """Probabilities [N, C] for raw rows, by the exported student."""
         return self._exported().predict_proba(inputs, head)
 
+    def embed(self, texts: Any) -> Any:
+        """Embeddings [N, D] of texts, by the exported student of a task on embeddings."""
+        return self._exported().embed(texts)
+
     def answers(self, inputs: Any) -> dict[str, Any]:
-        """Logits [N, C] or values [N, K] of every task for raw rows, by the exported student."""
+        """Logits [N, C], values [N, K] or embeddings of both texts [N, 2·D] of every task for raw rows, by the exported
+        student; of words a list of logits [W, C].
+        """
         found: dict[str, Any] = self._exported().answers(inputs)
         return found
 

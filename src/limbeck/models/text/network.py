@@ -57,6 +57,10 @@ class Tokenised(nn.Module):
         """What `forward` says, of rows that are trimmed; without steps that depend on values, so that it exports."""
         raise NotImplementedError
 
+    def graph_answers(self, rows: Tensor) -> Any:
+        """What an exported graph says of rows: the answers."""
+        return self.answers(rows)
+
     def files(self, folder: Path, names: Mapping[str, tuple[str, ...]]) -> None:
         """Write what others load into a folder: weights, configuration, tokenizer."""
         raise NotImplementedError

@@ -170,6 +170,10 @@ class SentenceNetwork(Tokenised):
         both = self._pooled(torch.cat([first, second]), self._gathered)
         return torch.cat(both.chunk(2), dim=1)
 
+    def graph_answers(self, rows: Tensor) -> Tensor:
+        """Embeddings [B, D] of rows of one text each."""
+        return self._pooled(rows, self._gathered)
+
     def _embedded(self, tokens: Tensor) -> Tensor:
         return self._pooled(tokens, self._bagged)
 

@@ -45,6 +45,11 @@ class TaggingNetwork(TextNetwork):
         """The same network over another model."""
         return TaggingNetwork(model, encoder, self.out_sizes, self.tags)
 
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """Where words start, too."""
+        return (*super().graph_inputs, "word_starts")
+
     def masks(self, rows: Tensor) -> dict[str, Tensor]:
         """Which words have an answer, bool [B, T], by task of words."""
         there = word_places(trimmed(rows))[1]

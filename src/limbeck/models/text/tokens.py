@@ -19,14 +19,16 @@ import xxhash
 from torch import Tensor
 
 from limbeck.core.errors import ConfigError, NotInstalled
-from limbeck.models.text.alignment import SHIFT, first_tokens, refuse_slow
+from limbeck.models.text.alignment import SHIFT, refuse_slow
+from limbeck.models.text.starts import first_tokens
 
 Array = np.ndarray[Any, Any]
 
 PADDING = -1
 SEGMENT = 24  # bits of an id
 IDS = (1 << SEGMENT) - 1
-BITS = {"token_type_ids": SEGMENT}  # what stands in a row beside the id: the name of it as an input, its lowest bit
+# what stands in a row beside the id: the name of it as an input, its lowest bit
+BITS = {"token_type_ids": SEGMENT, "word_starts": SHIFT}
 _LONGEST = 1 << 20  # tokenizers that know no length say a number beyond all reason
 BUDGET = 2048  # tokens of rows that are answered together: benchmarks/text_labelling.py
 PIP = "pip install 'limbeck[text]'"
@@ -90,7 +92,7 @@ class TextEncoder:
         if segments is not None:
             out[there] |= np.fromiter((s << SEGMENT for row in segments for s in row), np.int32, int(lengths.sum()))
         if words is not None:
-            out[there] |= np.concatenate(first_tokens(words, said)) << SHIFT
+            out[there] |= np.concatenate(first_tokens(words, said["offset_mapping"])) << SHIFT
         return out
 
     @cached_property

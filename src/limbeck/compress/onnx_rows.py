@@ -1,0 +1,60 @@
+"""Raw rows for an exported student of text, in the forms that users have: texts, pairs of texts, lists of words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from limbeck.core.errors import ConfigError
+
+
+def text_rows(inputs: Any, columns: Sequence[str]) -> list[Any]:
+    """Rows as texts, or as pairs of them; missing ones are empty. Raises ConfigError for what is no text."""
+    values, _ = _columns(inputs, columns)
+    made = [_texts(each, name) for name, each in zip(columns, values, strict=True)]
+    return made[0] if len(made) == 1 else list(zip(*made, strict=True))
+
+
+def word_rows(inputs: Any, column: str) -> list[tuple[str, ...]]:
+    """Rows as tuples of words: of lists of words, or of texts, which are split by the rule of `limbeck.data.words`."""
+    from limbeck.data.words import COLUMNS, as_words
+
+    (values,), named = _columns(inputs, (column,))
+    return as_words(values, column, named and column.lower() in COLUMNS)
+
+
+def _columns(inputs: Any, columns: Sequence[str]) -> tuple[list[Any], bool]:
+    """The values of each column, and whether the inputs name their columns."""
+    import pandas as pd
+
+    from limbeck.data.frames import pick
+
+    if isinstance(inputs, str):
+        raise ConfigError("expected rows of texts, got one text", "give a list: predict([text])")
+    listed = list(inputs) if not isinstance(inputs, pd.DataFrame | Mapping) else []
+    if isinstance(inputs, pd.DataFrame | Mapping) or (listed and isinstance(listed[0], Mapping)):
+        frame = pick(pd.DataFrame(inputs), columns, "the inputs")
+        return [frame[name] for name in columns], True
+    if len(columns) == 1:
+        return [listed], False
+    bad = next((row for row in listed if isinstance(row, str) or len(row) != len(columns)), None)
+    if bad is not None:
+        raise ConfigError(
+            f"expected pairs of texts ({', '.join(columns)}), got {bad!r}",
+            "give a DataFrame with both columns, or a list of pairs",
+        )
+    return [[row[place] for row in listed] for place in range(len(columns))], False
+
+
+def _texts(values: Any, name: str) -> list[str]:
+    from limbeck.data.labels import is_missing
+
+    made = []
+    for row, value in enumerate(values):
+        if not isinstance(value, str) and not is_missing(value):
+            raise ConfigError(
+                f"expected texts in '{name}', got {type(value).__name__} {str(value)[:40]!r} in row {row}",
+                "give texts; a file of numbers is read as numbers, so read that column as text",
+            )
+        made.append(value if isinstance(value, str) else "")
+    return made
