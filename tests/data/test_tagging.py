@@ -182,3 +182,11 @@ def test_answers_and_targets_are_flat_over_words_and_what_was_cut_off_is_outside
     assert flat[:2].tolist() == values[0].tolist() and flat[3].tolist() == values[1, 0].tolist()
     assert flat[4].tolist() == values[2, 0].tolist()
     assert flat[[2, 5, 6, 7]].argmax(1).tolist() == [0, 0, 0, 0]
+
+
+def test_a_word_without_an_answer_is_outside_and_the_words_behind_it_keep_theirs():
+    values = np.arange(5 * 2, dtype=np.float32).reshape(1, 5, 2)
+    mask = np.array([[True, False, True, False, False]])
+    flat = flat_answers(values, mask, np.array([4]), outside=0)
+    assert flat[0].tolist() == values[0, 0].tolist() and flat[2].tolist() == values[0, 2].tolist()
+    assert flat[[1, 3]].tolist() == [[10.0, 0.0]] * 2
