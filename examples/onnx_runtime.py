@@ -27,10 +27,15 @@ elif "limbeck.text" in about:  # texts, or pairs of them
 
     tokenizer = Tokenizer.from_file(str(Path(model).parent / "tokenizer" / "tokenizer.json"))
     tokenizer.enable_padding()
-    columns = json.loads(about["limbeck.text"])["columns"]
+    text = json.loads(about["limbeck.text"])
+    columns = text["columns"]
+    if any(i["name"] == "word_starts" for i in inputs):
+        sys.exit("a student of words: limbeck.compress.onnx_model.OnnxStudent runs it, without torch too")
     with open(path, encoding="utf-8", newline="") as file:
         texts = [tuple(row[column] for column in columns) for row in csv.DictReader(file)]
-    encoded = tokenizer.encode_batch([text if len(text) > 1 else text[0] for text in texts])
+    if text.get("apart"):  # an embedding of each text: all first ones of the pairs, then all second ones
+        texts = [(text["prompt"] + row[place],) for place in range(len(columns)) for row in texts]
+    encoded = tokenizer.encode_batch([row if len(row) > 1 else row[0] for row in texts])
     parts = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
     feeds = {i["name"]: np.array([getattr(e, parts[i["name"]]) for e in encoded], dtype=np.int64) for i in inputs}
 else:  # a table: one input for each column
@@ -44,7 +49,7 @@ else:  # a table: one input for each column
         feeds[i["name"]] = np.array(cells, dtype="object" if i["dtype"] == "string" else i["dtype"])[:, None]
 
 for head, facts in heads.items():
-    role = "value" if facts["kind"] == "regression" else "label"
+    role = next(name for name in ("value", "embedding", "label") if name in facts["outputs"])
     (answers,) = session.run([facts["outputs"][role]], feeds)
     for answer in answers:
         print(head, facts["names"][answer] if facts["kind"] == "classification" else answer.tolist())

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -168,3 +169,16 @@ def test_running_needs_neither_torch_nor_transformers(shipped):
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     np.testing.assert_allclose(json.loads(out), OnnxStudent(shipped.path).embed(some), atol=1e-6)
+
+
+def test_the_runtime_example_embeds_both_texts(shipped, tmp_path):
+    rows = pairs(12, 3)
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    example = Path(__file__).parents[2] / "examples" / "onnx_runtime.py"
+    blocked = "import sys; sys.modules['torch'] = sys.modules['transformers'] = sys.modules['limbeck'] = None; "
+    arguments = [str(shipped.path), str(tmp_path / "rows.csv")]
+    code = f"{blocked}sys.argv[1:] = {arguments!r}; exec(open({str(example)!r}).read())"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    said = [json.loads(line.removeprefix("main ")) for line in out.splitlines()]
+    expected = OnnxStudent(shipped.path).embed([*rows["premise"], *rows["hypothesis"]])
+    np.testing.assert_allclose(said, expected, atol=1e-5)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -169,3 +170,12 @@ def test_running_needs_neither_torch_nor_transformers(pieces):
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert json.loads(out) == OnnxStudent(pieces.path).predict(rows)
+
+
+def test_the_runtime_example_says_what_runs_a_tagger(pieces, tmp_path):
+    pd.DataFrame({"tokens": ["w1 w2"]}).to_csv(tmp_path / "rows.csv", index=False)
+    example = Path(__file__).parents[2] / "examples" / "onnx_runtime.py"
+    done = subprocess.run(
+        [sys.executable, str(example), str(pieces.path), str(tmp_path / "rows.csv")], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "OnnxStudent runs it" in done.stderr

@@ -58,7 +58,7 @@ def reviews(rows, seed):
 @pytest.mark.parametrize(
     ("target", "task", "metric"),
     [
-        ("mood", None, "accuracy"), ("topics", "multilabel", "macro_f1"), ("stars", "regression", "rmse"),
+        ("mood", None, "accuracy"), ("topics", "multilabel", "macro_f1"), ("stars", "regression", "r2"),
         ({"mood": "mood", "stars": "stars"}, None, "accuracy"),
     ],
 )  # fmt: skip
