@@ -212,7 +212,7 @@ def test_a_teacher_whose_embeddings_know_nothing_is_refused(similar, found, tmp_
 
 def test_a_recipe_of_retrieval_reads_its_corpus_and_teacher_from_folders(teacher, found, tmp_path):
     from limbeck.recipe import Recipe
-    from limbeck.stages.recipes import make_objective, make_student, read_data
+    from limbeck.stages.recipes import make_objective, make_student, make_teacher, read_data
 
     for name in ("train", "test"):
         getattr(found, name).inputs.to_parquet(tmp_path / f"{name}.parquet")
@@ -226,7 +226,7 @@ def test_a_recipe_of_retrieval_reads_its_corpus_and_teacher_from_folders(teacher
     recipe = Recipe.from_dict(spec, base=tmp_path)
     data = read_data(recipe)
     assert len(data.corpus) == len(found.corpus)
-    assert make_student(recipe, data).build(0).width == 8
+    assert make_student(recipe, data, make_teacher(recipe)).build(0).width == 8
     assert [type(term.objective).__name__ for term in make_objective(recipe, data)] == ["InfoNCE", "ContrastiveKD"]
     with pytest.raises(ConfigError, match=r"corpus: .*other.csv does not exist"):
         Recipe.from_dict(spec | {"data": {**spec["data"], "corpus": "other.csv"}}, base=tmp_path)
