@@ -20,7 +20,17 @@ QUICK = {
     "intervals": ["--quick"],
     "placebo": ["--runs", "5"],
 }
-ON_DATA: dict[str, list[str]] = {"real_sets": [], "text_labelling": ["--quick"], "text_training": ["--quick"]}
+ON_DATA: dict[str, list[str]] = {
+    "real_sets": [],
+    "text_labelling": ["--quick"],
+    "text_training": ["--quick"],
+    "text_classification": ["--quick"],
+    "text_ner": ["--quick"],
+    "text_joint": ["--quick"],
+    "text_translation": ["--quick"],
+    "text_similarity": ["--steps", "20"],
+    "text_retrieval": ["--steps", "20"],
+}
 
 
 def main() -> int:

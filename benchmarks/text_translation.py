@@ -18,7 +18,7 @@ SET = "multi30k_ende"
 VOCABULARY = "vocabulary=2000, max_length=60"
 TEACHER = f"seq2seq(d_model=192, layers=3, decoder_layers=2, heads=4, ffn=384, {VOCABULARY})"
 STUDENT = f"seq2seq(d_model=96, layers=2, decoder_layers=1, heads=4, ffn=192, {VOCABULARY})"
-STEPS, TEACHER_STEPS, SEEDS = 1800, 3600, 3
+STEPS, TEACHER_STEPS, SEEDS = 1600, 3400, 3
 QUICK = {"rows": 600, "test": 100, "steps": 40, "teacher_steps": 80}
 
 

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from limbeck.recipe import Recipe
+from limbeck.stages.recipes import read_data
 
 RNG = np.random.default_rng(0)
 FAST = ("-s", "seeds=1", "-s", "train.steps=60", "-s", "train.learning_rate=0.02", "-s", "export.onnx=true")
@@ -62,6 +63,18 @@ def test_a_guessed_recipe_runs(command, tmp_path, kind):
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("prediction\n" if kind == "npz" else "id,prediction\n")
     assert len(done.stdout.splitlines()) == 1 + (60 if kind == "images" else 120)
+
+
+def test_two_columns_of_free_text_are_a_translation(command, tmp_path):
+    words = [f"w{number}" for number in range(30)]
+    rows = [{"translation": {n: " ".join(RNG.choice(words, 6)) for n in ("de", "en")}} for _ in range(40)]
+    pd.DataFrame(rows).to_json("pairs.jsonl", orient="records", lines=True)
+    done = command("init", "words", "--data", "pairs.jsonl")
+    assert done.exit_code == 0, done.output
+    assert "# guessed task: generation (two columns of free text)\n" in (tmp_path / "words" / "recipe.yaml").read_text()
+    recipe = Recipe.from_yaml("words/recipe.yaml")
+    assert (recipe.data.task, recipe.data.columns.target, recipe.export.onnx) == ("generation", "en", False)
+    assert recipe.student.startswith("seq2seq(") and read_data(recipe).tasks["main"].kind == "generation"
 
 
 def test_several_labels_and_other_tasks(command, tmp_path):

@@ -92,7 +92,7 @@ def test_a_sentence_ends_an_entity():
 def test_a_function_of_the_user_gets_lists_of_tags():
     y, scores, counts = words()
     of = sentence_ids(counts)
-    metric = metric_for(TASK, f1_score, y, of)
+    metric = metric_for(TASK, f1_score, y, sentences=of)
     assert metric(scores, y) == pytest.approx(metrics_of(TASK, of)["entity_f1"](scores, y))
     with pytest.raises(ConfigError, match="expected a metric for a tagging task, got 'entity_f2'") as caught:
         metric_for(TASK, "entity_f2")

@@ -79,10 +79,23 @@ def test_what_was_taught_alone_is_read_and_not_trained_again(data, tmp_path):
     assert teacher.fingerprint() == again.fingerprint()
     first = lb.label(teacher, data, out=tmp_path / "one").outputs()
     np.testing.assert_array_equal(first, lb.label(again, data, out=tmp_path / "two").outputs())
+    assert not list((tmp_path / "one").rglob("member-*"))  # the label stage trained nothing
     found = data.train.targets["main"] == first[
         lb.TransferSet(tmp_path / "one" / "transfer").store.find(data.train.keys)
     ].argmax(1)
     assert found.mean() > 0.8
+
+
+def test_a_teacher_is_taught_again_for_other_data_and_says_so(data, rows, tmp_path, capsys):
+    from limbeck.core.console import Console
+
+    x, y = rows
+    teacher = lb.teach("mlp(hidden=[16])", data, train=30, out=tmp_path / "teacher")
+    before = teacher.fingerprint()
+    other = lb.Data(train=(x[:300] * 2, y[:300]), test=(x[300:400] * 2, y[300:400]))
+    lb.label(teacher, other, out=tmp_path / "other", console=Console())
+    assert "the teacher is taught again: these are other data" in capsys.readouterr().err
+    assert teacher.fingerprint() != before and list((tmp_path / "other").rglob("member-0"))
 
 
 def test_an_estimator_is_fitted_on_the_labelled_rows(data, tmp_path):

@@ -7,7 +7,7 @@ import limbeck as lb
 from limbeck.data.tasks import Tagging
 from limbeck.signals import Signals
 from limbeck.stages.tables import _of_words
-from limbeck.stages.words import Judged, answers_of, decided_words, flattened, lengths_of
+from limbeck.stages.words import Truth, decided_words, flattened, lengths_of, raw_answers
 
 WORDS = [["Ann", "met", "Bob"], ["hello"], ["in", "Rome", "now", "or", "never"]] * 4
 TAGS = [["B-X", "O", None], ["O"], None] * 4
@@ -34,19 +34,19 @@ def rows():
 
 def test_labels_weights_and_groups_stand_at_every_word():
     part, tasks = rows()
-    judged = Judged.of(part, "main", tasks["main"])
-    assert judged.y.tolist() == [1, 0, -1, 0, -1, -1, -1, -1, -1]
-    assert judged.labelled.tolist() == [True, True, False, True, *[False] * 5]
-    assert judged.sentences.tolist() == [0, 0, 0, 1, 2, 2, 2, 2, 2]
-    assert judged.groups.tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1]
+    truth = Truth.of(part, "main", tasks["main"])
+    assert truth.y.tolist() == [1, 0, -1, 0, -1, -1, -1, -1, -1]
+    assert truth.labelled.tolist() == [True, True, False, True, *[False] * 5]
+    assert truth.sentences.tolist() == [0, 0, 0, 1, 2, 2, 2, 2, 2]
+    assert truth.groups.tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1]
     weight = part.weight.tolist()
-    assert judged.weight.tolist() == [weight[n] for n in judged.sentences]
-    assert judged.metric(tasks["main"], None).name == "entity_f1"
+    assert truth.weight.tolist() == [weight[n] for n in truth.sentences]
+    assert truth.metric(tasks["main"], None).name == "entity_f1"
 
 
 def test_what_is_not_read_is_outside():
     part, tasks = rows()
-    said = answers_of(Reads(), torch.tensor([[3], [0], [5]]), part, tasks)["main"]
+    said = raw_answers(Reads(), torch.tensor([[3], [0], [5]]), part, tasks)["main"]
     assert said.argmax(1).tolist() == [1, 1, 0, 0, 1, 1, 0, 0, 0]
     mask = torch.tensor([[True, False], [True, False], [False, False]])
     live = Signals({"main": torch.tensor([[[0.0, 1.0]] * 2] * 3)}, masks={"main": mask})

@@ -19,6 +19,10 @@ _NETWORKS = {  # teacher and student by the kind of rows
 }
 _FOREST = "sklearn:ExtraTreesClassifier(n_estimators=300, min_samples_leaf=3)"  # boosting memorises few rows
 _FEW = 5_000
+_WRITERS = (  # of texts for texts
+    "seq2seq(d_model=256, layers=3, ffn=1024)",
+    "seq2seq(d_model=128, layers=3, decoder_layers=1, ffn=256)",
+)
 _SEVERAL = ("|", ";")  # between labels in one cell
 
 
@@ -39,7 +43,9 @@ def starter(
     """The recipe and its text for a file of rows; raises ConfigError where the file cannot be read."""
     found = _look(data, target, task)
     teacher, student = _NETWORKS[found.kind]
-    if found.kind == "table" and found.rows < _FEW:
+    if found.task == "generation":
+        teacher, student = _WRITERS
+    elif found.kind == "table" and found.rows < _FEW:
         teacher = _FOREST
     if found.task == "regression":
         teacher = teacher.replace("Classifier", "Regressor")
@@ -51,13 +57,15 @@ def starter(
     if found.columns:
         where["columns"] = found.columns
     values = {"name": name, "data": where, "teacher": {"model": teacher}, "student": student}
+    if found.task == "generation":
+        values["export"] = {"onnx": False}  # networks that write are not exported
     recipe = Recipe.from_dict(values, base=folder)
     near = replace(recipe.data, train=_relative(data, folder), test=_relative(test, folder) if test else None)
     recipe = replace(recipe, data=near)  # the folder need not be there yet
     reasons = [
         *found.reasons,
         f"teacher and student: {teacher} and {student} (usual for {_KINDS[found.kind]})",
-        *([_BETTER] if found.kind == "text" else []),
+        *([_BETTER] if found.kind == "text" and found.task != "generation" else []),
         *([] if test is not None else ["test rows: a fifth of the rows is split off (name a file under data: test)"]),
     ]
     return recipe, "".join(f"# guessed {reason}\n" for reason in reasons) + recipe.to_yaml(defaults=False)
@@ -95,9 +103,10 @@ def _look(data: Path, target: Sequence[str], task: str) -> _Look:
 
 
 def _look_at_table(data: Path, target: Sequence[str], task: str) -> _Look:
+    from limbeck.data.generation import unfolded
     from limbeck.data.sources import guess_columns, read, read_table
 
-    frame = read_table(data)
+    frame = unfolded(read_table(data))
     guess, reasons = guess_columns(frame)
     chosen = tuple(target) or ((guess.target,) if guess.target else ())
     if not chosen:
@@ -127,9 +136,12 @@ def _named(target: Sequence[str], name: str | None = None) -> Any:
 
 
 def _with_task(raw: Any, columns: dict[str, Any], reasons: list[str], task: str) -> _Look:
+    from limbeck.data.generation import is_pair
     from limbeck.data.infer import infer_task
 
-    if task == "auto":
+    if task == "auto" and is_pair(raw, next(iter(raw.labels))):
+        task, reasons = "generation", [*reasons, "task: generation (two columns of free text)"]
+    elif task == "auto":
         task, note = infer_task(next(iter(raw.labels.values())))
         reasons = [*reasons, f"task: {task} ({note.measured})"]
     else:

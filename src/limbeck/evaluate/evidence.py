@@ -52,7 +52,7 @@ class Evidence:
 
     def chosen_metric(self) -> Metric:
         """The metric that the verdict is about; call it on prepared evidence."""
-        return metric_for(self._asked, self.metric, self.y, self.groups, self.sentences)
+        return metric_for(self._asked, self.metric, self.y, groups=self.groups, sentences=self.sentences)
 
     def metrics(self) -> Mapping[str, Metric]:
         """All metrics of the task by name; call it on prepared evidence."""

@@ -247,6 +247,7 @@ def metric_for(
     task: Outcome,
     spec: str | UserMetric | Metric | None = None,
     y: Array | None = None,
+    *,
     groups: Array | None = None,
     sentences: Array | None = None,
 ) -> Metric:

@@ -25,6 +25,7 @@ class TaughtEstimator:
 
     estimator: Any
     _given: GivenTeacher | None = field(default=None, repr=False)
+    _taught_on: str | None = field(default=None, repr=False)  # fingerprint of the data
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "estimator", "model": type(self.estimator).__name__, "settings": _settings(self.estimator)}
@@ -32,6 +33,8 @@ class TaughtEstimator:
     def teach(self, job: Job, folder: Path) -> list[Finding]:
         from sklearn.base import clone
 
+        if self._given is not None and _is_taught(job, self._taught_on):
+            return self._given.teach(job, folder)
         heads = tuple(job.data.tasks)
         if len(heads) > 1:
             raise ConfigError(
@@ -46,6 +49,7 @@ class TaughtEstimator:
         estimator.set_params(**dict.fromkeys(_unseeded(estimator), job.settings.seed))
         weights = _weights(estimator, weight, job)
         self._given = GivenTeacher(_fitted(estimator, x, y, weights, folder), inputs=self._takes())
+        self._taught_on = job.data.fingerprint
         return self._given.teach(job, folder)
 
     def _takes(self) -> str:
@@ -74,6 +78,15 @@ class TaughtEstimator:
     def _ready(self) -> GivenTeacher:
         assert self._given is not None, "teach comes first"
         return self._given
+
+
+def _is_taught(job: Job, on: str | None) -> bool:
+    """Whether what was taught serves this run: its encoding and units are those of the data it was taught on."""
+    if on == job.data.fingerprint:
+        return True
+    if on is not None:
+        job.console.say("the teacher is taught again: these are other data than it was taught on")
+    return False
 
 
 def _unseeded(estimator: Any) -> list[str]:
@@ -143,6 +156,7 @@ class TaughtNetwork:
     members: int = 1
     train: TrainSpec | None = None
     _given: list[GivenTeacher] = field(default_factory=list, repr=False)
+    _taught_on: str | None = field(default=None, repr=False)  # fingerprint of the data
 
     def describe(self) -> dict[str, Any]:
         from torch import nn
@@ -163,10 +177,12 @@ class TaughtNetwork:
     def teach(self, job: Job, folder: Path) -> list[Finding]:
         from limbeck.stages.train import teach_network
 
-        self._given = []
-        for member in range(self.members):
-            module = teach_network(job, self.what, self.train or job.train, member, folder / f"member-{member}")
-            self._given.append(GivenTeacher(module, inputs="encoded", output="logits"))
+        if not _is_taught(job, self._taught_on):
+            self._given = []
+            for member in range(self.members):
+                module = teach_network(job, self.what, self.train or job.train, member, folder / f"member-{member}")
+                self._given.append(GivenTeacher(module, inputs="encoded", output="logits"))
+            self._taught_on = job.data.fingerprint
         return [finding for given in self._given for finding in given.teach(job, folder)]
 
     @property

@@ -57,7 +57,7 @@ class Truth:
         """The metric of the labelled entries."""
         kept = self.labelled
         groups, sentences = (None if each is None else each[kept] for each in (self.groups, self.sentences))
-        return metric_for(task, spec, self.y[self.labelled], groups, sentences)
+        return metric_for(task, spec, self.y[self.labelled], groups=groups, sentences=sentences)
 
 
 def flattened(task: Task, head: str, said: Signals, rows: Rows) -> Array:

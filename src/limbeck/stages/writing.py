@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from limbeck.core.findings import Finding
 
 TRANSFER, TEACHER = "transfer", "teacher"
-_VALIDATED = 512  # rows that are written for at each validation
 
 
 def head_of(job: Job) -> str:
