@@ -91,6 +91,7 @@ def judged(args: argparse.Namespace, data: Any, teacher: Any, objective: str) ->
     from limbeck.evaluate import predictions
     from limbeck.models.text.sentences import embeddings
     from limbeck.stages import answers
+    from limbeck.stages.words import Truth
 
     started = time.process_time()
     student = static_student(teacher, args.dim, args.out.parent / f"static-{args.dim}")
@@ -103,7 +104,7 @@ def judged(args: argparse.Namespace, data: Any, teacher: Any, objective: str) ->
     )  # fmt: skip
     task, test = data.tasks["main"], data.test
     texts = [*test.inputs.iloc[:, 0], *test.inputs.iloc[:, 1]]
-    y = answers.truth(test, "main", task)
+    y = Truth.of(test, "main", task).y
 
     def of(said: np.ndarray) -> np.ndarray:
         return task.judged(np.concatenate(np.split(said, 2), axis=1), test)[None]

@@ -10,6 +10,10 @@ from limbeck.core.errors import ConfigError
 from limbeck.data.rows import Array
 
 EMBEDDED = ("similarity", "retrieval")  # tasks whose answers are embeddings
+SCORES = (  # what to do with a cross-encoder, or a table of what one said
+    "scores of pairs teach rerankers (task: regression); for a student that embeds make them the labels of a "
+    "similarity task"
+)
 _ROWS = 1024  # whose similarities with everything are held at once
 
 
@@ -19,7 +23,7 @@ def check_width(width: int, who: str) -> None:
         raise ConfigError(
             f"expected the embeddings of both texts of a row from {who}, side by side (2·D numbers), it gives {width} "
             f"number{'s' if width != 1 else ''} a row",
-            "give a sentence-transformers model (st:FOLDER), or a function that embeds both columns of texts",
+            f"give a sentence-transformers model (st:FOLDER), or a function that embeds both columns; {SCORES}",
         )
 
 

@@ -121,17 +121,18 @@ class Student:
         if "generation" in kinds.values():
             from limbeck.models.text.written import written_by
 
-            return written_by(what, kinds, texts)
+            return written_by(what, kinds, texts, ground or Ground())
         if is_sentence_transformer(what):
             what = SentenceNetwork.of(what)
-        sentences = isinstance(what, SentenceNetwork) or (isinstance(what, str) and is_sentences(what, kinds))
+        chained = isinstance(what, str) and is_chain(what, tuple(zoo.ZOO))
+        sentences = isinstance(what, SentenceNetwork) or (chained and is_sentences(what, kinds))
         if sentences or isinstance(what, Tokenised):
             refuse_kinds(what, kinds, sentences)
         if isinstance(what, Tokenised):
             return handed_in(what, out_sizes, kinds)
         if sentences:
-            return sentence_student(str(what), out_sizes, kinds)
-        if isinstance(what, str) and is_chain(what, tuple(zoo.ZOO)):
+            return sentence_student(what, out_sizes, kinds, ground or Ground())
+        if chained:
             return text_student(what, out_sizes, kinds, ground or Ground())
         if isinstance(what, nn.Module):
             name = f"{type(what).__module__}:{type(what).__qualname__}"
@@ -162,13 +163,9 @@ class Student:
     @property
     def fine_tunes(self) -> bool:
         """Whether training changes a pretrained model of transformers, which wants small steps."""
-        from limbeck.models.text.frozen import FrozenText
-        from limbeck.models.text.network import TextNetwork
+        from limbeck.models.text.students import fine_tunes
 
-        if self.encoder is None:
-            return False
-        module = self.blank()
-        return isinstance(module, TextNetwork) and not isinstance(module, FrozenText)
+        return self.encoder is not None and fine_tunes(self.blank(), self.pretrained)
 
     def taught_by(self, network: nn.Module) -> Student:
         """The student made of a taught teacher; its name and fingerprint stay."""

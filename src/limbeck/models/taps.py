@@ -35,6 +35,15 @@ class MaskedWords(Protocol):
         ...
 
 
+@runtime_checkable
+class Joining(Protocol):
+    """A model that calls its inside more than once in a forward pass."""
+
+    def joined(self, calls: Sequence[Tensor], inputs: Any) -> Tensor:
+        """One tap of what the calls gave, in their order."""
+        ...
+
+
 @dataclass(frozen=True)
 class Captured:
     """What one forward pass gave: the raw output, the taps and the attention maps."""
@@ -51,12 +60,13 @@ def run(model: nn.Module, inputs: Any, taps: Sequence[str] = (), attention: Sequ
     """
     if not taps and not attention:
         return Captured(model(inputs), {}, {})
-    found: dict[str, Tensor] = {}
+    calls: dict[str, list[Tensor]] = {}
     maps: dict[str, Tensor] = {}
     handles: list[Any] = []
+    all_calls = isinstance(model, Joining)
     try:
         for name in taps:
-            handles.append(_module(model, name, "tap").register_forward_hook(_keeper(found, name)))
+            handles.append(_module(model, name, "tap").register_forward_hook(_keeper(calls, name, all_calls)))
         for name in attention:
             module = _module(model, name, "attention")
             handles.append(module.register_forward_hook(_weight_keeper(maps, name)))
@@ -66,6 +76,9 @@ def run(model: nn.Module, inputs: Any, taps: Sequence[str] = (), attention: Sequ
     finally:
         for handle in handles:
             handle.remove()
+    found = {
+        name: model.joined(each, inputs) if isinstance(model, Joining) else each[-1] for name, each in calls.items()
+    }
     for name, kept in [*((n, found) for n in taps), *((n, maps) for n in attention)]:
         if name not in kept:
             raise MissingSignal(
@@ -122,11 +135,11 @@ def _tensor(output: Any) -> Tensor | None:
     return None
 
 
-def _keeper(found: dict[str, Tensor], name: str) -> Any:
+def _keeper(calls: dict[str, list[Tensor]], name: str, all_calls: bool) -> Any:
     def hook(_module: nn.Module, _args: Any, output: Any) -> None:
         tensor = _tensor(output)
         if tensor is not None:
-            found[name] = tensor
+            calls[name] = [*(calls.get(name, ()) if all_calls else ()), tensor]
 
     return hook
 

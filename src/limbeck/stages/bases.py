@@ -10,6 +10,8 @@ from limbeck.models.student import Student
 from limbeck.models.text.chain import is_chain
 from limbeck.models.text.ground import Ground
 from limbeck.models.text.network import Tokenised
+from limbeck.models.text.sentences import SentenceNetwork, is_sentence_transformer
+from limbeck.models.text.seq2seq import NAME as WRITER
 
 if TYPE_CHECKING:
     from limbeck.data.data import Data
@@ -67,7 +69,9 @@ def _untaught(teacher: Teacher, data: Data) -> Tokenised | None:
     if isinstance(teacher, TaughtNetwork):
         if isinstance(teacher.what, Tokenised):
             return teacher.what
-        if isinstance(teacher.what, str) and is_chain(teacher.what):
+        if is_sentence_transformer(teacher.what):
+            return SentenceNetwork.of(teacher.what)
+        if isinstance(teacher.what, str) and (is_chain(teacher.what) or teacher.what.partition("(")[0] == WRITER):
             network = student_of(teacher.what, data).blank()
             return network if isinstance(network, Tokenised) else None
     return taught_network(teacher)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.embedded import SCORES
 from limbeck.models.predict import answering
 from limbeck.models.student import Student
 from limbeck.models.taps import list_taps, run
@@ -52,7 +53,7 @@ def refuse_teacher(teacher: Teacher, tasks: Mapping[str, Task]) -> None:
             f"expected one teacher that embeds texts for {', '.join(task.kind for task in tasks.values())}, got one of "
             f"kind {kind}",
             "give st:FOLDER, a SentenceTransformer, a function that embeds both columns, or answers of one of these; "
-            "embeddings of several models have no mean",
+            f"embeddings of several models have no mean; {SCORES}",
         )
 
 

@@ -222,8 +222,7 @@ def _is_weighted(entry: Any) -> bool:
 
 def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> Teacher:
     from limbeck.models import zoo
-    from limbeck.models.text.chain import Chain, is_chain
-    from limbeck.models.text.sentences import PREFIX as SENTENCES
+    from limbeck.models.text.chain import SENTENCES, Chain, is_chain
     from limbeck.models.text.sentences import SentenceNetwork
     from limbeck.models.text.seq2seq import NAME
 
@@ -231,7 +230,7 @@ def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> T
         return TableTeacher(Path(text), output)
     if text.startswith(ANSWERS):
         return AnsweredTeacher.of(text.removeprefix(ANSWERS))
-    if text.startswith(SENTENCES):  # it is trained already
+    if text.startswith(SENTENCES) and "|" not in text:  # it is trained already
         return GivenTeacher(SentenceNetwork.load(text.removeprefix(SENTENCES)), output="logits")
     if text.partition("(")[0].strip() == NAME:
         return TaughtNetwork(text, members, train)

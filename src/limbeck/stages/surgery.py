@@ -3,8 +3,9 @@
     teacher = lb.teach("hf:FOLDER", data)
     run = lb.distill(teacher, lb.keep_layers(teacher, 2), data)
 
-A network or a teacher gives a network of text, with its tokenizer, that `distill` takes as a student; a model of
-transformers gives a model of transformers. `texts` are training texts (a list, or a table of one or two columns).
+A network or a teacher gives a network of text, with its tokenizer, that `distill` takes as a student: one that embeds
+of a SentenceNetwork or a SentenceTransformer, one that writes of one that writes. A model of transformers gives a model
+of transformers. `texts` are training texts (a list, or a table of one or two columns).
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from limbeck.core.errors import ConfigError, Problem
 from limbeck.core.runtime import derive_seed, seeded
 from limbeck.models.surgery.layers import Keep
 from limbeck.models.text.chain import Chain, spelled
-from limbeck.models.text.derive import derive
 from limbeck.models.text.ground import Ground
+from limbeck.models.text.made import Craft
 from limbeck.models.text.mould import Mould
 from limbeck.models.text.network import TextNetwork, Tokenised
+from limbeck.models.text.sentences import SentenceNetwork, is_sentence_transformer
+from limbeck.models.text.seq2seq import Seq2SeqNetwork
 from limbeck.models.text.steps import KeepLayers, Shrink, Static, Step, Vocabulary
 from limbeck.models.text.tokens import TextEncoder, model_inputs, trimmed
 from limbeck.signals import MAIN
@@ -41,7 +44,7 @@ def keep_layers(
     `how` is "uniform", "first_last" or "importance" (by `texts`); `encoder` and `decoder` are for models with both. A
     model of transformers needs its `tokenizer` where texts are looked at. Raises ConfigError, NotSupported.
     """
-    if isinstance(what, nn.Module) and not isinstance(what, Tokenised):
+    if isinstance(what, nn.Module) and _bare(what):
         from limbeck.models.surgery import keep_layers as cut
 
         batches = _batches(what, texts, tokenizer)
@@ -58,7 +61,7 @@ def shrink(
 
     Raises ConfigError, NotSupported for anything but an encoder.
     """
-    if isinstance(what, nn.Module) and not isinstance(what, Tokenised):
+    if isinstance(what, nn.Module) and _bare(what):
         from limbeck.models.surgery import shrink as cut
 
         return cut(what, width, heads, ffn, _batches(what, texts, tokenizer))
@@ -71,7 +74,7 @@ def shrink_vocabulary(what: Any, size: int, texts: Any, *, tokenizer: Any = None
     A model of transformers needs its `tokenizer`, and gives the pair (model, tokenizer). Raises ConfigError,
     NotSupported for tokenizers of other kinds than word pieces, BPE and unigrams.
     """
-    if isinstance(what, nn.Module) and not isinstance(what, Tokenised):
+    if isinstance(what, nn.Module) and _bare(what):
         from limbeck.models.surgery import shrink_vocabulary as cut
 
         _needed(what, tokenizer)
@@ -84,10 +87,10 @@ def static_embeddings(
 ) -> Tokenised:
     """A network without layers: a vector for each token, read off the encoder, their mean, `hidden` layers, a head.
 
-    Frequent tokens weigh less, by `texts` where they are given. The heads are fresh. A model of transformers needs
-    its `tokenizer`. Raises ConfigError.
+    Frequent tokens weigh less, by `texts` where they are given. The heads are fresh; a network that embeds has none,
+    and takes no `hidden` layers. A model of transformers needs its `tokenizer`. Raises ConfigError.
     """
-    if isinstance(what, nn.Module) and not isinstance(what, Tokenised):
+    if isinstance(what, nn.Module) and _bare(what):
         _needed(what, tokenizer)
         loose: Any = what
         what = TextNetwork(what, TextEncoder(tokenizer), {MAIN: int(getattr(loose.config, "num_labels", 2))})
@@ -100,19 +103,28 @@ def _made(what: Any, step: Step, texts: Any) -> Tokenised:
     if problems := [Problem(f"{name.partition('(')[0]}.{key}", wrong) for key, wrong in step.complaints()]:
         raise ConfigError.of(problems, name)
     network = _network(what, name)
-    made = derive(Mould(network), Chain("", (step,)), Ground(None if texts is None else lambda: texts))
+    made = Craft.of(network).derive(
+        Mould(network), Chain("", (step,)), Ground(None if texts is None else lambda: texts)
+    )
     with seeded(derive_seed("derive", 0)):
         return made.cast()
 
 
-def _network(what: Any, name: str) -> TextNetwork:
+def _bare(module: nn.Module) -> bool:
+    """Whether it is a model of transformers, without its tokenizer."""
+    return not isinstance(module, Tokenised) and not is_sentence_transformer(module)
+
+
+def _network(what: Any, name: str) -> Tokenised:
     if isinstance(what, TaughtNetwork | GivenTeacher):
         what = taught_network(what)
-    if not isinstance(what, TextNetwork):
+    if is_sentence_transformer(what):
+        what = SentenceNetwork.of(what)
+    if not isinstance(what, TextNetwork | SentenceNetwork | Seq2SeqNetwork):
         raise ConfigError(
             f"expected a model of transformers, a network of text or a teacher that is one for {name}, "
             f"got {type(what).__name__}",
-            "give what lb.teach('hf:FOLDER', data) returns, or a model of transformers",
+            "give what lb.teach('hf:FOLDER', data) returns, a SentenceTransformer, or a model of transformers",
         )
     return what
 

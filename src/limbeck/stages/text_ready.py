@@ -6,6 +6,7 @@ from typing import Any
 
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.models.student import Student
+from limbeck.models.text.ground import Ground
 from limbeck.models.text.written import written_by
 from limbeck.objectives.base import Sum
 from limbeck.signals import Needs
@@ -32,7 +33,7 @@ def refuse_generation(settings: Settings, objective: Sum, student: Student, teac
     refuse_silent(teacher)
     theirs = None
     if isinstance(teacher, TaughtNetwork):
-        theirs = written_by(teacher.what, student.kinds, texts).encoder
+        theirs = written_by(teacher.what, student.kinds, texts, Ground()).encoder
     elif (network := network_of(teacher)) is not None:
         theirs = network.encoder
     for term in objective:

@@ -88,7 +88,7 @@ def train(job: Job, store: Store | None) -> None:
             stage.note(writing=wrote)
         else:
             training = prepare(job, store)
-            stage.note(start=start.look(job))
+        stage.note(start=start.look(job))
         stage.note(objective=text, auto=job.reasons, steps=training.steps)
         with job.console.progress("train", training.steps * len(job.arms) * len(job.seeds)) as bar:
             for seed in job.seeds:

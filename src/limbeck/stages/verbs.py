@@ -56,7 +56,8 @@ def distill(
                 predictions, the name of a network that is trained first ("mlp(hidden=[128, 64])"), or a list of these
     student     a network's name, a factory (initialised for each seed), or a module (copied; counts as pretrained);
                 of texts also "hf:FOLDER", a chain of steps on the teacher ("keep_layers(2) | vocabulary(8000)",
-                "static(dim=64)", "frozen") or on "hf:FOLDER | ...", "bag_of_words(...)", "text_cnn(...)"
+                "static(dim=64)", "frozen") or on "hf:FOLDER | ...", "bag_of_words(...)", "text_cnn(...)"; for tasks
+                on embeddings on "st:FOLDER | ...", for texts for texts "keep_layers(encoder=2, decoder=1)"
     data        `lb.Data(train=(X, y), unlabeled=..., test=(X, y))`; the test rows are read once, at the end
     objective   for example 0.1 * lb.CE() + 0.9 * lb.KD(temperature=4), or the same as text
     train       a TrainSpec or a number of steps, the same for student and control

@@ -5,6 +5,7 @@
     vocabulary(8000) | static(dim=64)                  one vector for each token, read off the teacher
     keep_layers(2) | frozen                            its encoder as it is, linear heads are trained
     bag_of_words(dim=64, hidden=[64]) | max_length(64) nothing of a teacher but its tokenizer
+    st:FOLDER | keep_layers(2)                         a model of sentence-transformers, for tasks on embeddings
 
 A chain without a base starts from the run's teacher, as it is after it was taught. Nothing here imports torch.
 """
@@ -31,7 +32,8 @@ from limbeck.models.text.steps import (
     Vocabulary,
 )
 
-PREFIX = "hf:"
+PREFIX, SENTENCES = "hf:", "st:"  # of transformers, of sentence-transformers
+BASES = (PREFIX, SENTENCES)
 _LAST, _FIRST = (Static, Frozen), (BagOfWords, TextCNN)
 _BY_PLACE = (KeepLayers, Vocabulary, MaxLength)  # their first setting is written without its name
 _EXAMPLE = "for example keep_layers(2) | vocabulary(8000), or hf:FOLDER | static(dim=64)"
@@ -39,7 +41,7 @@ _EXAMPLE = "for example keep_layers(2) | vocabulary(8000), or hf:FOLDER | static
 
 @dataclass(frozen=True)
 class Chain:
-    """A base ("hf:..." or "" for the run's teacher) and the steps that are done to it, in their order."""
+    """A base ("hf:...", "st:..." or "" for the run's teacher) and the steps that are done to it, in their order."""
 
     base: str
     steps: tuple[Step, ...]
@@ -48,15 +50,15 @@ class Chain:
     def parse(cls, text: str) -> Chain:
         """Read a chain; raises ConfigError with every problem in it."""
         parts = [part.strip() for part in text.split("|")]
-        base = parts.pop(0) if parts[0].startswith(PREFIX) else ""
+        base = parts.pop(0) if parts[0].startswith(BASES) else ""
         problems: list[Problem] = []
         steps: list[Step] = []
         for part in parts:
             step = _step(part, problems)
             if step is not None:
                 steps.append(step)
-        if base == PREFIX:
-            problems.append(Problem("hf:", "expected a folder or a name after hf:, got nothing"))
+        if base in BASES:
+            problems.append(Problem(base, f"expected a folder or a name after {base}, got nothing"))
         problems += _in_order(base, steps)
         if problems:
             raise ConfigError.of(problems, f"the student '{text}'")
@@ -96,7 +98,7 @@ def spelled(step: Step) -> str:
 def is_chain(text: str, others: Sequence[str] = ()) -> bool:
     """Whether a text is a chain or was meant as one; `others` are names that mean something else."""
     name = text.partition("|")[0].partition("(")[0].strip()
-    if "|" in text or name in STEPS or text.startswith(PREFIX):
+    if "|" in text or name in STEPS or text.startswith(BASES):
         return True
     if ":" in text or name in others:
         return False
@@ -178,5 +180,5 @@ def _made(name: str, call: ast.Call, problems: list[Problem]) -> Step | None:
 
 
 def base_name(base: str) -> str:
-    """The folder or name behind "hf:"."""
-    return base.removeprefix(PREFIX)
+    """The folder or name behind "hf:" or "st:"."""
+    return base.partition(":")[2]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from torch import nn
 
 from limbeck.core.runtime import derive_seed, seeded
 from limbeck.models.text.network import Tokenised
+from limbeck.models.text.sentences import SentenceNetwork
+from limbeck.models.text.seq2seq import Seq2SeqNetwork
 from limbeck.models.text.tagging import network_class
 
 _KEPT = 2  # models in memory
@@ -42,11 +44,29 @@ def pretrained(where: str, out_sizes: Mapping[str, int], kinds: Mapping[str, str
 
     Raises ConfigError where transformers cannot load it.
     """
-    key = (where, _state_of(where), tuple(out_sizes.items()), tuple(kinds.items()))
-    if key not in _read:
+
+    def read() -> Mould:
         with seeded(derive_seed("mould", 0)):  # the heads that it draws: a fingerprint must not depend on them
             network, fresh = network_class(kinds).read(where, out_sizes, kinds)
-        _read[key] = Mould(network.eval(), fresh)
+        return Mould(network.eval(), fresh)
+
+    return _once((where, _state_of(where), tuple(out_sizes.items()), tuple(kinds.items())), read)
+
+
+def pretrained_sentences(where: str) -> Mould:
+    """The sentence network of a folder or name, read once; raises ConfigError where it cannot be loaded."""
+    return _once((where, _state_of(where), SentenceNetwork), lambda: Mould(SentenceNetwork.load(where).eval()))
+
+
+def pretrained_writer(where: str, head: str) -> Mould:
+    """The encoder-decoder of a folder or name, read once; raises ConfigError where it cannot be loaded."""
+    key = (where, _state_of(where), head, Seq2SeqNetwork)
+    return _once(key, lambda: Mould(Seq2SeqNetwork.pretrained(where, head).eval()))
+
+
+def _once(key: Any, read: Callable[[], Mould]) -> Mould:
+    if key not in _read:
+        _read[key] = read()
     _read.move_to_end(key)
     while len(_read) > _KEPT:
         _read.popitem(last=False)
@@ -58,8 +78,8 @@ def _state_of(where: str) -> tuple[Any, ...]:
     folder = Path(where)
     if not folder.is_dir():
         return ()
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())  # sentence-transformers have folders in it
+    return tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
 
 
 def _draw(network: nn.Module, owner: str, names: list[str]) -> None:

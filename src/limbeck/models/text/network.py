@@ -112,7 +112,7 @@ class TextNetwork(Tokenised):
                 settings["problem_type"] = _PROBLEMS[kinds[MAIN]]
         model, fresh = read_model(where, auto=cls.auto if single else "AutoModel", settings=settings)
         encoder = TextEncoder.load(where, max_length)
-        most = _positions(model.config)
+        most = positions_of(model.config)
         if most is not None and encoder.max_length > most:
             encoder = TextEncoder(encoder.tokenizer, most)
         if getattr(model.config, "pad_token_id", None) is None:  # a decoder finds the end of a row by it
@@ -139,7 +139,7 @@ class TextNetwork(Tokenised):
     @property
     def positions(self) -> int | None:
         """How many tokens the model takes; None where nothing limits them."""
-        return _positions(self.model.config)
+        return positions_of(self.model.config)
 
     def inputs_of(self, rows: Tensor) -> dict[str, Tensor]:
         """What the model takes, of trimmed rows."""
@@ -191,7 +191,8 @@ class TextNetwork(Tokenised):
         self.heads.load_state_dict(load_file(folder / HEADS))
 
 
-def _positions(config: Any) -> int | None:
+def positions_of(config: Any) -> int | None:
+    """How many tokens a model with this config takes; None where nothing limits them."""
     found = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if found is None or found < 1:
         return None

@@ -8,7 +8,8 @@ texts and pairs can stand in one table and count alike. What is saved loads in `
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limbeck.core.errors import ConfigError, NotInstalled
-from limbeck.models.text.network import Tokenised, quiet
+from limbeck.models.text.chain import SENTENCES as PREFIX
+from limbeck.models.text.network import Tokenised, positions_of, quiet
 from limbeck.models.text.tokens import (
     PADDING,
     PIP,
@@ -32,7 +34,6 @@ from limbeck.models.text.tokens import (
 )
 from limbeck.signals import MAIN
 
-PREFIX = "st:"
 EMBEDDED = ("similarity", "retrieval")  # kinds of task whose answers are embeddings
 _LONGEST = 512  # tokens of a text, for models that say no length of their own
 
@@ -84,8 +85,9 @@ class SentenceEncoder(TextEncoder):
         """A hash of what decides the ids of a text."""
         from limbeck.models.fingerprint import object_hash
 
-        backend = getattr(self.tokenizer, "backend_tokenizer", self.tokenizer)
-        return object_hash([backend.to_str(), self.max_length, self.prompt])
+        spec = json.loads(getattr(self.tokenizer, "backend_tokenizer", self.tokenizer).to_str())
+        lasting = {name: part for name, part in spec.items() if name not in ("truncation", "padding")}  # of a call
+        return object_hash([lasting, self.max_length, self.prompt])
 
 
 class SentenceNetwork(Tokenised):
@@ -147,13 +149,39 @@ class SentenceNetwork(Tokenised):
         get = getattr(self.model, "get_embedding_dimension", None) or self.model.get_sentence_embedding_dimension
         return int(get())
 
+    @property
+    def positions(self) -> int | None:
+        """How many tokens of a text the model takes; None where nothing limits them."""
+        return None if self.static else positions_of(self.model[0].model.config)
+
     def mask(self, rows: Tensor) -> Tensor:
-        """Where the first text of each row has tokens, bool [B, T]."""
-        return trimmed(_split(rows)[0]) >= 0
+        """Where both texts of each row have tokens, those of the second behind the first's: bool [B, T1 + T2]."""
+        first, second, has = split_texts(rows)
+        both = [first, second] if bool(has.any()) else [first]
+        return torch.cat([trimmed(text) >= 0 for text in both], dim=1)
+
+    @property
+    def tap_paths(self) -> dict[str, str]:
+        """Taps of the encoder by their short names (hidden.0 ... hidden.L, query.1 ...); static vectors have none."""
+        from limbeck.models.surgery.anatomy import tap_paths
+
+        found = {} if self.static else tap_paths(self.model[0].model)
+        return {name: f"model.0.model.{path}" for name, path in found.items()}
+
+    def joined(self, calls: Sequence[Tensor], rows: Tensor) -> Tensor:
+        """A tap of both texts of each row [B, T1 + T2, D] as `mask` has their places, of one call for each text."""
+        if len(calls) == 1:
+            return calls[0]
+        first, second = calls
+        has = split_texts(rows)[2]
+        if len(second) < len(rows):  # rows of one text were not asked again
+            nothing = second.new_zeros(len(rows), *second.shape[1:])
+            second = nothing.index_copy(0, has.nonzero()[:, 0], second)
+        return torch.cat([first, second], dim=1)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Embeddings [B, 2·D] of encoded rows [B, T]; each text once, and without the padding of the other."""
-        first, second, has = _split(trimmed(rows))
+        first, second, has = split_texts(trimmed(rows))
         left = self._embedded(trimmed(first))
         if not bool(has.any()):
             return torch.cat([left, left], dim=1)
@@ -165,7 +193,7 @@ class SentenceNetwork(Tokenised):
 
     def answers(self, rows: Tensor) -> Tensor:
         """The same without steps that depend on values."""
-        first, second, has = _split(rows)
+        first, second, has = split_texts(rows)
         second = torch.where(has[:, None], second, first)
         both = self._pooled(torch.cat([first, second]), self._gathered)
         return torch.cat(both.chunk(2), dim=1)
@@ -174,6 +202,11 @@ class SentenceNetwork(Tokenised):
         """Embeddings [B, D] of rows of one text each."""
         return self._pooled(rows, self._gathered)
 
+    def inputs_of(self, tokens: Tensor) -> dict[str, Tensor]:
+        """What the encoder takes, of tokens [B, T] of one text a row."""
+        mask = tokens >= 0
+        return {"input_ids": torch.where(mask, tokens, self._padding).long(), "attention_mask": mask.long()}
+
     def _embedded(self, tokens: Tensor) -> Tensor:
         return self._pooled(tokens, self._bagged)
 
@@ -181,9 +214,7 @@ class SentenceNetwork(Tokenised):
         """Embeddings [B, D] of tokens [B, T] of one text a row."""
         mask = tokens >= 0
         if not self.static:
-            ids = torch.where(mask, tokens, self._padding).long()
-            features = {"input_ids": ids, "attention_mask": mask.long(), "modality": "text"}
-            found: Tensor = self.model(features)["sentence_embedding"]
+            found: Tensor = self.model({**self.inputs_of(tokens), "modality": "text"})["sentence_embedding"]
             return found
         pooled: dict[str, Tensor] = {"sentence_embedding": static(tokens, mask)}
         for module in list(self.model)[1:]:
@@ -210,7 +241,7 @@ class SentenceNetwork(Tokenised):
             self.model.save(str(folder), create_model_card=False)
 
 
-def _split(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def split_texts(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens of the first and of the second text [B, T] each, from the left, and where there is a second [B]."""
     there = rows >= 0
     behind = there & (segments_of(rows) == 1)
@@ -238,8 +269,8 @@ def is_sentence_transformer(what: Any) -> bool:
 
 
 def is_sentences(text: str, kinds: Mapping[str, str]) -> bool:
-    """Whether a text names a sentence network: "st:NAME", or "hf:NAME" for a task on embeddings."""
-    return text.startswith(PREFIX) or (text.startswith("hf:") and any(kind in EMBEDDED for kind in kinds.values()))
+    """Whether a chain of steps means a sentence network: one on "st:NAME", or any for a task on embeddings."""
+    return text.startswith(PREFIX) or any(kind in EMBEDDED for kind in kinds.values())
 
 
 def refuse_kinds(who: Any, kinds: Mapping[str, str], sentences: bool) -> None:

@@ -77,7 +77,10 @@ class MaxLength:
 
 @dataclass(frozen=True)
 class Static:
-    """A vector of `dim` numbers for each token, read off the encoder; their mean, `hidden` layers, linear heads."""
+    """A vector of `dim` numbers for each token, read off the encoder; their mean, `hidden` layers, linear heads.
+
+    For tasks on embeddings the mean, brought to length 1, is the embedding.
+    """
 
     dim: int = 128
     hidden: tuple[int, ...] = ()

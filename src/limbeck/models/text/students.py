@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from functools import cache, partial
 
 from torch import nn
 
 from limbeck.core.runtime import derive_seed, seeded
-from limbeck.models.fingerprint import module_hash, object_hash
+from limbeck.models.fingerprint import object_hash
 from limbeck.models.outputs import LOGITS
 from limbeck.models.student import Origin, Student, check_fit
-from limbeck.models.text.chain import Chain, base_name, spelled
-from limbeck.models.text.derive import derive
-from limbeck.models.text.ground import Ground, as_base
+from limbeck.models.text.chain import Chain, spelled
+from limbeck.models.text.derive_sentences import refuse_sentence_steps
+from limbeck.models.text.frozen import FrozenText
+from limbeck.models.text.ground import Ground
 from limbeck.models.text.learnt import learn_tokenizer
-from limbeck.models.text.mould import Mould, pretrained
-from limbeck.models.text.network import Tokenised
+from limbeck.models.text.made import PROBED, SENTENCES, TEXTS, made_of
+from limbeck.models.text.mould import Mould, pretrained, pretrained_sentences
+from limbeck.models.text.network import TextNetwork, Tokenised
 from limbeck.models.text.sentences import SentenceNetwork
+from limbeck.models.text.seq2seq import Seq2SeqNetwork
 from limbeck.models.text.small import Plan, SmallText, silent_ids, size_of
-from limbeck.models.text.steps import BagOfWords, MaxLength, TextCNN
+from limbeck.models.text.steps import BagOfWords, TextCNN
 from limbeck.models.text.tokens import TextEncoder
 
-PROBED = (4,)  # tokens of the rows that try a network
 _TOKENS = 8000  # of a tokenizer that is learnt, where nobody says
 
 
@@ -45,38 +46,26 @@ def text_student(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, st
     chain = Chain.parse(text)
     if chain.from_nothing:
         return _from_nothing(chain, out_sizes, kinds, ground)
-    if chain.base:
-        read: Callable[[], Mould] = partial(pretrained, base_name(chain.base), out_sizes, kinds)
-    else:
-        read = partial(Mould, as_base(ground.network, ground.who, str(chain)))
-    blank = derive(read(), chain, ground, blank=True)
-    check_fit(blank.network, PROBED, out_sizes, f"the student {chain}", tokens=True)
-
-    def fingerprint() -> str:
-        return object_hash([module_hash(read().network), list(read().fresh)])
-
-    def after(network: nn.Module) -> Callable[[], nn.Module]:
-        return _cast_of(lambda: derive(Mould(as_base(network, ground.who, str(chain))), chain, ground))
-
-    make = _cast_of(lambda: derive(read(), chain, ground)) if chain.base else blank.cast
-    origin = Origin(fingerprint, lambda: blank.network, after if chain.wants_teacher else None)
-    kind = "derived" if any(not isinstance(step, MaxLength) for step in chain.steps) else "pretrained"
-    encoder = blank.network.encoder
-    return Student(kind, make, str(chain), PROBED, out_sizes, kinds, LOGITS, None, encoder, origin)
+    return made_of(chain, TEXTS, lambda where: pretrained(where, out_sizes, kinds), out_sizes, kinds, ground)
 
 
-def sentence_student(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, str]) -> Student:
-    """A pretrained model of sentence-transformers, or one of transformers with its tokens' mean."""
-    loaded = SentenceNetwork.load(text.partition(":")[2])
-    return Student(
-        "pretrained", lambda: copy.deepcopy(loaded), text, PROBED, out_sizes, kinds, LOGITS, None, loaded.encoder
-    )
+def sentence_student(text: str, out_sizes: Mapping[str, int], kinds: Mapping[str, str], ground: Ground) -> Student:
+    """The sentence network that a chain describes, on "st:FOLDER", "hf:FOLDER" (the mean of its tokens) or the teacher.
+
+    Raises ConfigError where the chain is wrong, does not fit its base, or makes no sentence network.
+    """
+    chain = Chain.parse(text)
+    refuse_sentence_steps(chain)
+    return made_of(chain, SENTENCES, pretrained_sentences, out_sizes, kinds, ground)
 
 
-def _cast_of(mould: Callable[[], Mould]) -> Callable[[], nn.Module]:
-    """Copies of a mould that is made when the first is asked for."""
-    kept = cache(mould)
-    return lambda: kept().cast()
+def fine_tunes(module: nn.Module, pretrained: bool) -> bool:
+    """Whether training changes a pretrained model of transformers."""
+    if isinstance(module, SentenceNetwork):
+        return not module.static
+    if isinstance(module, Seq2SeqNetwork):
+        return pretrained
+    return isinstance(module, TextNetwork) and not isinstance(module, FrozenText)
 
 
 def _from_nothing(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,16 +10,21 @@ from torch import nn
 from limbeck.core.errors import ConfigError
 from limbeck.models.outputs import LOGITS
 from limbeck.models.student import Student
-from limbeck.models.text.network import PREFIX
+from limbeck.models.text.chain import SENTENCES, Chain, is_chain
+from limbeck.models.text.derive_writers import refuse_writer_steps
+from limbeck.models.text.ground import Ground
+from limbeck.models.text.made import PROBED, WRITERS, made_of
+from limbeck.models.text.mould import pretrained_writer
 from limbeck.models.text.seq2seq import NAME, Seq2SeqNetwork, Seq2SeqSpec
-from limbeck.models.text.students import PROBED, handed_in
+from limbeck.models.text.students import handed_in
 from limbeck.models.text.subwords import Texts
 
 GENERATION = "generation"
 
 
-def written_by(what: Any, kinds: Mapping[str, str], texts: Texts | None = None) -> Student:
-    """A student that writes texts: seq2seq(...), hf:FOLDER of an encoder-decoder, or a Seq2SeqNetwork.
+def written_by(what: Any, kinds: Mapping[str, str], texts: Texts | None, ground: Ground) -> Student:
+    """A student that writes texts: seq2seq(...), hf:FOLDER of an encoder-decoder, some layers of one or of the teacher
+    (keep_layers(encoder=2, decoder=1)), or a Seq2SeqNetwork.
 
     Raises ConfigError for anything else.
     """
@@ -28,14 +32,6 @@ def written_by(what: Any, kinds: Mapping[str, str], texts: Texts | None = None) 
     sizes = {head: 0}
     if isinstance(what, Seq2SeqNetwork):
         return handed_in(what, sizes, kinds)
-    if isinstance(what, str) and what.startswith(PREFIX):
-        where = what.removeprefix(PREFIX)
-        first = Seq2SeqNetwork.pretrained(where, head)
-
-        def load() -> nn.Module:
-            return copy.deepcopy(first)
-
-        return Student("pretrained", load, what, PROBED, sizes, kinds, LOGITS, None, first.encoder)
     if isinstance(what, str) and what.strip().partition("(")[0] == NAME:
         spec = Seq2SeqSpec.parse(what)
         encoder = spec.encoder(texts)
@@ -44,6 +40,10 @@ def written_by(what: Any, kinds: Mapping[str, str], texts: Texts | None = None) 
             return spec.build(encoder, head)
 
         return Student("name", make, spec.text, PROBED, sizes, kinds, LOGITS, None, encoder)
+    if isinstance(what, str) and is_chain(what, (NAME,)) and not what.startswith(SENTENCES):
+        chain = Chain.parse(what)
+        refuse_writer_steps(chain)
+        return made_of(chain, WRITERS, lambda where: pretrained_writer(where, head), sizes, kinds, ground)
     named = what if isinstance(what, str) else type(what).__name__
     raise ConfigError(
         f"expected a network that writes texts for the generation task '{head}', got {named}",
