@@ -76,13 +76,13 @@ SIMILAR = "{inputs: [first, second], target: score}"
 FOUND = "{inputs: [first, second], drop: [score]}"
 
 
-@pytest.mark.parametrize("task, columns", [("similarity", SIMILAR), ("retrieval", FOUND)])
 @pytest.mark.parametrize(
-    "teacher, student, width",
+    "task, columns, teacher, student, width",
     [
-        ("st:{}", "keep_layers(2) | vocabulary(60) | max_length(12)", 32),
-        ("hf:{}", "static(dim=8)", 8),
-        ("hf:{}", "st:{} | shrink(width=16, heads=1)", 16),
+        ("similarity", SIMILAR, "st:{}", "keep_layers(2) | vocabulary(60) | max_length(12)", 32),
+        ("similarity", SIMILAR, "hf:{}", "st:{} | shrink(width=16, heads=1)", 16),
+        ("retrieval", FOUND, "st:{}", "keep_layers(1)", 32),
+        ("retrieval", FOUND, "hf:{}", "static(dim=8)", 8),
     ],
 )
 def test_a_chain_is_the_student_of_a_recipe(base, tables, task, columns, teacher, student, width, tmp_path):
