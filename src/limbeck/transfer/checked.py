@@ -12,6 +12,7 @@ from limbeck.signals import Signals, TopK
 from limbeck.transfer.codecs import Array, Codec, is_ragged
 from limbeck.transfer.frames import Frames
 from limbeck.transfer.manifest import Head
+from limbeck.transfer.ragged import GAP
 
 if TYPE_CHECKING:
     from limbeck.data.rows import Rows
@@ -43,6 +44,9 @@ class Asked:
             self._shaped(tuple(values.shape))
             return self.codec.encode(self._natural(values, self.places), self.name, self.keys), None
         mask = self._mask(tuple(values.shape[:-1]) if values.shape[-1:] == (self.head.size,) else (), said, values)
+        if self.head.kind == "tagging":  # a word without an answer keeps its place, or all behind it would move up
+            values = values.masked_fill(~_bool(mask)[..., None], GAP)
+            mask = _up_to_the_last(mask)
         owners = self.places[np.nonzero(mask)[0]]
         flat = self._natural(values[_bool(mask)], owners)
         return self.codec.encode(flat, self.name, self.keys), mask.sum(axis=1, dtype=np.int64)
@@ -114,6 +118,15 @@ class Asked:
         what = "positions" if self.rows.ids is None else "ids"
         shown = places[:_SHOWN] if self.rows.ids is None else self.rows.ids[places[:_SHOWN]]
         return f"{what} {', '.join(str(entry) for entry in shown)}" + (", ..." if len(places) > _SHOWN else "")
+
+
+def _up_to_the_last(mask: Array) -> Array:
+    """Every position [B, T] up to the last one with an answer; from the first one where padding stands on the left."""
+    found: Array = np.logical_or.accumulate(mask[:, ::-1], axis=1)[:, ::-1].copy()
+    some = mask[mask.any(axis=1)]
+    if len(some) and some[:, -1].all() and not some[:, 0].all():
+        found &= np.logical_or.accumulate(mask, axis=1)
+    return found
 
 
 def _bool(mask: Array) -> Any:

@@ -15,6 +15,8 @@ from limbeck.transfer.manifest import OutputSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
+GAP = 0.0  # all scores of a position that has no answer but must keep its place
+
 
 class RaggedReader:
     """The columns of one ragged output. `firsts` [shards] is the first row of each shard."""
@@ -26,7 +28,7 @@ class RaggedReader:
         self._bases = next(iter(columns.values())).starts
 
     def gather(self, rows: Array) -> tuple[dict[str, Tensor], Tensor]:
-        """Columns [B, T, width] of rows int64 [B], zeros where a row has ended, and where it has not, bool [B, T].
+        """Columns [B, T, width] of rows int64 [B], zeros where a row has ended, and where answers are, bool [B, T].
 
         T is the length of the longest of these rows, at least 1. Raises StoreDamaged before a wrong byte is used.
         """
@@ -45,7 +47,8 @@ class RaggedReader:
                 padded = values.new_zeros((mask.size, values.shape[1]))
                 values = padded.index_copy_(0, into, values)
             found[name] = values.reshape(len(rows), longest, reader.column.width)
-        return found, torch.from_numpy(mask)
+        there = torch.from_numpy(mask)
+        return found, there & (found["values"] != GAP).any(-1) if "values" in found else there
 
     def spans(self, rows: Array) -> tuple[Array, Array]:
         """Where the positions of rows [B] start, counted over the store, and how many they are."""
