@@ -86,7 +86,7 @@ def test_single_texts_may_be_unlabelled_rows():
         assert list(data.unlabeled.inputs.columns) == ["a", "b"]
         assert data.unlabeled.inputs["a"].tolist() == texts(5, "more")
         assert data.unlabeled.inputs["b"].tolist() == [""] * 5
-    assert len(similar(unlabeled=scored(6)[["a", "b"]].assign(a=texts(6, "z"))).unlabeled) == 6
+    assert len(similar(unlabeled=scored(6)[["a", "b"]].assign(a=texts(6, "z"), b=texts(6, "y"))).unlabeled) == 6
     with pytest.raises(ConfigError, match=r"expected two texts a row in validation, got one column \(text\)"):
         similar(validation=(texts(5, "more"), [1, 2, 3, 4, 5]))
 
@@ -121,6 +121,25 @@ def test_retrieval_ranks_equal_queries_without_each_other():
     answers = np.array([[1.0, 0, 1, 0], [1, 0, 0.9, 0.1], [0, 1, 0, 1]])
     task = Retrieval()
     assert task.judged(answers, rows)[:, 0].tolist() == [1, 1, 1]
-    corpus = np.array([[1.0, 0, 1, 0.05]])
+    corpus = np.array([[1.0, 0.05, 1, 0.05]])  # a single text gives its embedding twice
     assert task.judged(answers, rows, corpus)[:, 0].tolist() == [1, 2, 1]
     assert task.truth(rows, "main")[:, 0].tolist() == [3, 3, 3]
+
+
+def test_single_texts_that_are_judged_later_are_no_unlabelled_rows():
+    pairs = pd.DataFrame({"a": [f"first {n}" for n in range(40)], "b": [f"second {n}" for n in range(40)]})
+    scored = pairs.assign(score=np.linspace(0, 5, 40))
+    singles = [f"second {n}" for n in range(30, 40)] + ["something else", "first 3"]
+    data = Data(
+        train=scored[:20], validation=scored[20:30], test=scored[30:], unlabeled=singles, task="similarity",
+        columns=NamedColumns(inputs=("a", "b"), target="score"),
+    )  # fmt: skip
+    assert data.unlabeled.inputs["a"].tolist() == ["something else", "first 3"]
+    assert any("10 unlabeled rows with a text of a test row" in f.measured for f in data.findings)
+
+
+def test_a_single_text_stands_in_both_columns_for_a_function():
+    from limbeck.data.pairs import both_texts
+
+    made = both_texts(pd.DataFrame({"a": ["x", "y"], "b": ["", "z"]}, dtype=object))
+    assert made.to_numpy().tolist() == [["x", "x"], ["y", "z"]]

@@ -31,6 +31,7 @@ from limbeck.data.pairs import (
     retrieval_columns,
     single_texts,
     without_documents,
+    without_held_texts,
 )
 from limbeck.data.preprocess import Preprocess
 from limbeck.data.raw import group_names
@@ -137,6 +138,7 @@ class Data:
                 rows["train"], validation_fraction, self.tasks, seed, "validation"
             )
         rows, shared = doctor.without_validation(rows)
+        rows, left_out = without_held_texts(rows) if embedded is not None else (rows, [])
         if len(rows["train"]) < len(raws["train"].inputs):
             self.tasks, rows = _fitted_again(self.tasks, rows)
         self.train, self.validation = rows["train"], rows["validation"]
@@ -148,7 +150,7 @@ class Data:
         self.preprocess = Preprocess.fit(*fitted)
         self.view: View | None = view_of(view, self.train.kind, seed, self.train)
         self.views = 0 if self.view is None else int(views if views is not None else 8)
-        notes = [note for raw in raws.values() for note in raw.notes]
+        notes = [*left_out, *(note for raw in raws.values() for note in raw.notes)]
         findings += doctor.look(rows, self.tasks, overlap, notes, self.preprocess.spec.get("columns"), shared)
         self.findings: tuple[Finding, ...] = tuple(findings)
 

@@ -137,6 +137,37 @@ def corpus_rows(corpus: Any, train: Rows, kind: str | None) -> Rows | None:
     return Rows("text", inputs, row_keys("text", inputs))
 
 
+def both_texts(inputs: pd.DataFrame) -> pd.DataFrame:
+    """Rows of pairs in which a single text stands in both columns."""
+    first, second = inputs.columns
+    alone = inputs[second] == ""
+    return inputs if not alone.any() else inputs.assign(**{str(second): inputs[second].where(~alone, inputs[first])})
+
+
+def without_held_texts(rows: Mapping[str, Rows]) -> tuple[dict[str, Rows], list[str]]:
+    """The splits without the unlabelled rows that hold a text of a test row, with what was done in words.
+
+    A single text has another key than a pair that holds it: the student would learn the teacher's embeddings of what it
+    is judged on, and the control would not.
+    """
+    out = dict(rows)
+    more = out.pop("unlabeled", None)
+    if more is None:
+        return out, []
+    held = _texts(out["test"]) if "test" in out else set()
+    assert isinstance(more.inputs, pd.DataFrame)
+    keep = ~more.inputs.isin(held - {""}).any(axis=1).to_numpy()
+    if keep.any():
+        out["unlabeled"] = more.take(keep)
+    gone = int((~keep).sum())
+    return out, [f"{gone} unlabeled rows with a text of a test row are left out"] if gone else []
+
+
+def _texts(rows: Rows) -> set[str]:
+    assert isinstance(rows.inputs, pd.DataFrame)
+    return {text for name in rows.inputs.columns for text in rows.inputs[name]}
+
+
 def without_documents(corpus: Rows | None, test: Rows | None) -> Rows | None:
     """A corpus without the documents of the test rows, which stand there already."""
     if corpus is None or test is None:

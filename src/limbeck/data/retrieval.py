@@ -49,7 +49,7 @@ class Retrieval:
         first = np.unique(document, return_index=True)[1]
         among = documents[first]
         if more is not None and len(more):
-            among = np.concatenate([among, halves(more)[1]])
+            among = np.concatenate([among, halves(more)[0]])  # single texts stand in the first column
         found = ranks(queries, among, document, np.unique(np.stack([query, document], axis=1), axis=0), query)
         return found[:, None].astype(np.float32)
 

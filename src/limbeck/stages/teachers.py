@@ -14,7 +14,9 @@ import numpy as np
 
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.findings import Finding
+from limbeck.data.embedded import EMBEDDED
 from limbeck.data.generation import generation_in
+from limbeck.data.pairs import both_texts
 from limbeck.signals import Batch, Needs, Signals, TeacherSource
 
 if TYPE_CHECKING:
@@ -229,6 +231,10 @@ class GivenTeacher:
         how = self.inputs if self.inputs != "auto" else "encoded" if module and data.train.kind != "array" else "raw"
         if how == "encoded":
             return lambda inputs: _as_input(data.preprocess.encode(inputs), module)
+        if any(
+            task.kind in EMBEDDED for task in data.tasks.values()
+        ):  # a single text is asked about twice, and never an empty one
+            return both_texts
         return raw_tensor if module else estimator_input
 
 
