@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from limbeck.data.sources import NamedColumns as Columns  # noqa: F401
     from limbeck.data.writing import WriteSpec as WriteSpec
     from limbeck.evaluate.judge import judge as judge
+    from limbeck.models.text.network import TextNetwork as TextNetwork
+    from limbeck.models.text.sentences import SentenceNetwork as SentenceNetwork
+    from limbeck.models.text.seq2seq import Seq2SeqNetwork as Seq2SeqNetwork
+    from limbeck.models.text.tagging import TaggingNetwork as TaggingNetwork
     from limbeck.objectives import BCE as BCE
     from limbeck.objectives import CE as CE
     from limbeck.objectives import DIST as DIST
@@ -31,11 +35,18 @@ if TYPE_CHECKING:
     from limbeck.objectives import AttentionScores as AttentionScores
     from limbeck.objectives import BernoulliKD as BernoulliKD
     from limbeck.objectives import BoundedKD as BoundedKD
+    from limbeck.objectives import ContrastiveKD as ContrastiveKD
+    from limbeck.objectives import CoSENT as CoSENT
+    from limbeck.objectives import CosineRegression as CosineRegression
+    from limbeck.objectives import EmbeddingCosine as EmbeddingCosine
+    from limbeck.objectives import EmbeddingMSE as EmbeddingMSE
     from limbeck.objectives import Hidden as Hidden
     from limbeck.objectives import HiddenCosine as HiddenCosine
     from limbeck.objectives import Hint as Hint
     from limbeck.objectives import HuberKD as HuberKD
+    from limbeck.objectives import InfoNCE as InfoNCE
     from limbeck.objectives import LogitMSE as LogitMSE
+    from limbeck.objectives import MarginMSE as MarginMSE
     from limbeck.objectives import MiniLM as MiniLM
     from limbeck.objectives import SequenceKD as SequenceKD
     from limbeck.objectives import layer_map as layer_map
@@ -65,28 +76,39 @@ _PUBLIC = {
     "BernoulliKD": "limbeck.objectives:BernoulliKD",
     "BoundedKD": "limbeck.objectives:BoundedKD",
     "CE": "limbeck.objectives:CE",
+    "CoSENT": "limbeck.objectives:CoSENT",
+    "Columns": "limbeck.data.sources:NamedColumns",
+    "ContrastiveKD": "limbeck.objectives:ContrastiveKD",
+    "CosineRegression": "limbeck.objectives:CosineRegression",
     "DIST": "limbeck.objectives:DIST",
     "DKD": "limbeck.objectives:DKD",
-    "Columns": "limbeck.data.sources:NamedColumns",
     "Data": "limbeck.data.data:Data",
+    "EmbeddingCosine": "limbeck.objectives:EmbeddingCosine",
+    "EmbeddingMSE": "limbeck.objectives:EmbeddingMSE",
     "Hidden": "limbeck.objectives:Hidden",
     "HiddenCosine": "limbeck.objectives:HiddenCosine",
     "Hint": "limbeck.objectives:Hint",
     "HuberKD": "limbeck.objectives:HuberKD",
+    "InfoNCE": "limbeck.objectives:InfoNCE",
     "KD": "limbeck.objectives:KD",
     "L2KD": "limbeck.objectives:L2KD",
     "LSKD": "limbeck.objectives:LSKD",
     "LimbeckError": "limbeck.core.errors:LimbeckError",
     "LogitMSE": "limbeck.objectives:LogitMSE",
     "MSE": "limbeck.objectives:MSE",
+    "MarginMSE": "limbeck.objectives:MarginMSE",
     "MiniLM": "limbeck.objectives:MiniLM",
     "NKD": "limbeck.objectives:NKD",
     "PKD": "limbeck.objectives:PKD",
     "Predictions": "limbeck.stages.several:TableTeacher",
     "RKD": "limbeck.objectives:RKD",
     "Recipe": "limbeck.recipe:Recipe",
+    "SentenceNetwork": "limbeck.models.text.sentences:SentenceNetwork",
+    "Seq2SeqNetwork": "limbeck.models.text.seq2seq:Seq2SeqNetwork",
     "SequenceKD": "limbeck.objectives:SequenceKD",
+    "TaggingNetwork": "limbeck.models.text.tagging:TaggingNetwork",
     "Teacher": "limbeck.stages.teachers:GivenTeacher",
+    "TextNetwork": "limbeck.models.text.network:TextNetwork",
     "TrainSpec": "limbeck.train.plan:TrainSpec",
     "TransferSet": "limbeck.transfer.dataset:TransferSet",
     "WriteSpec": "limbeck.data.writing:WriteSpec",

@@ -143,3 +143,17 @@ def test_a_single_text_stands_in_both_columns_for_a_function():
 
     made = both_texts(pd.DataFrame({"a": ["x", "y"], "b": ["", "z"]}, dtype=object))
     assert made.to_numpy().tolist() == [["x", "x"], ["y", "z"]]
+
+
+def test_the_scale_of_scores_is_that_of_the_training_rows_alone():
+    found = set()
+    for seed in range(8):
+        data = similar(seed=seed)
+        task, splits = data.tasks["main"], (data.train, data.validation, data.test)
+        assert data.train.targets["main"].max() == 1
+        every = np.concatenate([task.scores(rows.targets["main"]) for rows in splits])
+        assert sorted(every[:, 0]) == pytest.approx(np.linspace(0, 5, 40).tolist(), abs=1e-5), (
+            "scores stay what they were"
+        )
+        found.add(task.low > 0)
+    assert found == {True, False}, "the lowest score is split off with some seeds"

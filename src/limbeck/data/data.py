@@ -36,6 +36,7 @@ from limbeck.data.pairs import (
 from limbeck.data.preprocess import Preprocess
 from limbeck.data.raw import group_names
 from limbeck.data.rows import Array, Rows, row_shape
+from limbeck.data.similarity import Similarity
 from limbeck.data.sources import Columns, NamedColumns, Raw, read
 from limbeck.data.split import keep_labels, split_off
 from limbeck.data.tagging import refuse_lengths
@@ -321,13 +322,20 @@ def _encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str,
 
 
 def _fitted_again(tasks: Mapping[str, Task], rows: Mapping[str, Rows]) -> tuple[dict[str, Task], dict[str, Rows]]:
-    """Regression tasks with mean and scale of the rows left in train, and every split standardised by them.
+    """Tasks of numbers with the scale of the rows left in train, and every split scaled by it.
 
     The labels of rows that were split off must not show in what training sees.
     """
     fitted, out = dict(tasks), dict(rows)
     for head, old in tasks.items():
-        if not isinstance(old, Regression) or not rows["train"].label_mask[head].any():
+        if not rows["train"].label_mask[head].any():
+            continue
+        if isinstance(old, Similarity):
+            scores = {s: old.scores(r.targets[head]) for s, r in rows.items() if head in r.targets}
+            fitted[head] = refitted = Similarity.fit(scores["train"][rows["train"].label_mask[head]])
+            for split, values in scores.items():
+                out[split] = replace(out[split], targets={**out[split].targets, head: refitted.scaled(values)})
+        if not isinstance(old, Regression):
             continue
         natural = {s: old.to_natural(r.targets[head].astype(np.float64)) for s, r in rows.items() if head in r.targets}
         new = Regression.fit(natural["train"][rows["train"].label_mask[head]], old.targets)

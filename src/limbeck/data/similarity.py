@@ -65,8 +65,15 @@ class Similarity:
         if values.shape[1] != 1:
             raise ConfigError(f"expected one column of scores, got {values.shape[1]}", "name it with target")
         mask = present(values)
-        scaled = (np.where(mask[:, None], values, self.low) - self.low) / (self.high - self.low)
-        return scaled.astype(np.float32), mask
+        return self.scaled(np.where(mask[:, None], values, self.low)), mask
+
+    def scaled(self, scores: Array) -> Array:
+        """Scores [N, 1] in the user's units as float32 from 0 to 1."""
+        return np.asarray((scores - self.low) / (self.high - self.low), dtype=np.float32)
+
+    def scores(self, scaled: Array) -> Array:
+        """Scaled scores [N, 1] in the user's units."""
+        return self.low + scaled.astype(np.float64) * (self.high - self.low)
 
     def to_training(self, values: Any) -> Any:
         """Answers as on disk -> as in training: embeddings both."""
