@@ -28,10 +28,13 @@ def test_answers_that_do_not_vary_correlate_with_nothing():
         assert metric.trivial_baseline(Plain("similarity", ("score",)), y, y) == 0
 
 
-def test_a_constant_answer_finds_a_document_in_the_middle():
-    task, y = Plain("retrieval", ("rank",)), np.full((5, 1), 15.0)
-    assert metric_for(task, "mrr@10").trivial_baseline(task, y, y) == pytest.approx(1 / 8)
-    assert metric_for(task, "recall@1").trivial_baseline(task, y, y) == 0
+@pytest.mark.parametrize("documents", [5, 15, 400])
+def test_the_baseline_of_retrieval_is_an_order_by_chance(documents):
+    task, y = Plain("retrieval", ("rank",)), np.full((2000, 1), float(documents))
+    chance = {"recall@1": 1 / documents, "recall@10": min(1, 10 / documents)}
+    chance["mrr@10"] = sum(1 / rank for rank in range(1, min(10, documents) + 1)) / documents
+    for name, value in chance.items():
+        assert metric_for(task, name).trivial_baseline(task, y, y) == pytest.approx(value, abs=2e-3)
 
 
 def test_ndcg_is_that_of_sklearn_for_each_query_ties_included():

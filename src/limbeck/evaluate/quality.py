@@ -68,6 +68,9 @@ class Metric:
         return self.fn(constant_answer(task, y_train, len(y_test), median=self.name == "mae"), y_test, weights)
 
 
+_GOLDEN = (5**0.5 - 1) / 2  # its multiples are spread evenly over the fractions
+
+
 def constant_answer(task: Outcome, y_train: Array, rows: int, median: bool = False) -> Array:
     """The best constant answer by the training labels, for `rows` rows, in the shape of answers."""
     if isinstance(task, Tags):
@@ -80,8 +83,9 @@ def constant_answer(task: Outcome, y_train: Array, rows: int, median: bool = Fal
     if task.kind == MULTILABEL:
         rate = np.clip(y_train.mean(axis=0), 1e-6, 1 - 1e-6)
         return np.tile(np.log(rate) - np.log1p(-rate), (rows, 1))
-    if task.kind == RETRIEVAL:  # everything as near as everything else: the middle of the documents
-        return np.full((rows, 1), (float(y_train.mean()) + 1) / 2)
+    if task.kind == RETRIEVAL:  # ranks as of an order by chance, evenly spread over the documents
+        chance = np.arange(1, rows + 1) * _GOLDEN % 1
+        return 1 + np.floor(chance * float(y_train.mean()))[:, None]
     centre = np.median(y_train, axis=0) if median else y_train.mean(axis=0)
     return np.tile(centre, (rows, 1))
 
