@@ -94,13 +94,14 @@ def test_a_table_has_each_text_under_the_loss_that_it_is_for(data):
     for row, text in enumerate(forced.texts):
         mask = (taught if forced.by_teacher[row] else gold)[row]
         assert student.encoder.tokenizer.decode(table.targets["main"][row][mask], skip_special_tokens=True) == text
-    alone = forced_table(pool, forced_for(arm, pool, "main", Spoken(texts, texts == ""))[0], "main", student)
+    alone = forced_table(pool, references(pool, "main"), "main", student)
     assert written("main") not in alone.targets
 
 
-def test_an_objective_without_any_text_left_is_refused(data):
+@pytest.mark.parametrize("objective", ["SequenceKD", "CE + SequenceKD"])
+def test_a_term_without_any_text_of_the_teacher_left_is_refused(data, objective):
     pool = pool_of(data)
-    arm = arms_of(parse("SequenceKD"), data.tasks, unlabeled=False, attribution=False)[0]
+    arm = arms_of(parse(objective), data.tasks, unlabeled=False, attribution=False)[0]
     none = Spoken(np.full(len(pool), "", dtype=object), np.zeros(len(pool), dtype=bool))
     with pytest.raises(ConfigError, match="for 38 labelled rows, the rules of `writing` dropped all"):
         forced_for(arm, pool, "main", none)

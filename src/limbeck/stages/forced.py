@@ -80,7 +80,8 @@ def reads(objective: Sum) -> bool:
 def forced_for(arm: Arm, rows: Rows, head: str, spoken: Spoken | None) -> tuple[Forced, int]:
     """The texts of an arm, those of labelled rows in front, and how many these are.
 
-    Raises ConfigError where the rules left no text of the teacher for an objective that has nothing else.
+    Raises ConfigError where the rules left no text of the teacher for a term that trains on them: beside CE that term
+    would train on the references and be called the teacher's.
     """
     gold = references(rows, head)
     found = gold
@@ -88,7 +89,7 @@ def forced_for(arm: Arm, rows: Rows, head: str, spoken: Spoken | None) -> tuple[
         assert spoken is not None
         taught = spoken.at(gold.places)
         found = gold.followed_by(taught) if reads(arm.objective) else taught
-        if not len(found):
+        if not len(taught):
             raise ConfigError(
                 f"expected texts of the teacher for {len(gold)} labelled rows, the rules of `writing` dropped all",
                 "look at the texts in transfer/, loosen the rules, or give a better teacher",
