@@ -85,7 +85,7 @@ def constant_answer(task: Outcome, y_train: Array, rows: int, median: bool = Fal
         return np.tile(np.log(rate) - np.log1p(-rate), (rows, 1))
     if task.kind == RETRIEVAL:  # ranks as of an order by chance, evenly spread over the documents
         chance = np.arange(1, rows + 1) * _GOLDEN % 1
-        return 1 + np.floor(chance * float(y_train.mean()))[:, None]
+        return np.asarray(1 + np.floor(chance * float(y_train.mean()))[:, None])
     centre = np.median(y_train, axis=0) if median else y_train.mean(axis=0)
     return np.tile(centre, (rows, 1))
 
