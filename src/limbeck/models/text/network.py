@@ -246,7 +246,9 @@ def read_model(where: str | Path, *, auto: str, settings: Mapping[str, Any]) -> 
     loader = getattr(transformers(), auto)
     with quiet():
         try:
-            model, info = loader.from_pretrained(str(where), dtype=torch.float32, output_loading_info=True, **settings)
+            model, info = loader.from_pretrained(
+                str(where), dtype=torch.float32, use_safetensors=True, output_loading_info=True, **settings
+            )
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"expected a model that transformers loads at {where}, got: {str(error).splitlines()[0]}",

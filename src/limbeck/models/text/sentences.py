@@ -130,7 +130,10 @@ class SentenceNetwork(Tokenised):
         package = sentence_transformers()
         try:
             with quiet():
-                model = package.SentenceTransformer(str(where), device="cpu", model_kwargs={"dtype": torch.float32})
+                model = package.SentenceTransformer(
+                    str(where), device="cpu", trust_remote_code=False,
+                    model_kwargs={"dtype": torch.float32, "use_safetensors": True},
+                )  # fmt: skip
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(
                 f"expected a model that sentence-transformers loads at {where}, got: {str(error).splitlines()[0]}",

@@ -51,7 +51,9 @@ class Seq2SeqNetwork(Tokenised):
                         "give a sequence-to-sequence model, such as hf:FOLDER of a Marian, BART or T5 model, or "
                         f"{NAME}() to train one from scratch",
                     )
-                model = package.AutoModelForSeq2SeqLM.from_pretrained(str(where), dtype=torch.float32)
+                model = package.AutoModelForSeq2SeqLM.from_pretrained(
+                    str(where), dtype=torch.float32, use_safetensors=True
+                )
             except (OSError, ValueError) as error:
                 raise ConfigError(
                     f"expected a model that transformers loads at {where}, got: {str(error).splitlines()[0]}",
