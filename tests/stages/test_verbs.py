@@ -147,3 +147,9 @@ def test_a_check_says_that_a_test_set_is_small():
     silent = Recipe.from_text(RECIPE.format(seeds=3) + "checks: {ignore: [LB106]}\n")
     assert "LB106" not in {finding.code for finding in check_recipe(silent).findings}
     assert check_recipe(Recipe.from_text(RECIPE.format(seeds=2))).estimate["smallest_gain"] is None
+
+
+def test_a_check_refuses_what_the_run_would_refuse():
+    text = RECIPE.format(seeds=1).replace('{model: "mlp(hidden=[16])", train: 20, members: 2}', "sklearn:GaussianNB()")
+    with pytest.raises(ConfigError, match="a network as the teacher that labels in bf16"):
+        check_recipe(Recipe.from_text(text + "label: bf16\n"))

@@ -5,6 +5,7 @@ import torch
 
 import limbeck as lb
 from limbeck.data.tasks import Tagging
+from limbeck.evaluate.quality import metric_for
 from limbeck.signals import Signals
 from limbeck.stages.tables import _of_words
 from limbeck.stages.words import Truth, decided_words, flattened, lengths_of, raw_answers
@@ -64,3 +65,22 @@ def test_decisions_of_the_teacher_stand_for_rows_without_labels():
     targets, known = _of_words(part.targets["main"], part.label_mask["main"], pseudo)
     assert targets.tolist() == [[1, 0, 0, 0, 0], [0] * 5, [1, 0, 1, 0, 1]]
     assert known.sum(1).tolist() == [2, 1, 5], "own labels stay, missing ones of a labelled row too"
+
+
+def test_a_constant_answer_to_words_is_o_wherever_it_stands_among_the_tags():
+    from limbeck.stages.label import _judged_as
+
+    task = Tagging(("B-X", "O"))
+    y = np.array([0, 1, 1, 0])
+    metric = metric_for(task, None, y, sentences=np.array([0, 0, 1, 1]))
+    assert metric.trivial_baseline(_judged_as(task), y, y) == 0
+
+
+def test_a_tagger_that_is_handed_in_labels_in_bf16_where_asked():
+    from limbeck.signals import Needs
+    from limbeck.stages.teachers import GivenTeacher
+
+    teacher = GivenTeacher(torch.nn.Linear(2, 2))
+    assert teacher._words_in("fp32", Needs()) is teacher.model
+    assert teacher._words_in("bf16", Needs()) is not teacher.model
+    assert teacher._words_in("bf16", Needs(taps=("hidden.0",))) is teacher.model

@@ -30,22 +30,16 @@ class CheckReport:
 
 def check_recipe(recipe: Recipe) -> CheckReport:
     """Read the data, build the models, time a few steps; raises ConfigError for what would end the run at once."""
-    from limbeck.data.generation import generation_in
     from limbeck.stages.arms import arms_of
-    from limbeck.stages.ready import refuse_export, refuse_taps
+    from limbeck.stages.ready import refuse_unready
     from limbeck.stages.recipes import make_objective, make_student, make_teacher, read_data, settings_of
-    from limbeck.stages.text_ready import refuse_generation
     from limbeck.stages.verbs import check_data
 
     data = read_data(recipe)
     check_data(data)
     teacher = make_teacher(recipe)
     student, objective = make_student(recipe, data, teacher), make_objective(recipe, data)
-    if generation_in(data.tasks) is not None:
-        refuse_generation(settings_of(recipe), objective, student, teacher, data.texts)
-    if recipe.export.onnx:
-        refuse_export(student)
-    refuse_taps(objective, student, teacher)
+    refuse_unready(settings_of(recipe), data, teacher, student, objective)
     more = recipe.evaluate.attribution in ("auto", True)
     arms = arms_of(objective, data.tasks, unlabeled=data.unlabeled is not None, attribution=more)
     labelled = int(max(mask.sum() for mask in data.train.label_mask.values()))

@@ -15,14 +15,17 @@ from limbeck.data.generation import generation_in
 from limbeck.data.retrieval import Retrieval
 from limbeck.data.rows import Rows
 from limbeck.data.similarity import Similarity
+from limbeck.data.tagging import Tagging
 from limbeck.data.tasks import Task
 from limbeck.evaluate import checks
+from limbeck.evaluate.answers import CLASSIFICATION, Outcome, Tags
 from limbeck.objectives.base import Sum
 from limbeck.signals import Batch, Needs, TeacherSource
 from limbeck.stages import answers
 from limbeck.stages.job import Job
 from limbeck.stages.judged import all_judged, has_embeddings, judged
 from limbeck.stages.label_error import differences, in_words
+from limbeck.stages.teachers import GivenTeacher
 from limbeck.stages.words import Truth, flattened, lengths_of
 from limbeck.stages.writing import label_texts
 from limbeck.transfer.codecs import Codec, codec_of
@@ -51,6 +54,7 @@ def label(job: Job) -> Store | None:
     ident = Identity(
         teacher=job.teacher.fingerprint(),
         preprocessing=job.data.preprocess.fingerprint,
+        tokenizer=job.teacher.tokenizer() if isinstance(job.teacher, GivenTeacher) else None,
         view=None if job.data.view is None else job.data.view.fingerprint,
         precision=None if job.settings.label_dtype == "fp32" else job.settings.label_dtype,
     )
@@ -210,7 +214,7 @@ def refuse_ignorant(job: Job, store: Store) -> None:
                 f"expected the teacher to speak of the classes in their order: {order.measured}", order.todo
             )
         metric = truth.metric(task, None)
-        score, constant = metric(given, y, None), metric.trivial_baseline(task, y, y)
+        score, constant = metric(given, y, None), metric.trivial_baseline(_judged_as(task), y, y)
         better = score > constant if metric.higher_is_better else score < constant
         if not better:
             raise ConfigError(
@@ -220,6 +224,11 @@ def refuse_ignorant(job: Job, store: Store) -> None:
                 "train it first (lb.teach), or look at what it takes as input and at the order of its classes; "
                 "to go on all the same, ignore LB201",
             )
+
+
+def _judged_as(task: Task) -> Outcome:
+    """The task as its constant answer is found: that of words is O."""
+    return Tags(CLASSIFICATION, task.names) if isinstance(task, Tagging) else task
 
 
 def resolve_objective(job: Job, store: Store) -> Sum:

@@ -21,9 +21,24 @@ from limbeck.stages.taught import TaughtNetwork
 from limbeck.stages.teachers import GivenTeacher, Teacher, refuse_inner
 
 if TYPE_CHECKING:
+    from limbeck.data.data import Data
     from limbeck.data.tasks import Task
     from limbeck.recipe import Recipe
     from limbeck.stages.job import Settings
+
+
+def refuse_unready(settings: Settings, data: Data, teacher: Teacher, student: Student, objective: Sum) -> None:
+    """Refuse what would end a run at once; a run and the check before it ask the same."""
+    from limbeck.data.generation import generation_in
+    from limbeck.stages.text_ready import refuse_generation
+
+    if generation_in(data.tasks) is not None:
+        refuse_generation(settings, objective, student, teacher, data.texts)
+    if settings.onnx:
+        refuse_export(student)
+    refuse_teacher(teacher, data.tasks)
+    refuse_taps(objective, student, teacher)
+    refuse_half(settings, teacher)
 
 
 def refuse_taps(objective: Sum, student: Student, teacher: Teacher) -> None:

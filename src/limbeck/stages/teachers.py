@@ -162,12 +162,19 @@ class GivenTeacher:
         if looks_inside(needs) or self._by_word:
             self._refuse_own_order(needs)
             live = Live(
-                self.model, job.data.tasks, taps=needs.taps, attention=needs.attention,
+                self._words_in(job.settings.label_dtype, needs), job.data.tasks, taps=needs.taps,
+                attention=needs.attention,
                 output="logits" if self._by_word else self.output, input_grad=needs.teacher_input_grad,
             )  # fmt: skip
         else:
             live = Live(self._tensors(job.settings.label_dtype), job.data.tasks, output="logits")
         return Prepared(live, self._prepare(job.data))
+
+    def _words_in(self, dtype: str, needs: Needs) -> Any:
+        """The model; one that answers for words in the dtype of labels, where no loss looks inside it."""
+        from limbeck.models.half import in_dtype
+
+        return self.model if looks_inside(needs) else in_dtype(self.model, dtype)
 
     def _refuse_own_order(self, needs: Needs) -> None:
         if self.classes is not None:
@@ -195,8 +202,16 @@ class GivenTeacher:
         from limbeck.models.fingerprint import module_hash, object_hash
 
         own = module_hash(self.model) if isinstance(self.model, nn.Module) else object_hash(self.model)
+        tokens = self.tokenizer()
+        own = own if tokens is None else object_hash([own, tokens])
         told = [self.inputs, self.output, None if self.classes is None else [str(name) for name in self.classes]]
         return own if told == ["auto", "auto", None] else object_hash([own, told])
+
+    def tokenizer(self) -> str | None:
+        """The fingerprint of the tokenizer of a network of text, its cutting length included; None of others."""
+        from limbeck.models.text.network import Tokenised
+
+        return self.model.encoder.fingerprint if isinstance(self.model, Tokenised) else None
 
     def cost(self, job: Job) -> dict[str, Any]:
         from torch import nn

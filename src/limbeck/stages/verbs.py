@@ -130,17 +130,10 @@ def run_job(
     """Open the run folder and do the stages up to and including `until`; what is done is skipped."""
     from limbeck.objectives import dump
     from limbeck.stages.job import Job, identity
-    from limbeck.stages.ready import refuse_export, refuse_half, refuse_taps, refuse_teacher
-    from limbeck.stages.text_ready import refuse_generation
+    from limbeck.stages.ready import refuse_unready
 
     check_stage(until)
-    if generation_in(data.tasks) is not None:
-        refuse_generation(settings, objective, student, teacher, data.texts)
-    if settings.onnx:
-        refuse_export(student)
-    refuse_teacher(teacher, data.tasks)
-    refuse_taps(objective, student, teacher)
-    refuse_half(settings, teacher)
+    refuse_unready(settings, data, teacher, student, objective)
     resolved = identity(settings, data, teacher, student, dump(objective), train)
     with Run.open(folder, resolved, asked=asked, seeds=settings.seed_list, overwrite=overwrite) as run:
         job = Job(

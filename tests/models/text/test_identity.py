@@ -49,3 +49,15 @@ def test_rows_of_inputs_have_their_tokens_in_front():
     assert rows_of(inputs).tolist() == expected and rows_of(inputs).dtype == torch.int32
     plain = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     assert rows_of(plain).tolist() == [[7, 8, -1, -1], [9, 3, -1, -1]]
+
+
+def test_a_teacher_that_cuts_texts_elsewhere_is_another_teacher():
+    from limbeck.stages.teachers import GivenTeacher
+
+    config = transformers.BertConfig(
+        vocab_size=5, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
+    model = transformers.BertForSequenceClassification(config).eval()
+    long, same, short = (GivenTeacher(TextNetwork(model, _encoder(n), {"main": 2}).eval()) for n in (8, 8, 4))
+    assert long.fingerprint() == same.fingerprint() != short.fingerprint()
+    assert long.tokenizer() == same.tokenizer() != short.tokenizer()
