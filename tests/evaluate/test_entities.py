@@ -89,11 +89,21 @@ def test_a_sentence_ends_an_entity():
     assert (firsts.tolist(), lasts.tolist()) == ([0, 2], [1, 2]) and len(set(kinds.tolist())) == 1
 
 
+def groupwise(metric, scores, y, of):
+    """Sums of a metric's influence over the words of each sentence."""
+    return np.bincount(of, weights=metric.influence(scores, y, None))
+
+
 def test_a_function_of_the_user_gets_lists_of_tags():
     y, scores, counts = words()
     of = sentence_ids(counts)
     metric = metric_for(TASK, f1_score, y, sentences=of)
     assert metric(scores, y) == pytest.approx(metrics_of(TASK, of)["entity_f1"](scores, y))
+    weights = np.random.default_rng(3).uniform(0.2, 2, len(counts))[of]
+    own = metrics_of(TASK, of)["entity_f1"]
+    assert metric(scores, y, weights) == pytest.approx(own(scores, y, weights), abs=5e-3) != own(scores, y)
+    # sentences are left out whole: the spread over them is that of the metric whose influence is known
+    assert groupwise(metric, scores, y, of).std() == pytest.approx(groupwise(own, scores, y, of).std(), rel=0.1)
     with pytest.raises(ConfigError, match="expected a metric for a tagging task, got 'entity_f2'") as caught:
         metric_for(TASK, "entity_f2")
     assert "did you mean 'entity_f1'" in caught.value.todo

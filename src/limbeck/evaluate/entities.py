@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from limbeck.evaluate.answers import CLASSIFICATION, TAGGING, Array, Plain, decide, mean_of
+from limbeck.evaluate.influence import linearise
 from limbeck.evaluate.quality import Metric, UserMetric, named
 
 _O, _B, _I, _E, _S = range(5)
 _LETTERS = {"O": _O, "B": _B, "I": _I, "E": _E, "S": _S}
 _WORDS = Plain(CLASSIFICATION, ())
+_DRAWS = 16  # of a sentence of mean weight, for functions that know no weights
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,33 @@ def metrics_of(sentences: Sentences) -> dict[str, Metric]:
 
 
 def of_user(sentences: Sentences, function: UserMetric) -> Metric:
-    """A user's function of (true tags, decided tags), lists of lists as seqeval takes them; weights it does not see."""
+    """A user's function of (true tags, decided tags), lists of lists as seqeval takes them.
+
+    A sentence of more weight is seen as often as its weight says; sentences are left out whole for the influence.
+    """
+
+    def value(words: Array, y: Array, guess: Array, weights: Array | None) -> float:
+        kept = Sentences(sentences.of[words], sentences.names)
+        true, said = kept.tags(y[words]), kept.tags(guess[words])
+        if weights is not None:
+            heavy = np.cumsum(weights[np.flatnonzero(np.diff(kept.of, prepend=-1))])
+            points = (np.arange(_DRAWS * len(true)) + 0.5) / (_DRAWS * len(true))
+            drawn = np.searchsorted(heavy / heavy[-1], points).clip(0, len(true) - 1)
+            true, said = [true[i] for i in drawn], [said[i] for i in drawn]
+        return float(function(true, said))
 
     def score(answers: Array, y: Array, weights: Array | None) -> float:
-        return float(function(sentences.tags(y), sentences.tags(decide(_WORDS, answers))))
+        return value(np.arange(len(y)), y, decide(_WORDS, answers), weights)
+
+    def influence(answers: Array, y: Array, weights: Array | None) -> Array:
+        guess, words = decide(_WORDS, answers), np.arange(len(y))
+        scores = linearise(
+            lambda w, _, weight: value(w, y, guess, weight), words[None], y, weights, groups=sentences.of
+        )
+        return np.asarray(scores[0] - value(words, y, guess, weights))
 
     name, higher = named(function)
-    return Metric(name, TAGGING, score, higher_is_better=higher, unit="")
+    return Metric(name, TAGGING, score, higher_is_better=higher, influence=influence, unit="")
 
 
 def sentence_ids(counts: Array) -> Array:
