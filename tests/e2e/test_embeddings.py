@@ -12,7 +12,7 @@ from sentence_transformers.sentence_transformer import modules
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 import limbeck as lb
-from limbeck.core.errors import ConfigError
+from limbeck.core.errors import ConfigError, StoreMismatch
 from limbeck.models.text.sentences import SentenceNetwork
 from limbeck.stages import train as train_stage
 
@@ -157,6 +157,11 @@ def test_stored_answers_teach_without_the_teacher(teacher, found, tmp_path):
     direct = lb.distill(teacher, static(5, 1), found, train=2, seeds=1, onnx=False, out=tmp_path / "d")
     metrics = [r.scorecard["tasks"]["main"]["arms"]["teacher"]["metrics"]["recall@10"] for r in (run, direct)]
     assert metrics[0]["value"] == metrics[1]["value"]
+    without = lb.Data(
+        train=found.train.inputs, validation=found.validation.inputs, test=found.test.inputs, task="retrieval"
+    )
+    with pytest.raises(StoreMismatch, match=r"expected the test documents of .*, among which its teacher was judged"):
+        lb.distill(answers, static(5, 1), without, train=SHORT, seeds=1, onnx=False, out=tmp_path / "other")
 
 
 def test_a_bare_encoder_of_transformers_is_taught_and_taught_from(similar, tmp_path):

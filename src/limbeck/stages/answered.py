@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from limbeck.core.errors import ConfigError, StoreMismatch
+from limbeck.core.files import read_json
 from limbeck.core.findings import Finding
+from limbeck.core.manifest import RUN_NAME
 from limbeck.data.rows import Array
 from limbeck.signals import Batch, Needs, Output, Signals, TeacherSource
 from limbeck.stages import answers
+from limbeck.stages.judged import documents_of
 from limbeck.stages.teachers import NO_COST, refuse_inner
 from limbeck.transfer.index import KeyIndex, as_keys, hex_key
 from limbeck.transfer.manifest import MANIFEST_NAME
@@ -72,6 +75,7 @@ class AnsweredTeacher:
 
     def teach(self, job: Job, folder: Path) -> list[Finding]:
         self._refuse_other_views(job)
+        self._refuse_other_documents(job)
         splits = (answers.VALIDATION, answers.TEST)
         files = [self.path.parent / answers.file_name(split, "teacher", 0) for split in splits]
         self._beside = _Beside.read([file for file in files if file.is_file()])
@@ -88,6 +92,20 @@ class AnsweredTeacher:
                 f"{self.store.views} views of {'the same' if there == asked else 'another'} augmentation",
                 "label with this view and as many views, or train without",
             )
+
+    def _refuse_other_documents(self, job: Job) -> None:
+        """Ranks that stand beside the answers hold among the documents of their time only."""
+        asked, state = documents_of(job.data), self.path.parent / RUN_NAME
+        if asked is None or not state.is_file():
+            return
+        there = read_json(state)["stages"].get("label", {}).get("facts", {}).get("documents") or {}
+        for split, documents in asked.items():
+            if there.get(split, documents) != documents:
+                raise StoreMismatch(
+                    f"expected the {split} documents of {self.path.parent}, among which its teacher was judged, "
+                    "got others",
+                    "label again with these test rows and this corpus: lb.label(teacher, data)",
+                )
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
         refuse_inner(needs, "a set of stored answers")

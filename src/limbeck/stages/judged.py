@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.core.specs import fingerprint
+from limbeck.data.data import Data
 from limbeck.data.embedded import EMBEDDED, check_width
 from limbeck.data.retrieval import Retrieval
 from limbeck.data.rows import Rows
@@ -38,6 +40,18 @@ def all_judged(
         head: judged(task, answers[head], rows, None if corpus is None else corpus[head])
         for head, task in tasks.items()
     }
+
+
+def documents_of(data: Data) -> dict[str, str] | None:
+    """A hash of the documents among which each split of a retrieval task is ranked; None for other tasks."""
+    if not any(isinstance(task, Retrieval) for task in data.tasks.values()):
+        return None
+    found = {}
+    for split, parts in (("validation", (data.validation,)), ("test", (data.test, data.corpus))):
+        tables = [rows.inputs for rows in parts if rows is not None]
+        texts = [table.iloc[:, 1].where(table.iloc[:, 1] != "", table.iloc[:, 0]) for table in tables]  # type: ignore[union-attr]
+        found[split] = fingerprint(sorted({str(text) for column in texts for text in column}))
+    return found
 
 
 def has_embeddings(tasks: Mapping[str, Task]) -> bool:

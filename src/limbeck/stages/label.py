@@ -23,7 +23,7 @@ from limbeck.objectives.base import Sum
 from limbeck.signals import Batch, Needs, TeacherSource
 from limbeck.stages import answers
 from limbeck.stages.job import Job
-from limbeck.stages.judged import all_judged, has_embeddings, judged
+from limbeck.stages.judged import all_judged, documents_of, has_embeddings, judged
 from limbeck.stages.label_error import differences, in_words
 from limbeck.stages.teachers import GivenTeacher
 from limbeck.stages.words import Truth, flattened, lengths_of
@@ -79,7 +79,7 @@ def label(job: Job) -> Store | None:
             ):
                 said = ask(job, source, rows, more)
                 answers.write(job.run, split, TEACHER, 0, rows, said, lengths_of(rows, job.data.tasks))
-            stage.note(answers=len(store), bytes_per_answer=store.row_bytes)
+            stage.note(answers=len(store), bytes_per_answer=store.row_bytes, documents=documents_of(job.data))
     store = Store(job.run.path(TRANSFER))
     refuse_ignorant(job, store)
     return store

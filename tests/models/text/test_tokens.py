@@ -133,3 +133,7 @@ def test_refusals(tmp_path):
         TextEncoder.load(tmp_path)
     with pytest.raises(ConfigError, match=r"expected a model that transformers loads at .*, got"):
         TextNetwork.pretrained(tmp_path, {"main": 2})
+    with pytest.raises(
+        ConfigError, match=r"expected a folder with a model of transformers at .*nowhere, there is none"
+    ):
+        TextNetwork.pretrained(tmp_path / "nowhere", {"main": 2})

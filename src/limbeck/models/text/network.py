@@ -243,6 +243,11 @@ def read_model(where: str | Path, *, auto: str, settings: Mapping[str, Any]) -> 
 
     Raises ConfigError where transformers cannot load it.
     """
+    if str(where).startswith(("/", ".", "~")) and not Path(where).is_dir():  # no name of a hub looks like that
+        raise ConfigError(
+            f"expected a folder with a model of transformers at {where}, there is none",
+            "give hf:FOLDER (with config.json and model.safetensors) or hf:NAME of the hub",
+        )
     loader = getattr(transformers(), auto)
     with quiet():
         try:
