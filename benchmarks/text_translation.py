@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> dict[str, object]:
         TEACHER, STUDENT, data, objective=args.objective,
         train=lb.TrainSpec(steps=steps, batch_size=64, learning_rate=4e-3, warmup=0.1, clip=1.0),
         teacher_train=lb.TrainSpec(steps=teacher_steps, batch_size=64, learning_rate=2.5e-3, warmup=0.1, clip=1.0),
-        seeds=SEEDS, onnx=False, ignore=("LB201",) if args.quick else (), name="translation",
+        seeds=SEEDS, ignore=("LB201",) if args.quick else (), name="translation",
         out=args.out / "translation", console=Console(),
     )  # fmt: skip
     card = done.scorecard["tasks"]["main"]

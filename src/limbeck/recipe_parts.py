@@ -176,12 +176,13 @@ class EvaluateSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSpec:
-    """What is shipped: an ONNX file whose numbers agree with the student's within `tolerance`.
+    """What is shipped: an ONNX file whose numbers agree with the student's within `tolerance`; auto: of every student
+    that does not write texts.
 
     `int8` writes a second file with weights quantised to int8 and measures on the test rows what that costs.
     """
 
-    onnx: bool = True
+    onnx: Literal["auto"] | bool = "auto"
     int8: bool = False
     tolerance: float = 1e-4
 

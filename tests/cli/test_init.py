@@ -73,7 +73,7 @@ def test_two_columns_of_free_text_are_a_translation(command, tmp_path):
     assert done.exit_code == 0, done.output
     assert "# guessed task: generation (two columns of free text)\n" in (tmp_path / "words" / "recipe.yaml").read_text()
     recipe = Recipe.from_yaml("words/recipe.yaml")
-    assert (recipe.data.task, recipe.data.columns.target, recipe.export.onnx) == ("generation", "en", False)
+    assert (recipe.data.task, recipe.data.columns.target, recipe.export.onnx) == ("generation", "en", "auto")
     assert recipe.student.startswith("seq2seq(") and read_data(recipe).tasks["main"].kind == "generation"
 
 

@@ -9,6 +9,7 @@ import torch
 import transformers
 
 import limbeck as lb
+from limbeck.core.errors import NotSupported
 from limbeck.core.run import Run
 from limbeck.models.text.seq2seq import Seq2SeqNetwork
 from limbeck.transfer import texts as store
@@ -39,7 +40,7 @@ def data_of():
 def run_in(folder, **more):
     return lb.distill(
         TEACHER, STUDENT, data_of(), objective="0.5 * CE + 0.5 * SequenceKD + KD(temperature=1)", train=SHORT,
-        teacher_train=LONG, seeds=3, onnx=False, attribution=False, writing=lb.WriteSpec(beams=2), out=folder, **more,
+        teacher_train=LONG, seeds=3, attribution=False, writing=lb.WriteSpec(beams=2), out=folder, **more,
     )  # fmt: skip
 
 
@@ -89,6 +90,29 @@ def test_predictions_on_disk_are_texts_and_the_student_writes_them_in_transforme
     assert isinstance(run.student, Seq2SeqNetwork)
 
 
+def test_the_run_writes_for_new_rows_and_exports_nothing(run, tmp_path):
+    from typer.testing import CliRunner
+
+    from limbeck.cli.main import app
+
+    rows = data_of().test.inputs
+    seed = json.loads((run.folder / "run.json").read_text())["stages"]["train"]["facts"]["best_seed"]
+    kept = pd.read_parquet(run.folder / "predictions" / f"test-student-{seed}.parquet")["main"].tolist()
+    assert run.predict(rows) == kept and run.predict(rows["source"].tolist()) == kept and run.predict([]) == []
+    with pytest.raises(NotSupported, match=r"this one writes texts[\s\S]*AutoModelForSeq2SeqLM"):
+        run.export(tmp_path / "student.onnx")
+    with pytest.raises(NotSupported, match="expected a task with probabilities, the student writes texts"):
+        run.predict_proba(rows)
+    with pytest.raises(NotSupported, match="expected a student of a task on embeddings, this one writes texts"):
+        run.embed(["red dog"])
+    rows.to_csv(tmp_path / "new.csv", index=False)
+    done = CliRunner().invoke(
+        app, ["predict", str(run.folder), str(tmp_path / "new.csv"), "--out", str(tmp_path / "p.csv")]
+    )
+    assert done.exit_code == 0, done.output
+    assert pd.read_csv(tmp_path / "p.csv", keep_default_na=False)["prediction"].tolist() == kept
+
+
 def test_a_run_that_is_done_does_nothing_again_and_is_whole(run):
     before = (run.folder / "scorecard.json").read_bytes()
     stamps = {
@@ -107,7 +131,7 @@ def test_a_killed_run_goes_on_and_comes_to_the_same(tmp_path, monkeypatch):
     def small(folder):
         return lb.distill(
             TEACHER, STUDENT, lb.Data(train=pairs(80, 0), validation=pairs(20, 1), test=pairs(20, 2)), train=3,
-            teacher_train=lb.TrainSpec(steps=30, batch_size=16, learning_rate=1e-2), seeds=1, onnx=False,
+            teacher_train=lb.TrainSpec(steps=30, batch_size=16, learning_rate=1e-2), seeds=1,
             ignore=("LB201",), out=folder,
         )  # fmt: skip
 
@@ -147,7 +171,7 @@ def test_a_function_of_texts_teaches_and_is_asked_once(tmp_path):
         return [" ".join(WORDS[word] for word in [*text.split()[1:], text.split()[0]]) for text in texts]
 
     data = lb.Data(train=pairs(60, 0), validation=pairs(20, 1), test=pairs(20, 2))
-    done = lb.distill(translate, STUDENT, data, train=2, seeds=1, onnx=False, out=tmp_path / "r")
+    done = lb.distill(translate, STUDENT, data, train=2, seeds=1, out=tmp_path / "r")
     assert done.scorecard["tasks"]["main"]["arms"]["teacher"]["metrics"]["bleu"]["value"] == pytest.approx(1.0)
     assert len(asked) == len(set(asked)) == 60 + 20 + 20 - (20 - len(data.test))
 
@@ -167,7 +191,6 @@ objective: SequenceKD
 train: 2
 writing: {{beams: 1, temperature: 0.7, length_ratio: [0.1, 9.0]}}
 seeds: 1
-export: {{onnx: false}}
 checks: {{ignore: [LB201]}}
 """,
         base=tmp_path,

@@ -17,7 +17,7 @@ from limbeck.signals import Signals
 from limbeck.stages.arms import arms_of
 from limbeck.stages.forced import Spoken, forced_for, forced_table, references
 from limbeck.stages.forecast import seconds_a_step
-from limbeck.stages.text_filters import drop_finding, kept_texts, repeated
+from limbeck.stages.text_filters import drop_finding, kept_texts, length_bounds, ratio_of, repeated
 from limbeck.stages.token_answers import store_tokens, stored_tokens
 from limbeck.stages.writers import FunctionWriter
 from limbeck.train.feed import Feed
@@ -124,7 +124,7 @@ def test_every_rule_drops_what_it_is_for_and_counts_it():
     logprobs = np.array([-0.1, -0.1, -0.1, -0.1, -9.0, -0.1])
     sources = ["w x y z"] * 6
     gold = ["a b c d"] * 5 + [None]
-    rules = WriteSpec(length_ratio=(0.5, 3.0), repetition=0.5, min_logprob=-2.0, min_similarity=0.3)
+    rules = WriteSpec(length_ratio=(0.4, 3.0), repetition=0.5, min_logprob=-2.0, min_similarity=0.3)
     kept, drops = kept_texts(said, logprobs, sources, gold, rules)
     assert kept.tolist() == [True, False, False, False, False, True]
     assert drops == {"empty": 1, "length_ratio": 1, "repetition": 1, "min_logprob": 1}
@@ -132,6 +132,17 @@ def test_every_rule_drops_what_it_is_for_and_counts_it():
     free = WriteSpec(length_ratio=None, repetition=None)
     assert kept_texts(said, logprobs, sources, gold, free)[1] == {"empty": 1}
     assert repeated("a b a b a b") == pytest.approx(3 / 5) and repeated("one") == 0.0
+
+
+def test_bounds_of_length_come_from_the_references_that_are_known():
+    auto, sources = WriteSpec(), ["x" * 100] * 30
+    gold = ["y" * 10] * 30
+    assert length_bounds(sources, gold, auto) == pytest.approx((0.05, 0.2))
+    assert length_bounds(sources, [*gold[:19], *[None] * 11], auto) is None  # too few to say
+    assert length_bounds(sources, gold, WriteSpec(length_ratio=(0.5, 2.0))) == (0.5, 2.0)
+    kept, drops = kept_texts(["y" * 12, "y" * 30, "y" * 4], np.zeros(3), sources[:3] * 10, gold, auto)
+    assert kept.tolist() == [True, False, False] and drops == {"length_ratio": 2}  # a short summary is no fault
+    assert ratio_of(" 你好吗 ", "how are") == pytest.approx(3 / 7)  # in characters: not every language has spaces
 
 
 def test_what_was_dropped_is_said():
@@ -145,14 +156,14 @@ def test_what_was_dropped_is_said():
 
 
 def run(teacher, data, folder, student=SMALL, **more):
-    return lb.distill(teacher, student, data, onnx=False, train=1, teacher_train=1, out=folder, **more)
+    return lb.distill(teacher, student, data, train=1, teacher_train=1, out=folder, **more)
 
 
 def test_an_export_is_refused_in_words(data, tmp_path):
     with pytest.raises(
         ConfigError, match=r"no ONNX of a student that writes texts \(seq2seq\(.*\), limbeck exports none"
     ):
-        lb.distill(SMALL, SMALL, data, out=tmp_path / "r")
+        lb.distill(SMALL, SMALL, data, onnx=True, out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
 
 

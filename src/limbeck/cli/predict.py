@@ -10,8 +10,6 @@ import typer
 from limbeck.cli.options import Json, Out, Quiet, Verbose
 from limbeck.cli.session import begin, verb
 
-STUDENT = "export/student.onnx"
-
 
 @verb()
 def predict(
@@ -29,13 +27,13 @@ def predict(
     """
     console = begin(json=json, quiet=quiet, verbose=verbose)
     from limbeck.cli.tables import answers_table, as_csv, existing, read_inputs, write_table
-    from limbeck.core.run import Run, find_run
+    from limbeck.core.run import find_run
 
     folder = find_run(run)
     existing({"FILE": data})
-    from limbeck.compress.onnx_model import OnnxStudent
+    from limbeck.stages.result import load
 
-    student = OnnxStudent(Run.read(folder).require(STUDENT))
+    student = load(folder).answering()
     frame = answers_table(student, *read_inputs(Path(data), folder), proba=proba)
     if out is not None:
         target = out if out.suffix in (".csv", ".jsonl", ".parquet") else out / "predictions.csv"

@@ -57,8 +57,6 @@ def starter(
     if found.columns:
         where["columns"] = found.columns
     values = {"name": name, "data": where, "teacher": {"model": teacher}, "student": student}
-    if found.task == "generation":
-        values["export"] = {"onnx": False}  # networks that write are not exported
     recipe = Recipe.from_dict(values, base=folder)
     near = replace(recipe.data, train=_relative(data, folder), test=_relative(test, folder) if test else None)
     recipe = replace(recipe, data=near)  # the folder need not be there yet

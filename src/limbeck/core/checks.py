@@ -135,6 +135,13 @@ _PAGES = (
         "split by group: leave the split out and give groups",
     ),
     Check(
+        "LB121",
+        "texts are cut",
+        "the tokens of 2,000 training texts, and of the texts to be written, are counted before they are cut",
+        "what is cut off is neither read nor learned",
+        "raise the max_length of the student, or writing.max_length",
+    ),
+    Check(
         "LB201",
         "the teacher is no better than its control",
         "the teacher's score is compared, paired by row, with a constant answer and with the student that was trained "

@@ -25,6 +25,7 @@ from limbeck.train.plan import TrainSpec
 
 if TYPE_CHECKING:
     from limbeck.data.data import Data
+    from limbeck.data.writing import WriteSpec
     from limbeck.objectives.base import Objective, Sum
     from limbeck.stages.job import Job
     from limbeck.stages.teachers import Teacher
@@ -105,17 +106,27 @@ def train(
     seeds: int = 5,
     seed: int = 0,
     attribution: Literal["auto"] | bool = "auto",
+    margin: float = 0.01,
+    onnx: Literal["auto"] | bool = "auto",
+    int8: bool = False,
+    tolerance: float = 1e-4,
+    ignore: tuple[str, ...] = (),
+    codec: Literal["auto", "fp16", "fp32"] = "auto",
+    label_dtype: Literal["fp32", "bf16"] = "fp32",
+    writing: WriteSpec | None = None,
     out: str | Path,
     overwrite: bool = False,
     console: Console | None = None,
 ) -> DistillRun:
     """Train student and control over all seeds on a teacher's answers; `evaluate` goes on from there.
 
-    `teacher` is what `label` returned, or anything that `lb.distill` takes.
+    `teacher` is what `label` returned, or anything that `lb.distill` takes; the settings are those of `lb.distill`,
+    and what later stages need of them is kept.
     """
     return distill(
         teacher, student, data, objective=objective, train=train, seeds=seeds, seed=seed, attribution=attribution,
-        name=Path(out).name, out=out, overwrite=overwrite, until="train", console=console,
+        margin=margin, onnx=onnx, int8=int8, tolerance=tolerance, ignore=ignore, codec=codec, label_dtype=label_dtype,
+        writing=writing, name=Path(out).name, out=out, overwrite=overwrite, until="train", console=console,
     )  # fmt: skip
 
 
@@ -129,7 +140,7 @@ def export(run: DistillRun | str | Path, path: str | Path | None = None) -> Path
     done = _as_run(run)
     if not done.exported.is_file():
         done = done.until("export")
-    return done.exported if path is None else done.export(path)
+    return done.export(path)
 
 
 def report(run: DistillRun | str | Path, path: str | Path | None = None) -> tuple[Path, ...]:

@@ -33,6 +33,7 @@ def check_recipe(recipe: Recipe) -> CheckReport:
     from limbeck.stages.arms import arms_of
     from limbeck.stages.ready import refuse_unready
     from limbeck.stages.recipes import make_objective, make_student, make_teacher, read_data, settings_of
+    from limbeck.stages.text_length import cut_findings
     from limbeck.stages.verbs import check_data
 
     data = read_data(recipe)
@@ -48,7 +49,8 @@ def check_recipe(recipe: Recipe) -> CheckReport:
     training = per_step * int(steps.value) * len(arms) * recipe.seeds
     teaching = _teaching_seconds(recipe, data, labelled)
     smallest = smallest_gain(data, recipe.seeds)
-    found = [finding for finding in data.findings if finding.code not in recipe.checks.ignore]
+    found = [*data.findings, *cut_findings(data, student, recipe.writing)]
+    found = [finding for finding in found if finding.code not in recipe.checks.ignore]
     if smallest is not None and smallest > _WANTED_POINTS and "LB106" not in recipe.checks.ignore:
         found.append(_small_test(data, recipe.seeds, smallest))
     estimate = {

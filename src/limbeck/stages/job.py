@@ -34,7 +34,7 @@ class Settings:
     seed: int = 0
     attribution: Literal["auto"] | bool = "auto"
     margin: float = 0.01
-    onnx: bool = True
+    onnx: Literal["auto"] | bool = "auto"
     int8: bool = False
     tolerance: float = 1e-4
     ignore: tuple[str, ...] = ()
@@ -47,6 +47,8 @@ class Settings:
         if self.seeds < 1:
             raise ConfigError(f"expected at least one seed, got {self.seeds}", "five is the default; a verdict needs 3")
 
+        if self.onnx not in (True, False, "auto"):
+            raise ConfigError(f"expected onnx to be True, False or 'auto', got {self.onnx!r}", "leave it at auto")
         if self.int8 and not self.onnx:
             raise ConfigError("expected onnx=True, int8 is made of the ONNX file", "say onnx=True, or leave int8 out")
         if self.codec not in CODECS:
@@ -59,6 +61,10 @@ class Settings:
                 f"expected a dtype of {' or '.join(DTYPES)} to label in, got {self.label_dtype!r}",
                 "fp32 is exact; bf16 is faster, and its error is measured",
             )
+
+    def exports(self, tasks: Mapping[str, Any]) -> bool:
+        """Whether an ONNX file is written; "auto" writes one of every student that does not write texts."""
+        return generation_in(tasks) is None if self.onnx == "auto" else bool(self.onnx)
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -142,7 +148,7 @@ def identity(
         "seeds": list(settings.seed_list),
         "attribution": settings.attribution,
         "margin": settings.margin,
-        "onnx": settings.onnx,
+        "onnx": settings.exports(data.tasks),
         "int8": settings.int8,
         "tolerance": settings.tolerance,
         "ignore": list(settings.ignore),

@@ -34,7 +34,7 @@ def refuse_unready(settings: Settings, data: Data, teacher: Teacher, student: St
 
     if generation_in(data.tasks) is not None:
         refuse_generation(settings, objective, student, teacher, data.texts)
-    if settings.onnx:
+    if settings.exports(data.tasks):
         refuse_export(student)
     refuse_teacher(teacher, data.tasks)
     refuse_taps(objective, student, teacher)

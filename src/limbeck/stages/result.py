@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from limbeck.core.errors import ConfigError
+from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.findings import Finding
 from limbeck.core.run import Run, find_run
 from limbeck.evaluate.scorecard import Range, Scorecard
 from limbeck.report.folder import scorecard_of
 from limbeck.report.terminal import summary
 from limbeck.stages.order import check_stage
+from limbeck.stages.writing_student import WritingStudent
 
 
 class DistillRun:
@@ -103,22 +104,24 @@ class DistillRun:
         return self.folder / "export" / "student.onnx"
 
     def predict(self, inputs: Any, head: str | None = None) -> Any:
-        """Classes, labels or values for raw rows, by the exported student; of words a list of tags for each row."""
-        return self._exported().predict(inputs, head)
+        """Classes, labels or values for raw rows, by the exported student; of words a list of tags for each row, of a
+        task that writes texts the student's texts.
+        """
+        return self.answering().predict(inputs, head)
 
     def predict_proba(self, inputs: Any, head: str | None = None) -> Any:
         """Probabilities [N, C] for raw rows, by the exported student."""
-        return self._exported().predict_proba(inputs, head)
+        return self.answering().predict_proba(inputs, head)
 
     def embed(self, texts: Any) -> Any:
         """Embeddings [N, D] of texts, by the exported student of a task on embeddings."""
-        return self._exported().embed(texts)
+        return self.answering().embed(texts)
 
     def answers(self, inputs: Any) -> dict[str, Any]:
         """Logits [N, C], values [N, K] or embeddings of both texts [N, 2·D] of every task for raw rows, by the exported
         student; of words a list of logits [W, C].
         """
-        found: dict[str, Any] = self._exported().answers(inputs)
+        found: dict[str, Any] = self.answering().answers(inputs)
         return found
 
     def until(self, stage: str) -> DistillRun:
@@ -134,9 +137,13 @@ class DistillRun:
 
         return run_recipe(Recipe.from_run(self.folder), out=self.folder, until=stage)
 
-    def _exported(self) -> Any:
+    def answering(self) -> Any:
+        """What answers raw rows: the exported student, or the network of a run that writes texts."""
         from limbeck.compress.onnx_model import OnnxStudent
 
+        writes = self._run.stage("train", {}).facts.get("writes")
+        if writes is not None:
+            return WritingStudent(self.student, **writes)
         if not self.exported.is_file():
             raise ConfigError(f"expected an exported student in {self.folder}, there is none", "run `limbeck export`")
         return OnnxStudent(self._run.require("export/student.onnx"))
@@ -147,20 +154,27 @@ class DistillRun:
 
         return write_report(self.folder, path)
 
-    def export(self, path: str | Path, *, int8: bool = False) -> Path:
+    def export(self, path: str | Path | None = None, *, int8: bool = False) -> Path:
         """Copy the exported student, whose parity was proven when it was written, and the tokenizer of one of text.
 
-        `int8` copies the quantised one instead; what it costs stands in the scorecard.
+        Without a path it stays where it is. `int8` copies the quantised one instead; what it costs stands in the
+        scorecard. Raises NotSupported for a student that writes texts.
         """
         from limbeck.compress.tokenizer import ship
 
-        self._exported()
+        if isinstance(self.answering(), WritingStudent):
+            raise NotSupported(
+                "expected a student that limbeck exports to ONNX, this one writes texts",
+                f"load {self.folder / 'student'}/seed-N in transformers (AutoModelForSeq2SeqLM)",
+            )
         source = self.exported.with_name("student.int8.onnx") if int8 else self.exported
         if not source.is_file():
             raise ConfigError(
                 f"expected an int8 student in {self.folder}, there is none",
                 "run it with `export: {int8: true}` (int8=True in Python)",
             )
+        if path is None:
+            return source
         return ship(self._run.require(f"export/{source.name}"), Path(path))
 
 

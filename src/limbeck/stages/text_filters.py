@@ -16,6 +16,7 @@ Array = np.ndarray[Any, Any]
 
 RULES = ("empty", "length_ratio", "repetition", "min_logprob", "min_similarity")
 MANY = 0.2  # of the texts: more is said
+_ENOUGH, _RARE = 20, 0.01  # references to learn lengths from, and the share of them on each side that may be odd
 
 
 def kept_texts(
@@ -24,9 +25,10 @@ def kept_texts(
     """The texts that pass every rule, bool [N], and how many each rule dropped (the first one that does)."""
     drops = dict.fromkeys(RULES, 0)
     kept = np.ones(len(texts), dtype=bool)
-    likeness = _likeness(texts, references, rules)
+    likeness, ratio = _likeness(texts, references, rules), length_bounds(sources, references, rules)
     for row, text in enumerate(texts):
-        why = _dropped(text, float(logprobs[row]), sources[row], None if likeness is None else likeness[row], rules)
+        near = None if likeness is None else likeness[row]
+        why = _dropped(text, float(logprobs[row]), sources[row], near, ratio, rules)
         if why:
             kept[row], drops[why] = False, drops[why] + 1
     return kept, {name: count for name, count in drops.items() if count}
@@ -43,11 +45,30 @@ def _likeness(texts: Sequence[str], references: Sequence[str | None], rules: Wri
     return found
 
 
-def _dropped(text: str, logprob: float, source: str, likeness: float | None, rules: WriteSpec) -> str:
+def length_bounds(
+    sources: Sequence[str], references: Sequence[str | None], rules: WriteSpec
+) -> tuple[float, float] | None:
+    """The least and greatest length against the source that pass; for "auto" from the references that are known."""
+    if rules.length_ratio != "auto":
+        return rules.length_ratio
+    known = [ratio_of(text, source) for text, source in zip(references, sources, strict=True) if text]
+    if len(known) < _ENOUGH:
+        return None
+    low, high = np.quantile(known, (_RARE, 1 - _RARE))
+    return float(low) / 2, float(high) * 2
+
+
+def ratio_of(text: str, source: str) -> float:
+    """How long a text is against its source, in characters."""
+    return len(text.strip()) / max(len(source.strip()), 1)
+
+
+def _dropped(
+    text: str, logprob: float, source: str, likeness: float | None, ratio: tuple[float, float] | None, rules: WriteSpec
+) -> str:
     if not text.strip():
         return "empty"
-    words, given = len(text.split()), max(len(source.split()), 1)
-    if rules.length_ratio is not None and not rules.length_ratio[0] <= words / given <= rules.length_ratio[1]:
+    if ratio is not None and not ratio[0] <= ratio_of(text, source) <= ratio[1]:
         return "length_ratio"
     if rules.repetition is not None and repeated(text) > rules.repetition:
         return "repetition"

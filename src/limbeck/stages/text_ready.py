@@ -19,10 +19,10 @@ from limbeck.stages.writers import network_of, refuse_silent, same_vocabulary
 
 def refuse_generation(settings: Settings, objective: Sum, student: Student, teacher: Teacher, texts: Any) -> None:
     """Refuse what cannot work for a task that writes texts, before any work; raises ConfigError or NotSupported."""
-    if settings.onnx:
+    if settings.onnx is True or settings.int8:
         raise ConfigError(
             f"expected no ONNX of a student that writes texts ({student.label}), limbeck exports none",
-            "say `export: {onnx: false}` (onnx=False in Python); student/seed-N loads in transformers "
+            "leave export.onnx at auto and export.int8 out; student/seed-N loads in transformers "
             "(AutoModelForSeq2SeqLM)",
         )
     if settings.label_dtype != "fp32":

@@ -49,6 +49,12 @@ def prepare_texts(job: Job) -> tuple[Training, dict[str, object], list[Finding]]
     return training, facts, [] if finding is None else [finding]
 
 
+def writes(job: Job) -> dict[str, object]:
+    """What asking a student of this run later needs to know: the task, the column of sources, how it searches."""
+    rows = job.data.train.inputs
+    return {"head": head_of(job), "column": str(rows.columns[0]), "decoding": job.settings.writing.testing}  # type: ignore[union-attr]
+
+
 class _Silent:
     """A teacher that has said everything before training: it wrote the targets."""
 

@@ -32,7 +32,7 @@ from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.judged import all_judged, judged
 from limbeck.stages.label import resolve_objective
 from limbeck.stages.tables import encoded, labelled_first, table_of
-from limbeck.stages.text_training import prepare_texts, taught_table, text_validator, texts_of, writing_cost
+from limbeck.stages.text_training import prepare_texts, taught_table, text_validator, texts_of, writes, writing_cost
 from limbeck.stages.words import Truth, decided_words, lengths_of, raw_answers
 from limbeck.train import checkpoint
 from limbeck.train.feed import Feed, Table
@@ -85,7 +85,7 @@ def train(job: Job, store: Store | None) -> None:
         found: list[Finding] = []
         if store is None:
             training, wrote, found = prepare_texts(job)
-            stage.note(writing=wrote)
+            stage.note(writing=wrote, writes=writes(job))
         else:
             training = prepare(job, store)
         stage.note(start=start.look(job))

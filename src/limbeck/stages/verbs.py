@@ -37,7 +37,7 @@ def distill(
     members: int = 1,
     attribution: Literal["auto"] | bool = "auto",
     margin: float = 0.01,
-    onnx: bool = True,
+    onnx: Literal["auto"] | bool = "auto",
     int8: bool = False,
     tolerance: float = 1e-4,
     ignore: tuple[str, ...] = (),
@@ -63,6 +63,7 @@ def distill(
     train       a TrainSpec or a number of steps, the same for student and control
     codec       how answers are stored: "fp16" or "fp32"; auto is fp16 for classes and labels, fp32 for numbers
     label_dtype "bf16" lets a network answer faster than in "fp32"; its measured error is said
+    onnx        write export/student.onnx and prove that its numbers agree; auto: of all but students that write texts
     int8        export a second file with int8 weights, and measure on the test rows what that costs
     writing     how texts are written and filtered, for a task that writes texts
     seeds       number of students and controls; fewer than three give numbers but no verdict
@@ -131,6 +132,7 @@ def run_job(
     from limbeck.objectives import dump
     from limbeck.stages.job import Job, identity
     from limbeck.stages.ready import refuse_unready
+    from limbeck.stages.text_length import cut_findings
 
     check_stage(until)
     refuse_unready(settings, data, teacher, student, objective)
@@ -142,6 +144,7 @@ def run_job(
         )  # fmt: skip
         run.fingerprints(data=data.fingerprint, student=student.fingerprint)
         job.add(list(data.findings))
+        job.add(cut_findings(data, student, settings.writing))
         for stage in STAGES[: STAGES.index(until) + 1]:
             stage_functions()[stage](job)
         if until != STAGES[-1] and not run.stage(STAGES[-1], {}).finished:
@@ -169,6 +172,6 @@ def stage_functions() -> dict[str, Callable[[Job], Any]]:
             job, None if generation_in(job.data.tasks) is not None else Store(job.run.path(label.TRANSFER))
         ),
         "evaluate": evaluate.evaluate,
-        "export": lambda job: export.export(job) if job.settings.onnx else None,
+        "export": lambda job: export.export(job) if job.settings.exports(job.data.tasks) else None,
         "report": lambda job: report.report(job.run),
     }

@@ -187,10 +187,13 @@ def test_layers_of_a_network_that_writes_are_kept_and_load_in_transformers(write
 @pytest.mark.parametrize(
     "steps, said",
     [
-        ("vocabulary(60)", r"expected keep_layers alone for a network that writes texts, got vocabulary\(60\)"),
+        (
+            "vocabulary(60)",
+            r"keep_layers and max_length alone for a network that writes texts, got vocabulary\(60\)",
+        ),
         (
             "keep_layers(encoder=1) | static(dim=4)",
-            "expected keep_layers alone for a network that writes texts, got sta",
+            "expected keep_layers and max_length alone for a network that writes texts, got sta",
         ),
         ("keep_layers(encoder=1, how='importance')", "expected layers by place .* of a network that writes texts, got"),
         ("keep_layers(1)", "expected keep alone for a model with one stack of layers"),

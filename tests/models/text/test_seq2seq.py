@@ -283,3 +283,16 @@ def test_a_classifier_is_no_network_that_writes(tmp_path):
 def test_without_texts_there_is_no_vocabulary():
     with pytest.raises(ConfigError, match="expected training texts to learn the vocabulary of seq2seq"):
         Student.of("seq2seq", (), {"main": 0}, kinds={"main": "generation"})
+
+
+def test_a_pretrained_writer_takes_longer_texts_where_its_positions_allow_it(network, tmp_path):
+    network.files(tmp_path, {})
+    kinds = {"main": "generation"}
+    cut = Student.of(f"hf:{tmp_path} | max_length(6)", (), {"main": 0}, kinds=kinds)
+    assert cut.encoder.max_length == 6 and cut.build(0).encoder.encode([" ".join(SOURCES)]).shape[1] == 6
+    layers = Student.of(
+        f"hf:{tmp_path} | keep_layers(encoder=1, decoder=1) | max_length(26)", (), {"main": 0}, kinds=kinds
+    )
+    assert layers.encoder.max_length == 26  # the tokenizer says 24, the model has 26 positions
+    with pytest.raises(ConfigError, match="a max_length of at most 26, got 27"):
+        Student.of(f"hf:{tmp_path} | max_length(27)", (), {"main": 0}, kinds=kinds)

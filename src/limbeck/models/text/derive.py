@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from limbeck.models.text.network import TextNetwork
 from limbeck.models.text.small import Plan, SmallText, silent_ids, size_of
 from limbeck.models.text.tokens import TextEncoder, trimmed
 
+Encoder = TypeVar("Encoder", bound=TextEncoder)
 _LOOKED_AT, _BATCH = 256, 32  # rows that are looked at to tell what is important
 _SCALED_ON = 2000
 
@@ -94,13 +95,18 @@ def _begun(network: TextNetwork, max_length: int | None, blank: bool) -> TextNet
     return made.eval()
 
 
-def limited(encoder: TextEncoder, length: int, most: int | None) -> TextEncoder:
-    """The tokenizer with another length; raises ConfigError where the model takes no texts as long."""
+def limited(encoder: Encoder, length: int, most: int | None) -> Encoder:
+    """The tokenizer with another length, whatever it says itself.
+
+    Raises ConfigError where the model takes no texts as long.
+    """
     if most is not None and length > most:
         raise ConfigError(
             f"expected a max_length of at most {most}, got {length}", "the model has no positions for longer texts"
         )
-    return TextEncoder(encoder.tokenizer, length)
+    made = type(encoder)(encoder.tokenizer, length)
+    made.max_length = length
+    return made
 
 
 def _keep_layers(stock: _Stock, step: steps.KeepLayers) -> None:

@@ -8,8 +8,10 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.runtime import derive_seed, seeded
 from limbeck.models.text import steps
 from limbeck.models.text.chain import Chain, spelled
+from limbeck.models.text.derive import limited
 from limbeck.models.text.ground import Ground
 from limbeck.models.text.mould import Mould
+from limbeck.models.text.network import positions_of
 from limbeck.models.text.seq2seq import Seq2SeqNetwork
 
 _EXAMPLE = "keep_layers(encoder=2, decoder=1)"
@@ -28,9 +30,11 @@ def writer_base(network: Any, who: str, what: str) -> Seq2SeqNetwork:
 def refuse_writer_steps(made_by: Chain) -> None:
     """Raise ConfigError for a step that makes no network that writes texts, before any work."""
     for step in made_by.steps:
+        if isinstance(step, steps.MaxLength):
+            continue
         if not isinstance(step, steps.KeepLayers):
             raise ConfigError(
-                f"expected keep_layers alone for a network that writes texts, got {spelled(step)}",
+                f"expected keep_layers and max_length alone for a network that writes texts, got {spelled(step)}",
                 f"write for example hf:FOLDER | {_EXAMPLE}, or seq2seq(...) for a small one with its own tokenizer",
             )
         if step.how == "importance":
@@ -50,7 +54,10 @@ def derive_writer(base: Mould, made_by: Chain, ground: Ground, *, blank: bool = 
     model: Any = network.model
     with seeded(derive_seed("derive", 0)):
         for step in made_by.steps:
-            assert isinstance(step, steps.KeepLayers)
-            model = keep_layers(model, step.keep, step.how, encoder=step.encoder, decoder=step.decoder)
-    made = Seq2SeqNetwork(model, network.encoder, next(iter(network.out_sizes)))
+            if isinstance(step, steps.KeepLayers):
+                model = keep_layers(model, step.keep, step.how, encoder=step.encoder, decoder=step.decoder)
+    encoder = network.encoder
+    if made_by.max_length is not None:
+        encoder = limited(encoder, made_by.max_length, positions_of(model.config))
+    made = Seq2SeqNetwork(model, encoder, next(iter(network.out_sizes)))
     return Mould(made.eval(), base.fresh)

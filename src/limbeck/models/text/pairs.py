@@ -43,6 +43,13 @@ class PairEncoder(TextEncoder):
         out[target] = np.fromiter((i for row in ids for i in row), np.int32, int(theirs.sum())) | (1 << SEGMENT)
         return out
 
+    def target_lengths(self, targets: Sequence[str]) -> Array:
+        """Tokens int64 [N] that targets have before they are cut."""
+        if not targets:
+            return np.empty(0, np.int64)
+        ids = self.tokenizer(text_target=list(targets), truncation=False, return_attention_mask=False, verbose=False)
+        return np.fromiter(map(len, ids["input_ids"]), np.int64, len(targets))
+
 
 def is_target(rows: Tensor) -> Tensor:
     """Where rows hold tokens of the target, bool [B, T]."""

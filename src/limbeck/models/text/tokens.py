@@ -95,6 +95,14 @@ class TextEncoder:
             out[there] |= np.concatenate(first_tokens(words, said["offset_mapping"])) << SHIFT
         return out
 
+    def lengths(self, inputs: Any) -> Array:
+        """Tokens int64 [N] that the texts have before they are cut."""
+        columns = columns_of(inputs)
+        if not len(columns[0]):
+            return np.empty(0, np.int64)
+        ids = self.tokenizer(*columns, truncation=False, padding=False, return_attention_mask=False, verbose=False)
+        return np.fromiter(map(len, ids["input_ids"]), np.int64, len(columns[0]))
+
     @cached_property
     def fingerprint(self) -> str:
         """A hash of what decides the ids of a text."""
