@@ -180,7 +180,7 @@ def peers(args: argparse.Namespace, name: str, data: Any, teacher: Path, ours: n
         joined = rows.inputs.agg(" ".join, axis=1)
         pd.DataFrame({"text": joined, "label": rows.targets["main"]}).to_parquet(out / f"{split}.parquet")
     job = {
-        "peer": "model2vec", "teacher": str(teacher), "train": str(out / "train.parquet"), "dim": 32,
+        "teacher": str(teacher), "train": str(out / "train.parquet"), "dim": 32,
         "test": str(out / "test.parquet"), "seeds": list(range(SEEDS)), "out": str(out / "model2vec.npz"),
     }  # fmt: skip
     (out / "model2vec.json").write_text(json.dumps(job), encoding="utf-8")

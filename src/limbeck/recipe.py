@@ -35,16 +35,6 @@ from limbeck.train.plan import TrainSpec
 _FIRST = "`limbeck init NAME --data FILE` writes one; it needs data, teacher and student"
 _BASE_MARK = "# relative paths start at:"
 
-OBJECTIVES = {  # what `objective: auto` becomes, by task
-    "classification": "0.1 * CE + 0.9 * KD(temperature=4)",
-    "multilabel": "0.1 * BCE + 0.9 * BernoulliKD",
-    "regression": "0.1 * MSE + 0.9 * L2KD",
-    "similarity": "0.1 * CosineRegression + 0.9 * ContrastiveKD",
-    "retrieval": "0.1 * InfoNCE + 0.9 * ContrastiveKD",
-    "tagging": "0.1 * CE + 0.9 * KD(temperature=1)",
-    "generation": "SequenceKD",
-}
-
 NETWORKS = ("linear", "mlp", "cnn", "resnet")  # built in; the names of limbeck.models.zoo, which needs torch
 
 COMMENTS = {  # above the keys of a written recipe

@@ -9,12 +9,11 @@ from typing import ClassVar, Literal
 from limbeck.core.errors import Problem
 from limbeck.core.kinds import suggest
 from limbeck.core.specs import at_least, refuse
+from limbeck.data.kinds import KINDS, is_kind
 from limbeck.train.plan import TrainSpec
 
 BUILTIN = ("digits",)
-TASKS = (
-    "auto", "classification", "multilabel", "regression", "similarity", "retrieval", "tagging", "generation",
-)  # fmt: skip
+TASKS = ("auto", *KINDS)
 TABLE_ENDINGS = (".csv", ".parquet", ".npz", ".jsonl")  # of a file of predictions
 
 
@@ -80,7 +79,7 @@ class DataSpec:
         if self.views is not None and self.views > 1 and self.view is None:
             problems.append(Problem("views", f"expected a view that makes {self.views} views, got none", "set view:"))
         for head, task in [("", self.task)] if isinstance(self.task, str) else self.task.items():
-            if task not in TASKS:
+            if task != "auto" and not is_kind(task):
                 where = f"task.{head}" if head else "task"
                 near = suggest(task, TASKS)
                 problems.append(Problem(where, f"expected one of {', '.join(TASKS)}, got '{task}'", near))

@@ -82,7 +82,7 @@ def test_decisions_come_as_the_user_wrote_the_classes():
         (lambda: Classification(("a", "a")), "distinct classes, got 'a' twice"),
         (lambda: MultiLabel(()), "at least 1 labels, got 0"),
         (lambda: Regression(("y",), (0.0,), (0.0,)), "a mean and a scale above 0 for each of 1 targets"),
-        (lambda: task_from_spec({"kind": "ranking"}), "a task of kind classification, multilabel, .*got 'r"),
+        (lambda: task_from_spec({"kind": "ranking"}), "a task of kind auto, classification, multilabel, .*got 'r"),
     ],
 )  # fmt: skip
 def test_tasks_that_are_refused(make, text):

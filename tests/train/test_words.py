@@ -71,7 +71,7 @@ class Says:
 
 def test_several_teachers_answer_the_words_that_all_of_them_read():
     class Task:
-        kind = "tagging"
+        kind, meaning = "tagging", "classes"
 
     mixed = Ensemble([Says(5, 4), Says(3, 3)], heads={"main": Task()}).answer(Batch(keys=KEYS))
     assert mixed.masks["main"].tolist() == [[True, True, True, False, False]] * 2

@@ -23,6 +23,18 @@ class Task:
     def size(self):
         return len(self.names)
 
+    @property
+    def positions(self):
+        return self.kind == "tagging"
+
+    @property
+    def natural(self):
+        return self.kind == "regression"
+
+    @property
+    def meaning(self):
+        return {"multilabel": "labels", "regression": "numbers"}.get(self.kind, "classes")
+
     def to_training(self, values):
         return (values - self.mean) / self.scale
 

@@ -256,8 +256,8 @@ def test_answers_that_do_not_fit_are_refused(tmp_path, kit, spoil, kind, words):
 
 
 def test_words_are_stored_ragged_by_default():
-    assert default_codec("tagging") == Frames("float16") == codec_of("tagging", "float16")
-    assert codec_of("tagging", "float32") == Frames("float32") and codec_of("classification", "float32").name == "dense"
+    assert default_codec(True, False) == Frames("float16") == codec_of(True, "float16")
+    assert codec_of(True, "float32") == Frames("float32") and default_codec(False, True) == Dense("float32")
 
 
 def test_settings_that_are_none():

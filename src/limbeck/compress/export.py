@@ -92,7 +92,11 @@ def export_onnx(
         "limbeck.kind": str(preprocess.spec["kind"]),
         "limbeck.inputs": json.dumps(graph.inputs, ensure_ascii=False),
         "limbeck.heads": json.dumps(
-            {h: {"kind": t.kind, "names": list(t.names), "outputs": names[h]} for h, t in tasks.items()},
+            {
+                h: {"kind": t.kind, "names": list(t.names), "outputs": names[h]}
+                | ({"task": t.spec} if t.judged_as else {})
+                for h, t in tasks.items()
+            },
             ensure_ascii=False,
         ),
         "limbeck.user": json.dumps(dict(metadata or {}), ensure_ascii=False),

@@ -23,6 +23,7 @@ DTYPES: dict[int, str] = {
     TensorProto.FLOAT: "float32", TensorProto.UINT8: "uint8", TensorProto.STRING: "string", TensorProto.INT64: "int64",
 }  # fmt: skip
 
+ANSWER = "answer"  # of a kind that says itself what its answers mean
 ROLES = {
     "regression": ("value",), "tagging": ("probabilities", "label", "logits", "mask"),
     "similarity": ("embedding",), "retrieval": ("embedding",),
@@ -66,7 +67,7 @@ def output_names(tasks: Mapping[str, Task]) -> dict[str, dict[str, str]]:
     """Name the outputs of every head by their role: the role alone for one head, "HEAD.role" for several."""
 
     def roles(task: Task) -> tuple[str, ...]:
-        return ROLES.get(task.kind, ("probabilities", "label", "logits"))
+        return (ANSWER,) if task.judged_as else ROLES.get(task.kind, ("probabilities", "label", "logits"))
 
     return {
         head: {role: role if len(tasks) == 1 else f"{head}.{role}" for role in roles(task)}
@@ -76,6 +77,10 @@ def output_names(tasks: Mapping[str, Task]) -> dict[str, dict[str, str]]:
 
 def add_answers(graph: Graph, task: Task, raw: str, names: Mapping[str, str], width: int) -> None:
     """Turn the raw output [..., width] of one head into what its users read; `raw` is in training space."""
+    if task.judged_as:  # what it means, the task itself says when it is asked
+        graph.node("Identity", raw, out=names[ANSWER])
+        graph.output(names[ANSWER], TensorProto.FLOAT, width)
+        return
     if isinstance(task, Regression):
         wide = graph.node("Mul", raw, graph.constant(np.reshape(task.scale, (1, -1))))
         graph.node("Add", wide, graph.constant(np.reshape(task.mean, (1, -1))), out=names["value"])

@@ -23,10 +23,16 @@ from limbeck.compress.onnx_text import Texts
 from limbeck.compress.onnx_words import by_row
 from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
 from limbeck.data.embedded import EMBEDDED, pair_cosines
+from limbeck.data.tasks import task_from_spec
 
 Array: TypeAlias = np.ndarray[Any, Any]
 BATCH = 1024
 RAW = {"regression": "value", "similarity": "embedding", "retrieval": "embedding"}  # else logits
+
+
+def raw_role(facts: Mapping[str, Any]) -> str:
+    """The output of a head that holds its answers as the network gives them."""
+    return "answer" if "task" in facts else RAW.get(facts["kind"], "logits")
 
 
 class OnnxStudent:
@@ -68,6 +74,8 @@ class OnnxStudent:
         split into words (`limbeck.data.words`). Of similarity and retrieval the cosine [N] of the two texts of a row.
         """
         name, facts = self._head(head)
+        if "task" in facts:
+            return task_from_spec(facts["task"]).predict(self.run(inputs, [facts["outputs"]["answer"]])[0])
         if facts["kind"] in EMBEDDED:
             return pair_cosines(self._pairs(inputs, BATCH))
         if facts["kind"] == "tagging":
@@ -82,7 +90,7 @@ class OnnxStudent:
     def predict_proba(self, inputs: Any, head: str | None = None) -> Any:
         """Probabilities [N, C] for raw rows, in the order of the names of the head; of words [W, C] for each row."""
         name, facts = self._head(head)
-        if facts["kind"] in RAW:
+        if facts["kind"] in RAW or "task" in facts:
             raise ConfigError(f"expected a head with classes or labels, '{name}' is a {facts['kind']}", "call predict")
         return self._said(inputs, {name: "probabilities"}, BATCH)[name]
 
@@ -112,7 +120,7 @@ class OnnxStudent:
         """
         if self.texts is not None and self.texts.apart:
             return {head: self._pairs(inputs, batch) for head in self.heads}
-        return self._said(inputs, {head: RAW.get(f["kind"], "logits") for head, f in self.heads.items()}, batch)
+        return self._said(inputs, {head: raw_role(f) for head, f in self.heads.items()}, batch)
 
     def _said(self, inputs: Any, roles: Mapping[str, str], batch: int) -> dict[str, Any]:
         """One output of each head by its role; of words a list of arrays, one for each row."""

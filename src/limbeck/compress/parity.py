@@ -98,7 +98,7 @@ def _frame(exported: OnnxStudent, inputs: Any) -> Any:
 def _compare(task: Task, reference: Any, found: Any, tolerance: float) -> dict[str, Any]:
     if isinstance(task, Tagging):  # words one after the other
         reference, found = (np.concatenate([*rows, np.empty((0, task.size))]) for rows in (reference, found))
-    found = task.to_training(found)  # in standard deviations, so that units do not matter
+    found = found if task.judged_as else task.to_training(found)  # in standard deviations, so that units do not matter
     if found.shape != reference.shape:
         return {"difference": float("inf"), "flips": len(reference), "undecided": 0, "decisions": len(reference)}
     if task.kind in EMBEDDED:
@@ -124,7 +124,7 @@ def _worst(distance: Any) -> float:
 
 
 def _flips(task: Task, reference: Any, found: Any, margin: Any) -> tuple[Any, Any]:
-    if task.kind == "regression":
+    if task.kind == "regression" or task.judged_as:
         nothing = np.zeros(len(reference), dtype=bool)
         return nothing, nothing
     if task.kind == "multilabel":

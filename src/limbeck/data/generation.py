@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from limbeck.core.errors import ConfigError
 from limbeck.data.columns import NamedColumns
 from limbeck.data.labels import as_labels
 from limbeck.data.rows import Array
+from limbeck.data.task import TaskKind
 from limbeck.data.texts import as_texts, is_free, is_missing_text, is_text_list
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}([-_][A-Za-z]{2,8})*")
 
 
 @dataclass(frozen=True)
-class Generation:
+class Generation(TaskKind):
     """A text for each text; `target` names the column of the texts to be written.
 
     Targets are texts, object [N], and so are answers; what training sees are their tokens under a student's tokenizer.
@@ -45,6 +46,11 @@ class Generation:
     target: str = "target"
     kind: ClassVar[str] = "generation"
     metrics: ClassVar[tuple[str, ...]] = ("bleu", "chrf", "rouge_l")
+    hard: ClassVar[str] = "CE"
+    objective: ClassVar[str] = "SequenceKD"
+    meaning: ClassVar[str] = "classes"
+    losses: ClassVar[tuple[str, ...]] = ("classification",)  # a token is a choice among the classes of a vocabulary
+    decided: ClassVar[bool] = True
 
     @property
     def default_metric(self) -> str:
@@ -85,17 +91,18 @@ class Generation:
             )
         return texts, mask
 
-    def to_training(self, values: Any) -> Any:
-        """Texts as they are."""
-        return values
-
-    def to_natural(self, values: Any) -> Any:
-        """Texts as they are."""
-        return values
-
     def predict(self, texts: Any) -> Array:
         """Texts as they are."""
         return np.asarray(texts, dtype=object)
+
+    @classmethod
+    def of(cls, raw: Any, names: Sequence[str] | None, columns: Sequence[str]) -> Self:
+        """The task, named after the column of the texts to be written."""
+        return cls(str(columns[0]) if len(columns) == 1 else "target")
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
+        return cls(spec["target"])
 
     def to_spec(self) -> dict[str, Any]:
         return {"kind": self.kind, "target": self.target}

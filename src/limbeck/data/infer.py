@@ -9,23 +9,11 @@ import numpy as np
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
-from limbeck.core.kinds import suggest
-from limbeck.data.labels import as_labels, listed, numbers_of, present, text_of
+from limbeck.data.kinds import GUESSED, kind_of
+from limbeck.data.labels import as_labels, numbers_of, present, text_of
 from limbeck.data.rows import Array, Inputs
-from limbeck.data.tagging import Tagging, looks_tagged, tag_names
-from limbeck.data.tasks import (
-    GUESSED,
-    TASKS,
-    Classification,
-    Generation,
-    MultiLabel,
-    Regression,
-    Retrieval,
-    Similarity,
-    Task,
-    class_names,
-    label_names,
-)
+from limbeck.data.tagging import looks_tagged
+from limbeck.data.task import TaskKind
 from limbeck.signals import MAIN
 
 MANY_CLASSES = 100
@@ -89,47 +77,13 @@ def _guess_matrix(known: Array) -> tuple[str, str]:
     return "multilabel", f"labels are {known.shape[1]} columns of 0 and 1"
 
 
-def build_task(kind: str, raw: Any, names: Sequence[str] | int | None, columns: Sequence[str] = ()) -> Task:
+def build_task(kind: str, raw: Any, names: Sequence[str] | int | None, columns: Sequence[str] = ()) -> TaskKind:
     """The task of a kind for the labels of the training rows.
 
     `names` are what the user gave as classes (or their number), `columns` the names of label columns where there are
     several. Raises ConfigError for an unknown kind and labels that do not fit it.
     """
-    if kind not in TASKS:
-        near = suggest(kind, TASKS)
-        raise ConfigError(f"expected the task auto, {', '.join(TASKS)}, got '{kind}'", near)
-    if kind == "generation":
-        return Generation(str(columns[0]) if len(columns) == 1 else "target")
-    if kind == "retrieval":
-        return Retrieval()
-    if kind == "similarity":
-        return Similarity.fit(raw)
     if isinstance(names, int):
         names = tuple(str(i) for i in range(names))
     given = tuple(text_of(name) for name in names) if names is not None else None
-    if kind == "tagging":
-        return Tagging(given or tag_names(raw))
-    values = as_labels(raw)
-    matrix = values.ndim == 2
-    if kind == "regression":
-        width = values.shape[1] if matrix else 1
-        if given is not None and len(given) != width:
-            raise ConfigError(
-                f"expected no classes for a regression task of {width} targets, got {len(given)} ({listed(given)})",
-                "leave classes out, or name one for each target",
-            )
-        return Regression.fit(raw, given or (tuple(columns) if matrix and len(columns) == values.shape[1] else None))
-    if kind == "multilabel":
-        return MultiLabel(given or _label_names(values, columns))
-    if matrix and given is None:
-        named = len(columns) == values.shape[1]
-        given = tuple(columns) if named else tuple(str(i) for i in range(values.shape[1]))
-    return Classification(given or class_names(values))
-
-
-def _label_names(values: Array, columns: Sequence[str]) -> tuple[str, ...]:
-    if values.ndim == 2:
-        return tuple(columns) if len(columns) == values.shape[1] else tuple(str(i) for i in range(values.shape[1]))
-    if values.dtype.kind in "biuf":
-        return tuple(columns) if len(columns) == 1 else ("0",)
-    return label_names(values)
+    return kind_of(kind).of(raw, given, columns)

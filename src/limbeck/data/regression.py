@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from limbeck.core.errors import ConfigError
 from limbeck.data.labels import as_labels, check_names, listed, present, text_of
-from limbeck.data.rows import Array
+from limbeck.data.rows import Array, Rows
+from limbeck.data.task import TaskKind
 
 
 @dataclass(frozen=True)
-class Regression:
+class Regression(TaskKind):
     """K numbers; training sees (y - mean) / scale, users and files see natural units."""
 
     targets: tuple[str, ...] = ("y",)
@@ -22,7 +23,9 @@ class Regression:
     scale: tuple[float, ...] = (1.0,)
     kind: ClassVar[str] = "regression"
     metrics: ClassVar[tuple[str, ...]] = ("r2", "rmse", "mae")
-    default_metric: ClassVar[str] = "r2"
+    hard: ClassVar[str] = "MSE"
+    objective: ClassVar[str] = "0.1 * MSE + 0.9 * L2KD"
+    natural: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_names(self.targets, "targets", at_least=1)
@@ -33,7 +36,7 @@ class Regression:
             )
 
     @classmethod
-    def fit(cls, raw: Any, names: Sequence[str] | None = None) -> Regression:
+    def fit(cls, raw: Any, names: Sequence[str] | None = None) -> Self:
         """The task whose mean and scale (standard deviation, 1 where constant) are those of the labels given."""
         values = real_matrix(raw)
         known = values[present(values)]
@@ -85,6 +88,27 @@ class Regression:
         """Natural units [N] (or [N, K] for several targets) of standardised values [N, K]."""
         natural = np.asarray(self.to_natural(np.asarray(values)))
         return natural[..., 0] if self.size == 1 else natural
+
+    def truth(self, rows: Rows, head: str) -> Array:
+        """Natural units [N, K]."""
+        return np.asarray(self.to_natural(rows.targets[head]))
+
+    @classmethod
+    def of(cls, raw: Any, names: Sequence[str] | None, columns: Sequence[str]) -> Self:
+        """The task whose scale is that of the labels; raises ConfigError for names of another number of targets."""
+        values = as_labels(raw)
+        width = values.shape[1] if values.ndim == 2 else 1
+        if names is not None and len(names) != width:
+            raise ConfigError(
+                f"expected no classes for a regression task of {width} targets, got {len(names)} ({listed(names)})",
+                "leave classes out, or name one for each target",
+            )
+        named = tuple(columns) if values.ndim == 2 and len(columns) == width else None
+        return cls.fit(raw, tuple(names) if names else named)
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
+        return cls(tuple(spec["targets"]), tuple(spec["mean"]), tuple(spec["scale"]))
 
     def to_spec(self) -> dict[str, Any]:
         spec = {"kind": self.kind, "targets": list(self.targets)}

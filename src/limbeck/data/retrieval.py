@@ -7,24 +7,27 @@ intervals follow from it, for models of any width, without storing the corpus on
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
 from limbeck.data.embedded import halves, pair_cosines, ranks
 from limbeck.data.rows import Array, Rows
+from limbeck.data.task import TaskKind
 
 
 @dataclass(frozen=True)
-class Retrieval:
+class Retrieval(TaskKind):
     """Queries and their documents. `size` is the width of an answer where it is known: 0 leaves it to the model."""
 
     size: int = 0
     kind: ClassVar[str] = "retrieval"
     metrics: ClassVar[tuple[str, ...]] = ("recall@10", "recall@1", "mrr@10")
-    default_metric: ClassVar[str] = "recall@10"
+    hard: ClassVar[str] = "InfoNCE"
+    objective: ClassVar[str] = "0.1 * InfoNCE + 0.9 * ContrastiveKD"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -33,14 +36,6 @@ class Retrieval:
     def encode(self, raw: Any) -> tuple[Array, Array]:
         """Ones float32 [N, 1], for each row is a pair, and mask bool [N]."""
         return np.ones((len(raw), 1), dtype=np.float32), np.ones(len(raw), dtype=bool)
-
-    def to_training(self, values: Any) -> Any:
-        """Answers as on disk -> as in training: embeddings both."""
-        return values
-
-    def to_natural(self, values: Any) -> Any:
-        """Answers as in training -> as on disk: embeddings both."""
-        return values
 
     def judged(self, answers: Array, rows: Rows, more: Array | None = None) -> Array:
         """Ranks float32 [N, 1] of embeddings [N, 2·D]; `more` [M, 2·D] are those of a corpus."""
@@ -60,6 +55,15 @@ class Retrieval:
     def predict(self, answers: Any) -> Array:
         """Cosine [N] of query and document, of embeddings [N, 2·D]."""
         return pair_cosines(answers)
+
+    @classmethod
+    def of(cls, raw: Any, names: Sequence[str] | None, columns: Sequence[str]) -> Self:
+        """The task: pairs have no labels."""
+        return cls()
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
+        return cls()
 
     def to_spec(self) -> dict[str, Any]:
         return {"kind": self.kind}

@@ -7,8 +7,9 @@ cosine of each row, a number that means the same for models of any width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -17,10 +18,11 @@ from limbeck.data.embedded import pair_cosines
 from limbeck.data.labels import present
 from limbeck.data.regression import real_matrix
 from limbeck.data.rows import Array, Rows
+from limbeck.data.task import TaskKind
 
 
 @dataclass(frozen=True)
-class Similarity:
+class Similarity(TaskKind):
     """A score for a pair of texts; `low` and `high` are the scores that a cosine of 0 and of 1 stand for.
 
     `size` is the width of an answer where it is known: 0 leaves it to the model.
@@ -31,7 +33,8 @@ class Similarity:
     size: int = 0
     kind: ClassVar[str] = "similarity"
     metrics: ClassVar[tuple[str, ...]] = ("spearman", "pearson")
-    default_metric: ClassVar[str] = "spearman"
+    hard: ClassVar[str] = "CosineRegression"
+    objective: ClassVar[str] = "0.1 * CosineRegression + 0.9 * ContrastiveKD"
 
     def __post_init__(self) -> None:
         if not self.high > self.low:
@@ -41,7 +44,7 @@ class Similarity:
             )
 
     @classmethod
-    def fit(cls, raw: Any) -> Similarity:
+    def fit(cls, raw: Any) -> Self:
         """The task for the scores of the training rows."""
         values = real_matrix(raw)
         if values.shape[1] != 1:
@@ -75,14 +78,6 @@ class Similarity:
         """Scaled scores [N, 1] in the user's units."""
         return self.low + scaled.astype(np.float64) * (self.high - self.low)
 
-    def to_training(self, values: Any) -> Any:
-        """Answers as on disk -> as in training: embeddings both."""
-        return values
-
-    def to_natural(self, values: Any) -> Any:
-        """Answers as in training -> as on disk: embeddings both."""
-        return values
-
     def judged(self, answers: Array, rows: Rows, more: Array | None = None) -> Array:
         """Cosines float32 [N, 1] of embeddings [N, 2·D]."""
         return pair_cosines(answers)[:, None].astype(np.float32)
@@ -94,6 +89,15 @@ class Similarity:
     def predict(self, answers: Any) -> Array:
         """Scores [N], in the user's units, of embeddings [N, 2·D]."""
         return np.asarray(self.low + pair_cosines(answers) * (self.high - self.low))
+
+    @classmethod
+    def of(cls, raw: Any, names: Sequence[str] | None, columns: Sequence[str]) -> Self:
+        """The task for the scores of the training rows."""
+        return cls.fit(raw)
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
+        return cls(spec["low"], spec["high"])
 
     def to_spec(self) -> dict[str, Any]:
         return {"kind": self.kind, "low": self.low, "high": self.high}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.kinds import suggest
 from limbeck.data.labels import check_names, is_missing, listed, text_of
 from limbeck.data.rows import Array, Inputs
+from limbeck.data.task import TaskKind
 from limbeck.data.words import is_words, word_counts
 
 OUTSIDE, PREFIXES = "O", ("B", "I", "E", "S")
@@ -27,13 +28,18 @@ _SURE = 10.0  # logit of O, over 0 of all others, where a word was cut off
 
 
 @dataclass(frozen=True)
-class Tagging:
+class Tagging(TaskKind):
     """One of C tags for every word; `tags` are their names in the order of the outputs, O among them."""
 
     tags: tuple[str, ...]
     kind: ClassVar[str] = "tagging"
     metrics: ClassVar[tuple[str, ...]] = ("entity_f1", "entity_precision", "entity_recall", "word_accuracy")
-    default_metric: ClassVar[str] = "entity_f1"
+    hard: ClassVar[str] = "CE"
+    objective: ClassVar[str] = "0.1 * CE + 0.9 * KD(temperature=1)"
+    losses: ClassVar[tuple[str, ...]] = ("classification",)
+    decided: ClassVar[bool] = True
+    positions: ClassVar[bool] = True
+    meaning: ClassVar[str] = "classes"
 
     def __post_init__(self) -> None:
         check_names(self.tags, "tags", at_least=2)
@@ -94,17 +100,22 @@ class Tagging:
             f"{near + ' ' if near else ''}correct the tag, or name all tags in order with classes=[...]",
         )
 
-    def to_training(self, values: Any) -> Any:
-        """Answers as on disk -> as in training: logits both."""
-        return values
-
-    def to_natural(self, values: Any) -> Any:
-        """Answers as in training -> as on disk: logits both."""
-        return values
-
     def predict(self, logits: Any) -> Array:
         """Tags [W] of the logits [W, C] of the words of a row."""
         return np.asarray(np.array(self.tags, dtype=object)[np.asarray(logits).argmax(axis=-1)])
+
+    def unlabelled(self, rows: int) -> Array:
+        """Ids int64 [N, 1] of no label."""
+        return np.full((rows, 1), NO_LABEL, dtype=np.int64)
+
+    @classmethod
+    def of(cls, raw: Any, names: Sequence[str] | None, columns: Sequence[str]) -> Self:
+        """The task over the tags given, or those of the rows."""
+        return cls(tuple(names or tag_names(raw)))
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
+        return cls(tuple(spec["tags"]))
 
     def to_spec(self) -> dict[str, Any]:
         return {"kind": self.kind, "tags": list(self.tags)}

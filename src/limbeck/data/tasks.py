@@ -15,15 +15,16 @@ numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.kinds import suggest
 from limbeck.data.generation import Generation as Generation
+from limbeck.data.kinds import kind_of
 from limbeck.data.labels import (
     as_labels,
     check_names,
@@ -40,16 +41,22 @@ from limbeck.data.retrieval import Retrieval as Retrieval
 from limbeck.data.rows import Array
 from limbeck.data.similarity import Similarity as Similarity
 from limbeck.data.tagging import Tagging as Tagging
+from limbeck.data.task import TaskKind
+
+Task: TypeAlias = TaskKind
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(TaskKind):
     """One of C classes; `classes` are their names in the order of the outputs."""
 
     classes: tuple[str, ...]
     kind: ClassVar[str] = "classification"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "balanced_accuracy", "macro_f1")
-    default_metric: ClassVar[str] = "accuracy"
+    hard: ClassVar[str] = "CE"
+    objective: ClassVar[str] = "0.1 * CE + 0.9 * KD(temperature=4)"
+    meaning: ClassVar[str] = "classes"
+    decided: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_names(self.classes, "classes", at_least=2)
@@ -121,13 +128,26 @@ class Classification:
         out[there] = [self.classes[i] for i in numbers[there].argmax(axis=1)]
         return out
 
-    def to_training(self, values: Any) -> Any:
-        """Answers as on disk -> as in training: logits both."""
-        return values
+    def unlabelled(self, rows: int) -> Array:
+        """Ids int64 [N] of 0."""
+        return np.zeros(rows, dtype=np.int64)
 
-    def to_natural(self, values: Any) -> Any:
-        """Answers as in training -> as on disk: logits both."""
-        return values
+    def decisions(self, answers: Array) -> Array:
+        """Class ids int64 [N] of logits [N, C]."""
+        return np.asarray(answers.argmax(axis=1), dtype=np.int64)
+
+    @classmethod
+    def of(cls, raw: Any, names: Sequence[str] | None, columns: Sequence[str]) -> Self:
+        """The task over the classes given, or over those of the labels (or one-hot columns)."""
+        values, given = as_labels(raw), names
+        if values.ndim == 2 and given is None:
+            named = len(columns) == values.shape[1]
+            given = tuple(columns) if named else tuple(str(i) for i in range(values.shape[1]))
+        return cls(tuple(given or class_names(values)))
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
+        return cls(tuple(spec["classes"]))
 
     def predict(self, logits: Any) -> Array:
         """Class names [N] of logits [N, C]; integers where every class is one, booleans for False and True."""
@@ -148,13 +168,16 @@ class Classification:
 
 
 @dataclass(frozen=True)
-class MultiLabel:
+class MultiLabel(TaskKind):
     """Any of L labels, each there or not; a label is decided where its logit is above 0."""
 
     labels: tuple[str, ...]
     kind: ClassVar[str] = "multilabel"
     metrics: ClassVar[tuple[str, ...]] = ("macro_f1", "map", "subset_accuracy")
-    default_metric: ClassVar[str] = "macro_f1"
+    hard: ClassVar[str] = "BCE"
+    objective: ClassVar[str] = "0.1 * BCE + 0.9 * BernoulliKD"
+    meaning: ClassVar[str] = "labels"
+    decided: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_names(self.labels, "labels", at_least=1)
@@ -207,13 +230,26 @@ class MultiLabel:
                 targets[row, place[name]] = 1
         return targets, mask
 
-    def to_training(self, values: Any) -> Any:
-        """Answers as on disk -> as in training: logits both."""
-        return values
+    def decisions(self, answers: Array) -> Array:
+        """0/1 float32 [N, L] of logits [N, L]."""
+        return (answers > 0).astype(np.float32)
 
-    def to_natural(self, values: Any) -> Any:
-        """Answers as in training -> as on disk: logits both."""
-        return values
+    @classmethod
+    def of(cls, raw: Any, names: Sequence[str] | None, columns: Sequence[str]) -> Self:
+        """The task over the labels given, or over the columns or names among the labels of the rows."""
+        values = as_labels(raw)
+        if names is not None:
+            return cls(tuple(names))
+        if values.ndim == 2:
+            named = len(columns) == values.shape[1]
+            return cls(tuple(columns) if named else tuple(str(i) for i in range(values.shape[1])))
+        if values.dtype.kind in "biuf":
+            return cls(tuple(columns) if len(columns) == 1 else ("0",))
+        return cls(label_names(values))
+
+    @classmethod
+    def from_spec(cls, spec: Mapping[str, Any]) -> Self:
+        return cls(tuple(spec["labels"]))
 
     def predict(self, logits: Any) -> Array:
         """0/1 int64 [N, L] of logits [N, L]."""
@@ -223,29 +259,10 @@ class MultiLabel:
         return {"kind": self.kind, "labels": list(self.labels)}
 
 
-Task: TypeAlias = Classification | MultiLabel | Regression | Similarity | Retrieval | Tagging | Generation
-GUESSED = ("classification", "multilabel", "regression")  # what labels alone can show
-TASKS = (*GUESSED, "similarity", "retrieval", "tagging", "generation")
-
-
 def task_from_spec(spec: Mapping[str, Any]) -> Task:
-    """The task that `to_spec` described."""
-    kind = spec.get("kind")
-    if kind == "classification":
-        return Classification(tuple(spec["classes"]))
-    if kind == "multilabel":
-        return MultiLabel(tuple(spec["labels"]))
-    if kind == "regression":
-        return Regression(tuple(spec["targets"]), tuple(spec["mean"]), tuple(spec["scale"]))
-    if kind == "generation":
-        return Generation(spec["target"])
-    if kind == "similarity":
-        return Similarity(spec["low"], spec["high"])
-    if kind == "retrieval":
-        return Retrieval()
-    if kind == "tagging":
-        return Tagging(tuple(spec["tags"]))
-    raise ConfigError(f"expected a task of kind {', '.join(TASKS)}, got {kind!r}", suggest(str(kind), TASKS))
+    """The task that `to_spec` described; raises ConfigError for a kind that is not there."""
+    made: Any = kind_of(str(spec.get("kind"))).from_spec(spec)
+    return made  # type: ignore[no-any-return]
 
 
 def class_names(raw: Any) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.task import Outcome as Judged
 from limbeck.evaluate import derivatives, ranking, texts
 from limbeck.evaluate.answers import (
     CLASSIFICATION,
@@ -73,6 +74,8 @@ _GOLDEN = (5**0.5 - 1) / 2  # its multiples are spread evenly over the fractions
 
 def constant_answer(task: Outcome, y_train: Array, rows: int, median: bool = False) -> Array:
     """The best constant answer by the training labels, for `rows` rows, in the shape of answers."""
+    if isinstance(task, Judged) and task.trivial is not None and (own := task.trivial(y_train, rows)) is not None:
+        return own
     if isinstance(task, Tags):
         return np.full(rows, task.constant, dtype=np.int64)
     if task.kind == GENERATION:
@@ -239,12 +242,22 @@ DEFAULT = {
 
 def metrics_of(task: Outcome, sentences: Array | None = None) -> Mapping[str, Metric]:
     """The metrics of a task by name; those of tagging count in `sentences` [M], the sentence of each word."""
+    if isinstance(task, Judged):
+        return {
+            name: Metric(name, task.kind, m.fn, m.higher_is_better, m.rows, m.influence, m.unit)
+            for name, m in task.measures.items()
+        }
     if task.kind != TAGGING:
         return METRICS[task.kind]
     from limbeck.evaluate import entities
 
     of = np.zeros(0, dtype=np.int64) if sentences is None else sentences
     return entities.metrics_of(entities.Sentences(of, tuple(task.names)))
+
+
+def label_of(task: Outcome) -> str:
+    """What a user calls the kind of a task."""
+    return task.label if isinstance(task, Judged) else task.kind
 
 
 def metric_for(
@@ -275,7 +288,7 @@ def metric_for(
         close = difflib.get_close_matches(spec, known, 1)
         hint = f"did you mean '{close[0]}'? " if close else ""
         raise ConfigError(
-            f"expected a metric for a {task.kind} task, got '{spec}'",
+            f"expected a metric for a {label_of(task)} task, got '{spec}'",
             f"{hint}there are {', '.join(known)}; or give a function (y_true, y_pred) -> number",
         )
     if callable(spec) and task.kind == TAGGING:
@@ -287,7 +300,7 @@ def metric_for(
         return _directed(_of_user(task, spec), task, y)
     raise ConfigError(
         f"expected a metric name or a function (y_true, y_pred), got {type(spec).__name__}",
-        f"for a {task.kind} task there are {', '.join(known)}",
+        f"for a {label_of(task)} task there are {', '.join(known)}",
     )
 
 

@@ -16,7 +16,7 @@ from limbeck.evaluate.calibration import calibration
 from limbeck.evaluate.evidence import CONTROL, STUDENT, TEACHER, Evidence
 from limbeck.evaluate.influence import BLOCKS
 from limbeck.evaluate.knowledge import knowledge, stored_fit
-from limbeck.evaluate.quality import Metric, constant_answer, usable
+from limbeck.evaluate.quality import Metric, constant_answer, label_of, usable
 from limbeck.evaluate.show import as_json
 from limbeck.evaluate.stats import Interval
 from limbeck.evaluate.textcard import copied, examples, text_fidelity
@@ -46,7 +46,7 @@ def task_card(head: str, evidence: Evidence, *, margin: float, tasks: int = 1) -
     verdict = stats.verdict_of(gained, seeds, metric.higher_is_better)
     wider = gained if tasks == 1 else _gain(e, scores[STUDENT], scores[CONTROL], 1 - 0.05 / tasks)
     card: dict[str, Any] = {
-        "kind": evidence.task.kind,
+        "kind": label_of(evidence.task),
         "names": list(e.task.names),
         "metric": {"name": metric.name, "unit": metric.unit, "higher_is_better": metric.higher_is_better},
         "verdict": verdict,

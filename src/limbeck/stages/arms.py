@@ -13,19 +13,7 @@ from limbeck.core.errors import ConfigError, Problem
 from limbeck.core.kinds import suggest
 from limbeck.data.tasks import Task
 from limbeck.objectives.base import Objective, Ramp, Sum, Term
-from limbeck.recipe import OBJECTIVES
 
-HARD_LOSS = {
-    "classification": "CE",
-    "multilabel": "BCE",
-    "regression": "MSE",
-    "similarity": "CosineRegression",
-    "retrieval": "InfoNCE",
-    "tagging": "CE",
-    "generation": "CE",
-}
-# kinds of task in which a teacher's answer is a label too
-DECIDED = ("classification", "multilabel", "tagging", "generation")
 STUDENT, CONTROL, SOFT, PSEUDO = "student", "control", "soft", "pseudo"
 
 
@@ -55,7 +43,7 @@ def arms_of(objective: Sum, tasks: Mapping[str, Task], *, unlabeled: bool, attri
     arms = [Arm(STUDENT, objective, unlabeled), Arm(CONTROL, hard, unlabeled=False)]
     if attribution and unlabeled:
         arms.append(Arm(SOFT, objective, unlabeled=False))
-        if any(task.kind in DECIDED for task in tasks.values()):
+        if any(task.decided for task in tasks.values()):
             arms.append(Arm(PSEUDO, hard, unlabeled=True, pseudo=True))
     return tuple(arms)
 
@@ -79,20 +67,21 @@ def _misfits(objective: Objective, tasks: Mapping[str, Task]) -> Iterator[Proble
     if on not in tasks:
         near = suggest(on, tasks) or f"write {name}(on='{next(iter(tasks))}')"
         yield Problem(name, f"expected a task of the data ({', '.join(tasks)}), got '{on}'", near)
-    elif objective.kinds and not _is_for(objective, tasks[on].kind):
-        default = OBJECTIVES[tasks[on].kind]
+    elif objective.kinds and not _is_for(objective, tasks[on]):
+        default = tasks[on].objective
         what = f"expected a {' or '.join(objective.kinds)} task, '{on}' is {tasks[on].kind}"
         yield Problem(name, what, f"for example {default}, or leave the objective out")
 
 
-def _is_for(objective: Objective, kind: str) -> bool:
+def _is_for(objective: Objective, task: Task) -> bool:
     """Whether a loss is made for a kind of task.
 
     Every word of a tagging task is one of its classes; a token of a text is a choice among the classes of a vocabulary.
     """
-    if kind == "generation" and "classification" in objective.kinds:
-        return objective.traits.positions and not objective.batchwise
-    return ("classification" if kind == "tagging" else kind) in objective.kinds
+    if task.kind in objective.kinds:
+        return True
+    fits = bool(set(task.losses) & set(objective.kinds))
+    return fits and (task.kind != "generation" or (objective.traits.positions and not objective.batchwise))
 
 
 def control_objective(objective: Sum, tasks: Mapping[str, Task]) -> Sum:
@@ -128,7 +117,7 @@ def plain_loss(task: Task, head: str) -> Objective:
     """The hard loss of a task, as an objective on one head."""
     import limbeck.objectives as objectives
 
-    loss: Objective = getattr(objectives, HARD_LOSS[task.kind])(on=head)
+    loss: Objective = getattr(objectives, task.hard)(on=head)
     return loss
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from limbeck.core.files import write_json
 from limbeck.core.findings import Finding
+from limbeck.data.embedded import EMBEDDED
 from limbeck.data.rows import Rows
-from limbeck.data.similarity import Similarity
 from limbeck.evaluate import scorecard
 from limbeck.evaluate.evidence import TEACHER, Evidence, Validation
 from limbeck.stages import answers
@@ -75,7 +75,7 @@ def _evidence(
     if checked.any() and task.kind != "generation":
         validation = Validation(held_out.y[checked], {arm: outputs[head][:, checked] for arm, outputs in held.items()})
     return Evidence(
-        task=task,
+        task=task.outcome,
         y=test.y,
         arms={arm: outputs[head] for arm, outputs in tests.items()},
         mask=test.labelled,
@@ -99,8 +99,8 @@ def _stored(job: Job, head: str, labelled: Rows, truth: Truth) -> tuple[Any, Any
         return _stored_texts(job, head, labelled)
     store = Store(job.run.path(TRANSFER))
     values = stored_answers(job, store, labelled)[head]
-    if isinstance(task, Similarity):
-        values = judged(task, values, labelled)
+    if task.judged_as or task.kind in EMBEDDED:
+        values = judged(task, task.to_training(values), labelled)
     return values[truth.labelled], truth.y[truth.labelled]
 
 

@@ -15,7 +15,6 @@ from limbeck.data.data import Data
 from limbeck.data.embedded import EMBEDDED, check_width
 from limbeck.data.retrieval import Retrieval
 from limbeck.data.rows import Rows
-from limbeck.data.similarity import Similarity
 from limbeck.data.tasks import Task
 
 Array = np.ndarray[Any, Any]
@@ -26,10 +25,9 @@ def judged(task: Task, answers: Array, rows: Rows, corpus: Array | None = None) 
 
     Raises ConfigError for answers that are no embeddings, where the task is about these.
     """
-    if isinstance(task, Similarity | Retrieval):
+    if task.kind in EMBEDDED:
         check_width(answers.shape[-1], "the model")
-        return task.judged(answers, rows, corpus)
-    return np.asarray(task.to_natural(answers), dtype=np.float32)
+    return task.judged(answers, rows, corpus)
 
 
 def all_judged(

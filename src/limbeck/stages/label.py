@@ -143,7 +143,7 @@ def codecs_of(job: Job) -> dict[str, Codec]:
     if job.settings.codec == "auto":
         return {}
     dtype = {"fp16": "float16", "fp32": "float32"}[job.settings.codec]
-    return {head: codec_of(task.kind, dtype) for head, task in job.data.tasks.items()}
+    return {head: codec_of(task.positions, dtype) for head, task in job.data.tasks.items()}
 
 
 def ask(job: Job, source: TeacherSource, rows: Rows, corpus: Rows | None = None) -> dict[str, np.ndarray[Any, Any]]:

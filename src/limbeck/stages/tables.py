@@ -14,6 +14,7 @@ from limbeck.core.errors import ConfigError
 from limbeck.data.data import Data
 from limbeck.data.rows import Rows, take_inputs
 from limbeck.data.tagging import NO_LABEL
+from limbeck.data.tasks import Task
 from limbeck.models.student import Student
 from limbeck.train.feed import Table
 
@@ -63,8 +64,8 @@ def table_of(
     targets: dict[str, Tensor] = {}
     masks: dict[str, Tensor] = {}
     for head, task in data.tasks.items():
-        values, mask = _labels(rows, head, task.kind, task.size)
-        if task.kind == "tagging":
+        values, mask = _labels(rows, head, task)
+        if task.positions:
             values, mask = _of_words(values, mask, None if pseudo is None else pseudo.get(head))
         elif pseudo is not None and head in pseudo:
             values = np.where(mask if values.ndim == 1 else mask[:, None], values, pseudo[head])
@@ -94,15 +95,10 @@ def table_of(
     )
 
 
-def _labels(rows: Rows, head: str, kind: str, size: int) -> tuple[Array, Array]:
+def _labels(rows: Rows, head: str, task: Task) -> tuple[Array, Array]:
     if head in rows.targets:
         return rows.targets[head], np.array(rows.label_mask[head])
-    unlabelled = np.zeros(len(rows), dtype=bool)
-    if kind == "tagging":
-        return np.full((len(rows), 1), NO_LABEL, dtype=np.int64), unlabelled
-    shape = (len(rows),) if kind == "classification" else (len(rows), size or 1)  # embeddings: one score a row
-    dtype = np.int64 if kind == "classification" else np.float32
-    return np.zeros(shape, dtype=dtype), unlabelled
+    return task.unlabelled(len(rows)), np.zeros(len(rows), dtype=bool)
 
 
 def _of_words(values: Array, labelled: Array, pseudo: Array | None) -> tuple[Array, Array]:

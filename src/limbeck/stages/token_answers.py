@@ -36,6 +36,9 @@ class TokenHead:
     size: int
     names: tuple[str, ...]
     kind: ClassVar[str] = "generation"
+    positions: ClassVar[bool] = True
+    natural: ClassVar[bool] = False
+    meaning: ClassVar[str] = "classes"
 
     @classmethod
     def of(cls, student: Student) -> TokenHead:

@@ -110,13 +110,12 @@ def objective_of(objective: str | Objective | Sum, data: Data) -> Sum:
     """The objective as a sum; "auto" is the default of each task."""
     from limbeck.objectives import parse
     from limbeck.objectives.base import Sum, as_sum
-    from limbeck.recipe import OBJECTIVES
     from limbeck.stages.arms import refuse_objective
 
     if objective == "auto":
         terms = []
         for head, task in data.tasks.items():
-            for term in parse(OBJECTIVES[task.kind]):
+            for term in parse(task.objective):
                 terms.append(replace(term, objective=replace(term.objective, on=head)))  # type: ignore[call-arg]
         return Sum(tuple(terms))
     made = parse(objective) if isinstance(objective, str) else as_sum(objective)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from limbeck.data.rows import Array, Rows
 from limbeck.data.tagging import NO_LABEL, Tagging, flat_answers, flat_targets
-from limbeck.data.tasks import Regression, Retrieval, Similarity, Task
+from limbeck.data.tasks import Task
 from limbeck.data.words import word_counts
 from limbeck.evaluate.entities import sentence_ids
 from limbeck.evaluate.quality import Metric, UserMetric, metric_for
@@ -41,12 +41,7 @@ class Truth:
         """The labels of a split in the user's units, or what embeddings are to meet."""
         groups = None if rows.groups is None else np.unique(rows.groups, return_inverse=True)[1]
         if not isinstance(task, Tagging):
-            y = rows.targets[head]
-            if isinstance(task, Similarity | Retrieval):
-                y = task.truth(rows, head)
-            elif isinstance(task, Regression):
-                y = np.asarray(task.to_natural(y))
-            return cls(y, np.asarray(rows.label_mask[head]), rows.weight, groups, None)
+            return cls(task.truth(rows, head), np.asarray(rows.label_mask[head]), rows.weight, groups, None)
         of = sentence_ids(word_counts(rows.inputs))
         targets = np.where(np.asarray(rows.label_mask[head])[:, None], rows.targets[head], NO_LABEL)
         y = flat_targets(rows.inputs, targets)
@@ -57,7 +52,7 @@ class Truth:
         """The metric of the labelled entries."""
         kept = self.labelled
         groups, sentences = (None if each is None else each[kept] for each in (self.groups, self.sentences))
-        return metric_for(task, spec, self.y[self.labelled], groups=groups, sentences=sentences)
+        return metric_for(task.outcome, spec, self.y[self.labelled], groups=groups, sentences=sentences)
 
 
 def flattened(task: Task, head: str, said: Signals, rows: Rows) -> Array:

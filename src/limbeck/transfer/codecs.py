@@ -76,14 +76,11 @@ def codec_from_spec(spec: Mapping[str, Any]) -> Codec:
     return kind(**settings)
 
 
-def default_codec(kind: str) -> Codec:
-    """float16 for logits, for every word of them where the task is tagging; float32 for regression.
-
-    Natural units of regression may be large.
-    """
-    return codec_of(kind, "float32" if kind == "regression" else "float16")
+def default_codec(positions: bool, natural: bool) -> Codec:
+    """float16, at every position where a row has some; float32 for natural units, which may be large."""
+    return codec_of(positions, "float32" if natural else "float16")
 
 
-def codec_of(kind: str, dtype: str) -> Codec:
-    """Every value of the answers of a kind of task, as "float16" or "float32"."""
-    return Frames(dtype) if kind == "tagging" else Dense(dtype)
+def codec_of(positions: bool, dtype: str) -> Codec:
+    """Every value of an answer, or of the answers at each of a row's positions, as "float16" or "float32"."""
+    return Frames(dtype) if positions else Dense(dtype)

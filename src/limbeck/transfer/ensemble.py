@@ -58,10 +58,10 @@ class Ensemble:
             answers: list[Any] = [each.outputs[name] for each in said]
             if name in masks:
                 answers = [fit_positions(each, masks[name].shape[1]) for each in answers]
-            outputs[name] = self._mix(name, head.kind, answers)
+            outputs[name] = self._mix(name, head.meaning, answers)
         return Signals(outputs, masks=masks)
 
-    def _mix(self, name: str, kind: str, answers: list[Tensor]) -> Tensor:
+    def _mix(self, name: str, meaning: str, answers: list[Tensor]) -> Tensor:
         shapes = {tuple(answer.shape) for answer in answers}
         if len(shapes) > 1:
             raise ShapeMismatch(
@@ -69,12 +69,12 @@ class Ensemble:
                 + " and ".join(str(list(shape)) for shape in sorted(shapes)),
                 "all teachers of an ensemble answer the same classes, labels or columns in the same order",
             )
-        if kind == "regression":
+        if meaning == "numbers":
             mixed = answers[0] * self.weights[0]
             for answer, weight in zip(answers[1:], self.weights[1:], strict=True):
                 mixed = mixed + answer * weight
             return mixed
-        if kind == "multilabel":
+        if meaning == "labels":
             return self._log_mean(answers, _log_sigmoid) - self._log_mean(answers, _log_sigmoid_of_minus)
         return self._log_mean(answers, _log_softmax)
 

@@ -62,7 +62,9 @@ def label(
     if views < 1 or (view is None and views > 1):
         wanted = f"a view function for {views} views, got none" if views > 1 else f"at least one view, got {views}"
         raise ConfigError(f"expected {wanted}", "give Data(view=...) an augmentation, or use views=1")
-    chosen = {name: (codecs or {}).get(name) or default_codec(head.kind) for name, head in heads.items()}
+    chosen = {
+        name: (codecs or {}).get(name) or default_codec(head.positions, head.natural) for name, head in heads.items()
+    }
     _check_heads(source, heads)
     want = Manifest(
         identity, outputs_of(heads, chosen), batch_size, shard_rows or 0, provenance=versions() | _parts_of(rows)

@@ -30,7 +30,22 @@ class Head(Protocol):
 
     @property
     def kind(self) -> str:
-        """One of "classification", "multilabel", "regression" and "tagging"."""
+        """The kind of task, such as "classification"."""
+        ...
+
+    @property
+    def positions(self) -> bool:
+        """Whether a row has an answer at each of its positions."""
+        ...
+
+    @property
+    def natural(self) -> bool:
+        """Whether answers on disk are in other units than in training."""
+        ...
+
+    @property
+    def meaning(self) -> str:
+        """What the numbers of an answer are: of "classes", of "labels", or "numbers" themselves."""
         ...
 
     @property

@@ -42,7 +42,7 @@ class Stored:
         self._converted: dict[str, Head] = {}
         for name, head in (tasks or {}).items():
             self._check(name, head)
-            if head.kind == "regression":
+            if head.natural:
                 self._converted[name] = head
 
     def have(self) -> Needs:
@@ -153,7 +153,7 @@ class Live:
         self._module = model if isinstance(model, nn.Module) else None
         self._parts = [] if self._module is None else list(self._module.modules())
         self._weight = None if self._module is None else next(self._module.parameters(), None)
-        self._converted = [name for name, head in heads.items() if head.kind == "regression" and units == "natural"]
+        self._converted = [name for name, head in heads.items() if head.natural and units == "natural"]
         if self._module is None and (self.taps or self.attention or input_grad):
             raise MissingSignal(
                 f"expected a torch module for taps, attention or input gradients, got {type(model).__name__}",
