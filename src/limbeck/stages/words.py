@@ -37,12 +37,14 @@ class Truth:
     sentences: Array | None
 
     @classmethod
-    def of(cls, rows: Rows, head: str, task: Task) -> Truth:
-        """The labels of a split in the user's units, or what embeddings are to meet."""
+    def of(cls, rows: Rows, head: str, task: Task, corpus: Rows | None = None) -> Truth:
+        """The labels of a split in the user's units, or what embeddings are to meet, among a `corpus` too."""
         groups = None if rows.groups is None else np.unique(rows.groups, return_inverse=True)[1]
         if not isinstance(task, Tagging):
             y = rows.targets[head]
-            if isinstance(task, Similarity | Retrieval):
+            if isinstance(task, Retrieval):
+                y = task.truth(rows, head, corpus)
+            elif isinstance(task, Similarity):
                 y = task.truth(rows, head)
             elif isinstance(task, Regression):
                 y = np.asarray(task.to_natural(y))
