@@ -26,7 +26,7 @@ from limbeck.stages.job import Job
 from limbeck.stages.judged import all_judged, documents_of, has_embeddings, judged
 from limbeck.stages.label_error import differences, in_words
 from limbeck.stages.teachers import GivenTeacher
-from limbeck.stages.words import Truth, flattened, lengths_of
+from limbeck.stages.words import Truth, flattened, lengths_of, words_read
 from limbeck.stages.writing import label_texts
 from limbeck.transfer.codecs import Codec, codec_of
 from limbeck.transfer.label import label as label_rows
@@ -190,6 +190,15 @@ def stored_answers(job: Job, store: Store, rows: Rows) -> dict[str, np.ndarray[A
         for head, task in job.data.tasks.items():
             parts[head].append(flattened(task, head, said, rows.take(index)))
     return {head: np.concatenate(each) for head, each in parts.items()}
+
+
+def stored_words(job: Job, store: Store, rows: Rows, head: str) -> np.ndarray[Any, Any]:
+    """Which of all words of rows have an answer in the store, bool [M]: those that the teacher has read."""
+    places, parts = store.find(rows.keys), [np.empty(0, dtype=bool)]
+    for start in range(0, len(rows), _BATCH):
+        index = np.arange(start, min(start + _BATCH, len(rows)))
+        parts.append(words_read(head, store.signals(places[index], (head,)), rows.take(index)))
+    return np.concatenate(parts)
 
 
 def refuse_ignorant(job: Job, store: Store) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from limbeck.data.rows import Array, Rows
-from limbeck.data.tagging import NO_LABEL, Tagging, flat_answers, flat_targets
+from limbeck.data.tagging import NO_LABEL, Tagging, flat_answers, flat_targets, flat_words
 from limbeck.data.tasks import Regression, Retrieval, Similarity, Task
 from limbeck.data.words import word_counts
 from limbeck.evaluate.entities import sentence_ids
@@ -72,6 +72,15 @@ def flattened(task: Task, head: str, said: Signals, rows: Rows) -> Array:
     return flat_answers(values, there, word_counts(rows.inputs), task.outside)
 
 
+def words_read(head: str, said: Signals, rows: Rows) -> Array:
+    """Which of all words of the rows a model has answered to, bool [M]: none where it did not read so far."""
+    counts, mask = word_counts(rows.inputs), said.mask_of(head)
+    if mask is None:
+        return np.ones(int(counts.sum()), dtype=bool)
+    there = mask.cpu().numpy()
+    return flat_words(there, there, counts, False)
+
+
 def raw_answers(module: nn.Module, inputs: Tensor, rows: Rows, tasks: Mapping[str, Task]) -> dict[str, Array]:
     """What a network answers to rows, in training space; of a tagging task for all their words."""
     found = predict(module, inputs, tuple(tasks))
@@ -91,9 +100,12 @@ def lengths_of(rows: Rows, tasks: Mapping[str, Task]) -> dict[str, Array]:
     return {head: word_counts(rows.inputs) for head, task in tasks.items() if isinstance(task, Tagging)}
 
 
-def decided_words(answers: Array, counts: Array) -> Array:
-    """The tag ids [N, W] that answers [M, C] to words decide for, -1 behind the last word of a row."""
+def decided_words(answers: Array, counts: Array, read: Array) -> Array:
+    """The tag ids [N, W] that answers [M, C] to words decide for, -1 behind the last word of a row.
+
+    A word that was not `read` [M] is O in the answers, but nobody decided so: it is -1 too.
+    """
     mask = np.arange(max(int(counts.max(initial=0)), 1)) < counts[:, None]
     found = np.full(mask.shape, NO_LABEL, dtype=np.int64)
-    found[mask] = answers.argmax(axis=1)
+    found[mask] = np.where(read, answers.argmax(axis=1), NO_LABEL)
     return found
