@@ -190,3 +190,19 @@ def test_everything_wrong_is_said_at_once(tmp_path):
     with pytest.raises(ConfigError) as caught:
         judge(tmp_path / "y.csv", student=tmp_path / "s.csv", control=tmp_path / "c.csv", task="tagging")
     assert "y.csv does not exist" in str(caught.value)
+
+
+def test_long_names_of_classes_are_no_texts():
+    names = ["lost my only card", "where is my money", "how to close it", "what are the fees"]
+    rng = np.random.default_rng(0)
+    y = np.array(names)[[0, 1, 2, 3]]
+    said = np.eye(4) + rng.normal(size=(3, 4, 4)) * 0.1
+    frame = pd.DataFrame(said[0], columns=names).assign(id=range(4))
+    truth = pd.DataFrame({"id": range(4), "label": y})
+    for found in (
+        judge(y, student=said, control=said, classes=names),
+        judge(truth, student=frame, control=frame),
+        judge(y, student=y, control=y, classes=names),
+    ):
+        assert found["tasks"]["main"]["kind"] == "classification"
+    assert judge(y, student=y, control=y)["tasks"]["main"]["kind"] == "generation"

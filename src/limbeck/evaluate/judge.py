@@ -60,7 +60,7 @@ def judge(
     given = {STUDENT: student, CONTROL: control} | ({TEACHER: teacher} if teacher is not None else {})
     if is_table(y):
         y = table_of("y", y, problems, (ID, LABEL) if task in SEQUENCES else (ID,))
-    task = kind_of(y) if task == "auto" and y is not None else task
+    task = kind_of(y, given, classes) if task == "auto" and y is not None else task
     if sources is None and task == GENERATION and is_table(y) and SOURCE in y.columns:
         sources = list(y[SOURCE])
     if sources is not None and task != GENERATION:

@@ -26,8 +26,11 @@ SEQUENCES = (TAGGING, GENERATION)
 SOURCE = "source"
 
 
-def kind_of(y: Any) -> str:
-    """What the truth shows: tagging (lists of names), generation (free texts), or auto for anything else."""
+def kind_of(y: Any, given: Mapping[str, Any], classes: Sequence[Any] | None) -> str:
+    """What the truth shows: tagging (lists of names), generation (free texts), or auto for anything else.
+
+    Free texts beside numbers as answers, or beside named classes, are classes with long names.
+    """
     rows = y[LABEL] if is_table(y) and LABEL in y.columns else () if is_table(y) else y
     if isinstance(rows, np.ndarray) and rows.dtype.kind not in "OU":
         return "auto"
@@ -36,7 +39,20 @@ def kind_of(y: Any) -> str:
         cells = [_tags(row) for row in known]
         named = [tag for cell in cells if _is_list(cell) for tag in cell if tag is not None]
         return TAGGING if named and all(isinstance(tag, str) for tag in named) else "auto"
-    return GENERATION if known and is_text_list(known) and is_free(known) else "auto"
+    free = bool(known) and classes is None and is_text_list(known) and is_free(known)
+    return GENERATION if free and not any(_has_numbers(value) for value in given.values()) else "auto"
+
+
+def _has_numbers(value: Any) -> bool:
+    """Whether answers that are no file are numbers."""
+    if is_table(value):
+        return hasattr(value, "columns") and any(
+            value[name].dtype.kind in "biuf" for name in value.columns if name not in (ID, SEED)
+        )
+    try:
+        return np.asarray(value).dtype.kind in "biuf"
+    except ValueError:  # lists of several lengths
+        return False
 
 
 def truth_cells(y: Any, kind: str) -> Any:
@@ -55,7 +71,7 @@ def answer_cells(arm: str, value: Any, kind: str, labels: Labels, problems: list
         alone = [name for name in table.columns if name not in (ID, SEED)]
         if len(alone) != 1:
             what = f"expected one column of answers beside id and seed, got {', '.join(map(str, alone)) or 'none'}"
-            problems.append(Problem(arm, what, f"name it {LABEL}"))
+            problems.append(Problem(arm, what, f"name it {LABEL}; for a column a class say task='classification'"))
             return None
         table = table.rename(columns={alone[0]: LABEL})
         rows = table[LABEL].fillna("") if kind == GENERATION else table[LABEL]  # nothing is a text too
