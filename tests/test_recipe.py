@@ -216,3 +216,24 @@ def test_settings_of_a_teacher_belong_to_its_kind():
     assert "expected none for a teacher of kind zoo, got 'row'" in said
     good = "data: digits\nteacher: {model: 'os.path:join', inputs: raw, classes: ['1', '0']}\nstudent: linear\n"
     assert Recipe.from_text(good).teacher[0].classes == ("1", "0")
+
+
+def test_settings_that_a_run_would_ignore_are_refused():
+    text = "data: {{train: a.csv, task: {task}, view: {view}}}\nteacher: linear\nstudent: linear\n{more}\n"
+
+    def problems(task, more, view="null"):
+        with pytest.raises(ConfigError) as caught:
+            Recipe.from_text(text.format(task=task, more=more, view=view))
+        return {problem.where: problem.what for problem in caught.value.problems if problem.where != "data.train"}
+
+    none = "expected none for a task that writes"
+    both = "writing: {beams: 2, topk: 4}\ncodec: fp32"
+    assert problems("classification", both) == {"writing": f"{none} no texts, got beams 2, topk 4"}
+    assert problems("{a: regression, b: tagging}", "writing: {temperature: 1.0, beams: 1}") == {
+        "writing": f"{none} no texts, got beams 1, temperature 1.0"
+    }
+    assert problems("generation", both, "jitter") == {
+        "codec": "expected auto for a task that writes texts, got fp32", "data.view": f"{none} texts, got one",
+    }  # fmt: skip
+    assert problems("auto", both) == {}, "the rows say what the task is"
+    assert problems("classification", "writing: {beams: 4}\ncodec: auto") == {}, "a default is none"

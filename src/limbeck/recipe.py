@@ -20,7 +20,7 @@ from limbeck.core.manifest import ASKED_NAME
 from limbeck.core.overrides import assign, override
 from limbeck.core.specs import at_least, build, dump_yaml, fingerprint, refuse, to_plain, without_defaults
 from limbeck.core.yamltext import Document, parse_yaml, read_yaml
-from limbeck.data.writing import WriteSpec
+from limbeck.data.writing import WriteSpec, idle_settings
 from limbeck.recipe_parts import BUILTIN as BUILTIN
 from limbeck.recipe_parts import TASKS as TASKS
 from limbeck.recipe_parts import ChecksSpec as ChecksSpec
@@ -203,6 +203,9 @@ class Recipe:
                 yield from _text_problems(f"teacher.{number}.model", teacher.model)
         if self.objective != "auto":
             yield from _objective_problems(self.objective)
+        kinds = {self.data.task} if isinstance(self.data.task, str) else set(self.data.task.values())
+        if "auto" not in kinds:  # else the rows say it
+            yield from idle_settings("generation" in kinds, self.writing, self.codec, self.data.view is not None)
 
     def _missing(self, where: str, text: str) -> Iterator[Problem]:
         path = self.locate(text)

@@ -12,6 +12,8 @@ from limbeck.data.tasks import Classification
 from limbeck.signals import Needs, Signals
 from limbeck.transfer.label import label
 from limbeck.transfer.manifest import Identity
+from limbeck.transfer.texts import fill
+from limbeck.transfer.written import FORMAT
 
 
 class Teacher:
@@ -71,6 +73,43 @@ def test_a_set_goes_out_as_parquet(command, transfer):
     done = command("transfer", "export", "run", "--to", "csv")
     assert done.exit_code == 2
     assert "expected --to parquet, got 'csv'" in done.stderr
+
+
+@pytest.fixture
+def texts(tmp_path):
+    """Texts of a teacher in the place of answers."""
+    keys = np.random.default_rng(7).integers(0, 2**64, (30, 2), dtype=np.uint64)
+    identity = {"format": FORMAT, "teacher": "t2", "writing": {"beams": 3}}
+
+    def write(places, seed):
+        return [f"text {place}" for place in places], np.full(len(places), -0.25)
+
+    fill(tmp_path / "run" / "transfer", identity, keys, write, shard_rows=10)
+    return tmp_path / "run" / "transfer"
+
+
+def test_texts_are_a_set_too(command, texts):
+    done = command("transfer", "verify", "run")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("sound  30 texts, 5 files, ")
+    done = command("transfer", "info", "run")
+    assert done.exit_code == 0, done.output
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith(("texts", "teacher")))
+    assert lines == {"texts": "30", "teacher": "t2"}
+    assert "writing beams" in done.stdout
+    plain = json.loads(command("transfer", "info", "run", "--json").stdout)
+    assert plain["texts"] == 30 and plain["bytes"] == sum(p.stat().st_size for p in texts.iterdir())
+    assert command("transfer", "export", "run", "--out", "there").stdout == "there/transfer.parquet\n"
+    frame = pd.read_parquet("there/transfer.parquet")
+    assert list(frame.columns) == ["key", "text", "logprob"] and set(frame["logprob"]) == {-0.25} and len(frame) == 30
+
+
+def test_a_damaged_text_is_exit_code_2(command, texts):
+    path = texts / "texts-00002.parquet"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    for what in ("verify", "export"):
+        done = command("transfer", what, "run")
+        assert done.exit_code == 2 and path.name in done.stderr and "Traceback" not in done.output
 
 
 def test_no_set_there(command):

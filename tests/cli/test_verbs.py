@@ -173,6 +173,31 @@ def test_predictions_of_anyone_are_judged(command, tmp_path):
     assert card == json.loads((tmp_path / "judged" / "scorecard.json").read_text())
 
 
+def test_tags_and_texts_of_anyone_are_judged(command):
+    rng = np.random.default_rng(0)
+    words = ["house", "tree", "red", "blue", "small", "wide", "old"]
+    tags, texts = ([list(rng.choice(some, 6)) for _ in range(60)] for some in (["O", "B-X", "I-X"], words))
+
+    def table(rows, name, write):
+        frame = pd.DataFrame({"id": range(60), "label": [write(row) for row in rows]})
+        frame.to_csv(name, index=False)
+
+    for kind, truth, write, other in (
+        ("tagging", tags, lambda row: json.dumps([str(tag) for tag in row]), "O"),
+        ("generation", texts, " ".join, "no"),
+    ):
+        table(truth, "y.csv", write)
+        for arm, right in (("student", 0.95), ("control", 0.5)):
+            said = [[tag if rng.random() < right else other for tag in row] for row in truth]
+            table(said, f"{arm}.csv", write)
+        done = command("judge", "y.csv", "--student", "student.csv", "--control", "control.csv", "--json")
+        assert done.exit_code in (0, 3), done.output
+        card = json.loads(done.stdout)["tasks"]["main"]
+        assert card["kind"] == kind and card["gain"]["low"] > 0
+        done = command("judge", "y.csv", "--student", "student.csv", "--control", "control.csv", "--out", "judged")
+        assert done.exit_code in (0, 3) and "Traceback" not in done.output
+
+
 def test_judge_names_all_missing_files(command, tmp_path):
     (tmp_path / "labels.csv").write_text("id,label\n1,x\n")
     done = command("judge", "label.csv", "--student", "s.csv", "--control", "labels.csv")

@@ -124,6 +124,8 @@ def test_retrieval_ranks_equal_queries_without_each_other():
     corpus = np.array([[1.0, 0.05, 1, 0.05]])  # a single text gives its embedding twice
     assert task.judged(answers, rows, corpus)[:, 0].tolist() == [1, 2, 1]
     assert task.truth(rows, "main")[:, 0].tolist() == [3, 3, 3]
+    further = rows.take(np.array([0, 1]))
+    assert task.truth(rows, "main", further)[:, 0].tolist() == [5, 5, 5]
 
 
 def test_single_texts_that_are_judged_later_are_no_unlabelled_rows():
@@ -141,8 +143,11 @@ def test_single_texts_that_are_judged_later_are_no_unlabelled_rows():
 def test_a_single_text_stands_in_both_columns_for_a_function():
     from limbeck.data.pairs import both_texts
 
-    made = both_texts(pd.DataFrame({"a": ["x", "y"], "b": ["", "z"]}, dtype=object))
-    assert made.to_numpy().tolist() == [["x", "x"], ["y", "z"]]
+    given = pd.DataFrame({"a": ["x", "y", "", " \t", "u"], "b": ["", "z", "v", "w", "  "]}, dtype=object)
+    kept = given.copy()
+    made = both_texts(given)
+    assert made.to_numpy().tolist() == [["x", "x"], ["y", "z"], ["v", "v"], ["w", "w"], ["u", "u"]]
+    assert given.equals(kept)
 
 
 def test_the_scale_of_scores_is_that_of_the_training_rows_alone():

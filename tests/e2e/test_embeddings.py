@@ -132,6 +132,7 @@ def test_retrieval_ends_in_a_verdict_over_test_documents_and_corpus(teacher, fou
     arms = {name: arm["metrics"] for name, arm in card["arms"].items()}
     assert set(arms["student"]) == {"recall@10", "recall@1", "mrr@10"}
     assert arms["student"]["recall@10"]["value"] > 3 * 10 / 160
+    assert card["trivial"]["metrics"]["recall@10"] == pytest.approx(10 / 160, abs=0.015), "by chance among all 160"
 
     from limbeck.evaluate import predictions
 

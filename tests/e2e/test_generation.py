@@ -61,6 +61,25 @@ def test_the_teacher_knows_more_than_chance_and_there_is_a_verdict(run):
     assert 0 <= card["fidelity"]["arms"]["student"]["bleu"] <= 1 and run.agreement is not None
 
 
+def test_judge_says_of_the_predictions_what_the_run_said(run):
+    rows = data_of().test
+
+    def said(arm, seeds):
+        tables = [pd.read_parquet(run.folder / "predictions" / f"test-{arm}-{seed}.parquet") for seed in seeds]
+        return [table["main"].tolist() for table in tables]
+
+    found = lb.judge(
+        rows.targets["main"], student=said("student", range(3)), control=said("control", range(3)),
+        teacher=said("teacher", [0]), sources=rows.inputs["source"].tolist(), task="generation",
+    )  # fmt: skip
+    mine, theirs = found["tasks"]["main"], run.scorecard["tasks"]["main"]
+    assert found.verdict == run.verdict
+    for part in ("kind", "metric", "gain", "gain_per_seed", "retention", "fidelity", "trivial", "examples"):
+        assert mine[part] == theirs[part], part
+    for arm in ("teacher", "student", "control"):
+        assert mine["arms"][arm] == theirs["arms"][arm]
+
+
 def test_the_report_shows_examples_beside_the_numbers(run):
     card = run.scorecard["tasks"]["main"]
     assert set(card["examples"][0]) == {"source", "reference", "teacher", "student", "control"}

@@ -74,6 +74,33 @@ def test_predictions_are_lists_of_lists_and_give_the_score_of_seqeval(run):
     assert card["per_seed"][1] == pytest.approx(found)
 
 
+def test_judge_says_of_the_predictions_what_the_run_said(run):
+    rows = data(unlabeled=sentences(100, 2)[["tokens"]]).test
+    counts = [len(words) for words in rows.inputs["tokens"]]
+    tags = run.scorecard["tasks"]["main"]["names"]
+    truth = [
+        [tags[number] for number in each[:count]] for each, count in zip(rows.targets["main"], counts, strict=True)
+    ]
+
+    def said(arm, seeds):
+        files = [run.folder / "predictions" / f"test-{arm}-{seed}.parquet" for seed in seeds]
+        kept = predictions.read(files)
+        assert kept.keys.tolist() == rows.keys.tolist()
+        return kept.answers[arm]["main"]
+
+    found = lb.judge(
+        truth, student=said("student", range(3)), control=said("control", range(3)), teacher=said("teacher", [0]),
+        classes=tags,
+    )  # fmt: skip
+    mine, theirs = found["tasks"]["main"], run.scorecard["tasks"]["main"]
+    assert found.verdict == run.verdict
+    for part in ("kind", "names", "metric", "gain", "gain_per_seed", "retention", "classes"):
+        assert mine[part] == theirs[part], part
+    for arm in ("teacher", "student", "control"):
+        assert mine["arms"][arm] == theirs["arms"][arm]
+        assert mine["fidelity"]["arms"].get(arm) == theirs["fidelity"]["arms"].get(arm)
+
+
 def test_stored_answers_are_ragged(run):
     answers = TransferSet(run.folder / "transfer")
     assert answers.lengths().sum() == len(answers.outputs())

@@ -1,12 +1,13 @@
 """Inner features are looked for before any work."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
 import limbeck as lb
-from limbeck.core.errors import MissingSignal, NotSupported
+from limbeck.core.errors import ConfigError, MissingSignal, NotSupported
 from limbeck.recipe import Recipe
 from limbeck.stages.ready import recipe_taps
 
@@ -40,3 +41,46 @@ def test_the_taps_of_a_recipe_are_those_that_a_loss_can_name():
     found = recipe_taps(recipe)
     assert found["student  mlp(hidden=[8, 4])"]["body.3"] == [4]
     assert found["teacher  mlp(hidden=[16])"]["body.1"] == [16]
+
+
+def tagged():
+    """Rows of two and three words with ids, and a table of what was said of them."""
+    words = [["ann", f"w{n}", "bob"][: 2 + n % 2] for n in range(40)]
+    tags = [["B-X", "O", "B-X"][: len(each)] for each in words]
+    ids = list(range(40))
+    cuts = {"train": slice(0, 20), "validation": slice(20, 30), "test": slice(30, 40)}
+    data = lb.Data(task="tagging", **{split: (words[c], tags[c], ids[c]) for split, c in cuts.items()})
+    said = [[[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]][: len(each)] for each in words]
+    return data, pd.DataFrame({"id": ids, "main": said})
+
+
+@pytest.mark.parametrize("around", [lambda t: t, lambda t: [t, t], lambda t: {"main": t}])
+def test_a_table_that_lacks_words_is_refused_before_a_folder_is_made(tmp_path, around):
+    data, table = tagged()
+    table.at[35, "main"] = table.at[35, "main"][:2]
+    words = r"every word in the predictions of head 'main', 1 rows have another number: id 35 has 3 words, got 2"
+    with pytest.raises(ConfigError, match=words):
+        lb.distill(around(table), "text_cnn(dim=8)", data, seeds=1, out=tmp_path / "r")
+    with pytest.raises(ConfigError, match=words):
+        lb.label(around(table), data, out=tmp_path / "a")
+    assert not (tmp_path / "r").exists() and not (tmp_path / "a").exists()
+
+
+def test_a_table_that_was_looked_at_is_read_once_and_anew_for_other_rows(tmp_path, monkeypatch):
+    from limbeck.stages.several import TableTeacher
+    from limbeck.transfer import source
+
+    data, table = tagged()
+    read, once = [], source.PredictionTable
+
+    def counted(*args, **settings):
+        read.append(args)
+        return once(*args, **settings)
+
+    monkeypatch.setattr(source, "PredictionTable", counted)
+    teacher = TableTeacher(table)
+    lb.label(teacher, data, out=tmp_path / "a")
+    assert len(read) == 1
+    teacher.look(data)
+    lb.label(teacher, tagged()[0], out=tmp_path / "b")
+    assert len(read) == 3

@@ -261,6 +261,11 @@ def test_a_teacher_that_is_no_better_than_the_control_is_said(data, tmp_path):
 
     run = lb.distill(weak, "linear", data, train=150, seeds=3, onnx=False, attribution=False, out=tmp_path / "run")
     found = next(check for check in run.scorecard["findings"] if check["code"] == "LB201")
+    silenced = lb.distill(
+        weak, "linear", data, train=150, seeds=3, onnx=False, attribution=False, ignore=("LB201",), out=tmp_path / "b"
+    )
+    kept = [check for check in run.scorecard["findings"] if check["code"] != "LB201"]
+    assert silenced.scorecard["findings"] == kept, "a silenced check that the evaluation makes is left out too"
     worse = found["title"] == "the teacher is worse than the control"
     assert worse or found["title"] == "the teacher is not reliably better than the control"
     assert (found["grade"] == "issue") is worse

@@ -1,5 +1,7 @@
 """Which texts an arm is trained on, which of the teacher's are left out, and what is refused before any work."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -165,6 +167,32 @@ def test_an_export_is_refused_in_words(data, tmp_path):
     ):
         lb.distill(SMALL, SMALL, data, onnx=True, out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+def test_settings_of_numbers_are_refused_for_texts_all_at_once(data, tmp_path):
+    viewed = copy.copy(data)
+    viewed.view = lambda row, generator: row
+    with pytest.raises(ConfigError) as caught:
+        run(SMALL, viewed, tmp_path / "r", codec="fp32")
+    assert caught.value.what == "the run has 2 problems"
+    assert "codec: expected auto for a task that writes texts, got fp32; leave it out: texts are" in caught.value.todo
+    assert "data.view: expected none for a task that writes texts, got one; leave view and views" in caught.value.todo
+    assert not (tmp_path / "r").exists()
+
+
+def test_settings_of_texts_are_refused_for_numbers(tmp_path):
+    x, y = np.eye(12, dtype=np.float32), np.arange(12) % 2
+    rows = lb.Data(train=(x, y), validation=(x + 0.1, y), test=(x + 0.5, y))
+    with pytest.raises(ConfigError) as caught:
+        lb.distill("linear", "linear", rows, writing=WriteSpec(beams=2, topk=4), out=tmp_path / "r")
+    words = "writing: expected none for a task that writes no texts, got beams 2, topk 4; leave it out"
+    assert words in caught.value.todo
+    assert not (tmp_path / "r").exists()
+    done = lb.distill(
+        "linear", "linear", rows, writing=WriteSpec(), train=1, seeds=1, until="train", onnx=False, ignore=("LB201",),
+        out=tmp_path / "r",
+    )  # fmt: skip
+    assert done.folder == tmp_path / "r", "a default that is left alone is no problem"
 
 
 def test_a_classifier_is_no_teacher_of_texts(data, tmp_path):

@@ -5,8 +5,9 @@ import torch
 
 import limbeck as lb
 from limbeck.data.tasks import Tagging
+from limbeck.data.words import word_counts
 from limbeck.evaluate.quality import metric_for
-from limbeck.signals import Signals
+from limbeck.signals import Needs, Signals
 from limbeck.stages.tables import _of_words
 from limbeck.stages.words import Truth, decided_words, flattened, lengths_of, raw_answers
 
@@ -60,11 +61,40 @@ def test_decisions_of_the_teacher_stand_for_rows_without_labels():
     part, tasks = rows()
     assert isinstance(tasks["main"], Tagging)
     answers = np.eye(2, dtype=np.float32)[[0, 0, 0, 0, 1, 0, 1, 0, 1]]
-    pseudo = decided_words(answers, lengths_of(part, tasks)["main"])
+    pseudo = decided_words(answers, lengths_of(part, tasks)["main"], np.ones(9, dtype=bool))
     assert pseudo.tolist() == [[0, 0, 0, -1, -1], [0, -1, -1, -1, -1], [1, 0, 1, 0, 1]]
     targets, known = _of_words(part.targets["main"], part.label_mask["main"], pseudo)
     assert targets.tolist() == [[1, 0, 0, 0, 0], [0] * 5, [1, 0, 1, 0, 1]]
     assert known.sum(1).tolist() == [2, 1, 5], "own labels stay, missing ones of a labelled row too"
+
+
+def test_words_that_the_teacher_never_read_get_no_pseudo_label(tmp_path):
+    """Cut off behind two words, and a word in the middle that has no answer: neither becomes O."""
+    from types import SimpleNamespace
+
+    from limbeck.stages.train import _pseudo
+    from limbeck.transfer.label import label
+    from limbeck.transfer.manifest import Identity
+
+    class Short:
+        def have(self):
+            return Needs(outputs=("main",))
+
+        def answer(self, batch):
+            count = len(batch.keys)
+            mask = torch.tensor([[True, False, True, False, False]]).repeat(count, 1)
+            mask[:, 1] = torch.tensor(word_counts(batch.teacher_inputs) == 5)
+            return Signals({"main": torch.tensor([0.5, 1.0]).expand(count, 5, 2)}, masks={"main": mask})
+
+    part, tasks = rows()
+    store = label(
+        Short(), part, tmp_path / "s", prepare=lambda inputs: inputs, heads=tasks, identity=Identity("t", "p")
+    )
+    job = SimpleNamespace(data=SimpleNamespace(tasks=tasks))
+    pseudo = _pseudo(job, store, part)["main"]
+    assert pseudo.tolist() == [[1, -1, 1, -1, -1], [1, -1, -1, -1, -1], [1, 1, 1, -1, -1]]
+    targets, known = _of_words(part.targets["main"], part.label_mask["main"], pseudo)
+    assert known[2].tolist() == [True, True, True, False, False] and targets[2].tolist() == [1, 1, 1, 0, 0]
 
 
 def test_a_constant_answer_to_words_is_o_wherever_it_stands_among_the_tags():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from limbeck.core.errors import ConfigError, LimbeckError, MissingSignal, ShapeMismatch, StoreDamaged
 from limbeck.core.files import read_journal
+from limbeck.data.keys import key_hex
 from limbeck.data.rows import Rows
 from limbeck.objectives.response.kd import KD
 from limbeck.objectives.response.logit_mse import LogitMSE
@@ -16,7 +17,7 @@ from limbeck.signals import Batch, Needs, Signals, TopK
 from limbeck.transfer.codecs import Dense, Frames, codec_of, default_codec
 from limbeck.transfer.dataset import TransferSet
 from limbeck.transfer.exchange import export_parquet, import_table
-from limbeck.transfer.source import Stored
+from limbeck.transfer.source import PredictionTable, Stored
 from limbeck.transfer.store import Store
 from limbeck.transfer.verify import verify
 
@@ -336,6 +337,25 @@ def test_ragged_answers_go_out_to_parquet_and_come_back(tmp_path, kit):
         import_table(shuffled.assign(main=[[[1.0, 2.0]]] * 50), rows, tmp_path / "v", heads=heads)
     with pytest.raises(ConfigError, match="expected a column 'main' of predictions with one list of 3 numbers for ev"):
         import_table(shuffled.drop(columns="main"), rows, tmp_path / "v", heads=heads)
+
+
+def test_a_table_has_one_list_of_scores_for_every_word(kit):
+    words = pd.DataFrame({"tokens": [("ann", "met", "bob"), ("hello",), (), ("so", "what")]})
+    rows = Rows("text", words, np.arange(8, dtype=np.uint64).reshape(4, 2), ids=np.arange(10, 14))
+    heads, one = {"main": kit.Task("tagging", NAMES)}, [0.5, 0.25, 0.25]
+    frame = pd.DataFrame({"id": [10, 11, 12, 13, 14], "main": [[one] * 3, [one], [], [one] * 2, [one] * 9]})
+    table = PredictionTable(frame, [rows.take(np.arange(2)), rows.take(np.arange(2, 4))], heads)
+    assert table.answer(Batch(keys=rows.keys)).masks["main"].sum(1).tolist() == [3, 1, 0, 2]
+    short = frame.assign(main=[[one] * 3, [one], [one], [one], []])
+    with pytest.raises(ConfigError) as caught:
+        PredictionTable(short, rows, heads)
+    assert caught.value.what == (
+        "expected one list of scores for every word in the predictions of head 'main', 2 rows have another number: "
+        "id 12 has 0 words, got 1, id 13 has 2 words, got 1"
+    )
+    with pytest.raises(ConfigError, match=r"1 rows have another number: key [0-9a-f]{32} has 2 words, got 1"):
+        keyed = frame.iloc[:4].drop(columns="id").assign(key=key_hex(rows.keys), main=[[one] * 3, [one], [], [one]])
+        PredictionTable(keyed, rows, heads)
 
 
 def test_probabilities_of_words_come_as_text_too(tmp_path, kit):

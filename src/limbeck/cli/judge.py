@@ -18,7 +18,7 @@ def judge(
     student: Annotated[str, typer.Option("--student", metavar="FILE", help="Its predictions: id, [seed], answers.")],
     control: Annotated[str, typer.Option("--control", metavar="FILE", help="Those of the same student, untaught.")],
     teacher: Annotated[str | None, typer.Option("--teacher", metavar="FILE", help="Those of the teacher.")] = None,
-    task: Annotated[str, typer.Option("--task", help="classification, multilabel, regression or auto.")] = "auto",
+    task: Annotated[str, typer.Option("--task", help="auto, or for example multilabel, tagging, generation.")] = "auto",
     metric: Annotated[str | None, typer.Option("--metric", help="What counts; by default that of the task.")] = None,
     margin: Annotated[float, typer.Option("--margin", help="What still counts as equal to the teacher.")] = MARGIN,
     out: Out = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,6 +34,7 @@ def verify(
     found = verified(transfer_folder(path))
     plain = {
         "path": str(found.path), "sound": found.sound, "complete": found.complete, "answers": found.answers,
+        "what": found.what,
         "files": found.files, "bytes": found.size, "open_shards": found.open_shards, "shards": found.shards,
         "damage": [{"file": damage.file, "what": damage.what, "rows": damage.rows} for damage in found.damage],
     }  # fmt: skip
@@ -41,7 +42,7 @@ def verify(
         write_json(out / "verification.json", plain)
     found.require()
     rest = f"; {found.open_shards} of {found.shards} shards are not labelled yet" if found.open_shards else ""
-    console.result(f"sound  {found.answers:,} answers, {found.files} files, {found.size:,} bytes{rest}")
+    console.result(f"sound  {found.answers:,} {found.what}, {found.files} files, {found.size:,} bytes{rest}")
     console.emit(plain)
 
 
@@ -50,21 +51,31 @@ def verify(
 def info(
     path: SetArgument, out: Out = None, json: Json = False, quiet: Quiet = False, verbose: Verbose = False
 ) -> None:
-    """Show what a transfer set is: identity, outputs, rows, provenance."""
+    """Show what a transfer set is: identity, outputs or texts, rows, provenance."""
     console = begin(json=json, quiet=quiet, verbose=verbose)
     from limbeck.cli.check import flat
-    from limbeck.core.files import read_json, write_json
-    from limbeck.transfer.manifest import MANIFEST_NAME
-    from limbeck.transfer.store import Store
+    from limbeck.core.files import write_json
 
-    folder = transfer_folder(path)
-    store = Store(folder)
-    plain = {"path": str(folder), "answers": len(store), "manifest": read_json(folder / MANIFEST_NAME)}
+    plain = _described(transfer_folder(path))
     for name, value in flat(plain):
         console.result(f"{name:<40}{value}")
     if out is not None:
         write_json(out / "transfer.json", plain)
     console.emit(plain)
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """What a transfer set is, in plain data; of texts with the answers token by token below them."""
+    from limbeck.core.files import read_json
+    from limbeck.transfer.manifest import MANIFEST_NAME
+    from limbeck.transfer.store import Store
+    from limbeck.transfer.written import TOKENS, describe_texts, holds_texts
+
+    if holds_texts(folder):
+        tokens = {TOKENS: _described(folder / TOKENS)} if (folder / TOKENS / MANIFEST_NAME).is_file() else {}
+        return {"path": str(folder), **describe_texts(folder), **tokens}
+    store = Store(folder)
+    return {"path": str(folder), "answers": len(store), "manifest": read_json(folder / MANIFEST_NAME)}
 
 
 @app.command()

@@ -138,10 +138,15 @@ def corpus_rows(corpus: Any, train: Rows, kind: str | None) -> Rows | None:
 
 
 def both_texts(inputs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of pairs in which a single text stands in both columns."""
+    """Rows of pairs in which a single text, beside an empty one or nothing but spaces, stands in both columns."""
     first, second = inputs.columns
-    alone = inputs[second] == ""
-    return inputs if not alone.any() else inputs.assign(**{str(second): inputs[second].where(~alone, inputs[first])})
+    empty = {name: inputs[name].str.strip() == "" for name in (first, second)}
+    if not (empty[first] | empty[second]).any():
+        return inputs
+    made = {
+        str(name): inputs[name].where(~empty[name], inputs[other]) for name, other in ((first, second), (second, first))
+    }
+    return inputs.assign(**made)
 
 
 def without_held_texts(rows: Mapping[str, Rows]) -> tuple[dict[str, Rows], list[str]]:

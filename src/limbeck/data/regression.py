@@ -89,7 +89,7 @@ class Regression(TaskKind):
         natural = np.asarray(self.to_natural(np.asarray(values)))
         return natural[..., 0] if self.size == 1 else natural
 
-    def truth(self, rows: Rows, head: str) -> Array:
+    def truth(self, rows: Rows, head: str, corpus: Rows | None = None) -> Array:
         """Natural units [N, K]."""
         return np.asarray(self.to_natural(rows.targets[head]))
 

@@ -48,9 +48,10 @@ class Retrieval(TaskKind):
         found = ranks(queries, among, document, np.unique(np.stack([query, document], axis=1), axis=0), query)
         return found[:, None].astype(np.float32)
 
-    def truth(self, rows: Rows, head: str) -> Array:
-        """Number of documents float32 [N, 1] among which each row's is found, without those of a corpus."""
-        return np.full((len(rows), 1), len(np.unique(_places(rows)[1])), dtype=np.float32)
+    def truth(self, rows: Rows, head: str, corpus: Rows | None = None) -> Array:
+        """Number of documents float32 [N, 1] among which each row's is found, those of a corpus included."""
+        documents = len(np.unique(_places(rows)[1])) + (0 if corpus is None else len(corpus))
+        return np.full((len(rows), 1), documents, dtype=np.float32)
 
     def predict(self, answers: Any) -> Array:
         """Cosine [N] of query and document, of embeddings [N, 2·D]."""

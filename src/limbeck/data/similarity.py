@@ -82,7 +82,7 @@ class Similarity(TaskKind):
         """Cosines float32 [N, 1] of embeddings [N, 2·D]."""
         return pair_cosines(answers)[:, None].astype(np.float32)
 
-    def truth(self, rows: Rows, head: str) -> Array:
+    def truth(self, rows: Rows, head: str, corpus: Rows | None = None) -> Array:
         """Scaled scores [N, 1]."""
         return rows.targets[head]
 

@@ -132,8 +132,8 @@ class TaskKind:
         """
         return np.asarray(self.to_natural(answers), dtype=np.float32)
 
-    def truth(self, rows: Rows, head: str) -> Array:
-        """What judged answers are held against [N, ...]."""
+    def truth(self, rows: Rows, head: str, corpus: Rows | None = None) -> Array:
+        """What judged answers are held against [N, ...]; `corpus` are further rows that these are found among."""
         return rows.targets[head]
 
     def unlabelled(self, rows: int) -> Array:

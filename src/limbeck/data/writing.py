@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from limbeck.core.errors import Problem
@@ -75,3 +76,23 @@ class WriteSpec:
             "beams": self.test_beams, "length_penalty": self.length_penalty, "max_length": self.max_length,
             "tokens": self.tokens,
         }  # fmt: skip
+
+
+def idle_settings(writes: bool, writing: WriteSpec, codec: str, view: bool) -> Iterator[Problem]:
+    """Settings that a run would ignore: those of `writing` where no task `writes` texts, others where one does.
+
+    A setting that is left at its default is none.
+    """
+    default = WriteSpec()
+    given = {field.name: getattr(writing, field.name) for field in fields(writing)}
+    changed = {name: value for name, value in given.items() if value != getattr(default, name)}
+    if changed and not writes:
+        got = ", ".join(f"{name} {value}" for name, value in changed.items())
+        what = f"expected none for a task that writes no texts, got {got}"
+        yield Problem("writing", what, "leave it out; it belongs to task: generation")
+    if writes and codec != "auto":
+        what = f"expected auto for a task that writes texts, got {codec}"
+        yield Problem("codec", what, "leave it out: texts are stored as they are, the most probable tokens in fp16")
+    if writes and view:
+        what = "expected none for a task that writes texts, got one"
+        yield Problem("data.view", what, "leave view and views out: sources are not augmented")

@@ -25,7 +25,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
 SIMILARITY, RETRIEVAL, GENERATION = "similarity", "retrieval", "generation"
 TAGGING = "tagging"  # its words are judged as rows of classification, sentence by sentence
-KINDS = (CLASSIFICATION, MULTILABEL, REGRESSION, SIMILARITY)  # what can be judged without a run
+KINDS = (CLASSIFICATION, MULTILABEL, REGRESSION, SIMILARITY, TAGGING, GENERATION)  # what can be judged without a run
 NUMBERS = (REGRESSION, SIMILARITY, RETRIEVAL)  # kinds whose answers are numbers, not scores of something to decide on
 
 

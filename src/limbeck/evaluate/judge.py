@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,12 @@ import numpy as np
 from limbeck.core.errors import ConfigError, Problem
 from limbeck.core.kinds import suggest
 from limbeck.data.labels import text_of
-from limbeck.evaluate.answers import CLASSIFICATION, KINDS, MULTILABEL, REGRESSION, Array, Plain
+from limbeck.evaluate.answers import CLASSIFICATION, GENERATION, KINDS, MULTILABEL, REGRESSION, Array, Plain
 from limbeck.evaluate.evidence import CONTROL, STUDENT, TEACHER, Evidence
 from limbeck.evaluate.quality import Metric, UserMetric
 from limbeck.evaluate.scorecard import MARGIN, Scorecard, build
-from limbeck.evaluate.tables import BOOLEANS, Answers, Labels, answers_of, labels_of
+from limbeck.evaluate.sequences import SEQUENCES, SOURCE, answer_cells, evidence_of, kind_of, truth_cells
+from limbeck.evaluate.tables import BOOLEANS, ID, LABEL, Answers, Labels, answers_of, is_table, labels_of, table_of
 
 
 def judge(
@@ -29,18 +31,22 @@ def judge(
     metric: str | UserMetric | Metric | None = None,
     weights: Sequence[float] | None = None,
     groups: Sequence[Any] | None = None,
+    sources: Sequence[str] | None = None,
     margin: float = MARGIN,
     name: str = "",
 ) -> Scorecard:
     """Judge predictions on the same test rows by student, control and teacher.
 
-    y        the truth: an array [N], [N, L], [N, K]; or a table (DataFrame, path to CSV or Parquet) with the columns
-             `id` and `label` (or one column per label or target)
+    y        the truth: an array [N], [N, L], [N, K], texts, or a list of tags for every row; or a table (DataFrame,
+             path to CSV or Parquet) with the columns `id` and `label` (or one column per label or target)
     student, control, teacher
              arrays [N, C], [S, N, C] (logits or probabilities), decisions [N] or [S, N] (class ids or names), values
              [N] or [S, N] for regression; or tables with `id`, optionally `seed`, and one column per class, or `label`
+             texts [N] or [S, N] for generation; for tagging a list for every row, of tags or of scores [W, C], or such
+             lists for every seed; these are one column of a table, of texts, lists or JSON
     ids      row ids of `y` where tables of answers must be matched to an array
-    classes  the order of the classes; by default the columns of the tables, else the sorted labels
+    classes  the order of the classes or tags; by default the columns of the tables, else the sorted labels
+    sources  for generation, the texts that were rewritten: their copy is the trivial answer (in a table `source`)
     margin   loss under which the student counts as good as the teacher
 
     Student and control must have been trained with the same seeds. Rows are matched by id where tables have ids, never
@@ -52,31 +58,69 @@ def judge(
     if not margin >= 0:
         raise ConfigError(f"expected a margin >= 0, got {margin}", "0.01 is one point of accuracy")
     given = {STUDENT: student, CONTROL: control} | ({TEACHER: teacher} if teacher is not None else {})
-    labels = labels_of(y, ids, problems)
-    read = {arm: answers_of(arm, value, 0 if labels is None else len(labels), problems) for arm, value in given.items()}
-    if problems:
-        raise ConfigError.of(problems, "what judge was given")
-    found = {arm: a for arm, a in read.items() if a is not None}
+    if is_table(y):
+        y = table_of("y", y, problems, (ID, LABEL) if task in SEQUENCES else (ID,))
+    task = kind_of(y, given, classes) if task == "auto" and y is not None else task
+    if sources is None and task == GENERATION and is_table(y) and SOURCE in y.columns:
+        sources = list(y[SOURCE])
+    if sources is not None and task != GENERATION:
+        problems.append(Problem("sources", "expected none for a task that writes no texts", "leave them out"))
+    labels = None
+    if y is not None:
+        labels = labels_of(truth_cells(y, task) if task in SEQUENCES else y, ids, problems)
+    found = _read(given, task, labels, problems)
     assert labels is not None
-    kind = task if task != "auto" else _guess(labels, found)
-    outcome = Plain(kind, _names(kind, labels, found, classes, problems))
-    truth = labels.encode(outcome, problems)
-    arms = {arm: a.arrange(outcome, labels, problems) for arm, a in found.items()}
-    _same_seeds(found, arms, problems)
+    if task in SEQUENCES:
+        made = evidence_of(task, labels, found, classes, sources, problems)
+    else:
+        made = _of_rows(task, labels, found, classes, problems)
+    if made is not None:
+        _same_seeds(found, made.arms, problems)
     _same_length({"weights": weights, "groups": groups}, len(labels), problems)
     if problems:
         raise ConfigError.of(problems, "what judge was given")
-    evidence = Evidence(
-        outcome,
-        truth,
-        {arm: a for arm, a in arms.items() if a is not None},
-        mask=labels.mask,
-        weights=None if weights is None else np.asarray(weights, dtype=np.float64),
-        groups=None if groups is None else np.asarray(groups),
+    assert made is not None
+    evidence = replace(
+        made,
+        weights=_of_each(None if weights is None else np.asarray(weights, dtype=np.float64), made),
+        groups=_of_each(None if groups is None else np.asarray(groups), made),
         metric=metric,
     )
     seeds = found[STUDENT].seeds or range(len(evidence.arms[STUDENT]))
     return Scorecard(build({"main": evidence}, name=name, seeds=[int(s) for s in seeds], margin=margin))
+
+
+def _read(given: Mapping[str, Any], task: str, labels: Labels | None, problems: list[Problem]) -> dict[str, Answers]:
+    """The answers of each arm; raises ConfigError with all problems so far."""
+    found: dict[str, Answers] = {}
+    for arm, value in given.items():
+        if task in SEQUENCES:
+            value = None if labels is None else answer_cells(arm, value, task, labels, problems)
+            if value is None:
+                continue
+        rows = 0 if labels is None else len(labels)
+        answers = answers_of(arm, value, rows, problems, single=task in SEQUENCES)
+        if answers is not None:
+            found[arm] = answers
+    if problems:
+        raise ConfigError.of(problems, "what judge was given")
+    return found
+
+
+def _of_rows(
+    task: str, labels: Labels, found: Mapping[str, Answers], classes: Sequence[Any] | None, problems: list[Problem]
+) -> Evidence:
+    """What is known of a task with one answer a row."""
+    kind = task if task != "auto" else _guess(labels, found)
+    outcome = Plain(kind, _names(kind, labels, found, classes, problems))
+    truth = labels.encode(outcome, problems)
+    arms = {arm: a.arrange(outcome, labels, problems) for arm, a in found.items()}
+    return Evidence(outcome, truth, {arm: a for arm, a in arms.items() if a is not None}, mask=labels.mask)
+
+
+def _of_each(values: Array | None, made: Evidence) -> Array | None:
+    """What was given for rows, for what is judged: rows, or the words of sentences."""
+    return values if values is None or made.sentences is None else values[made.sentences]
 
 
 def _guess(labels: Labels, found: Mapping[str, Answers]) -> str:
@@ -137,7 +181,7 @@ def _columns(labels: Labels, found: Mapping[str, Answers]) -> tuple[str, ...]:
     return max(whole, key=lambda columns: (same.count(set(columns)), -len(columns)), default=())
 
 
-def _same_seeds(found: Mapping[str, Answers], arms: Mapping[str, Array | None], problems: list[Problem]) -> None:
+def _same_seeds(found: Mapping[str, Answers], arms: Mapping[str, Array], problems: list[Problem]) -> None:
     student, control = arms.get(STUDENT), arms.get(CONTROL)
     if student is None or control is None:
         return

@@ -99,13 +99,19 @@ class Answers:
     def arrange(self, task: Outcome, labels: Labels, problems: list[Problem]) -> Array | None:
         """The answers in the order of the labels, as `limbeck.evaluate.answers` wants them; None after a problem."""
         count = len(problems)
-        blocks = [self._ordered(i, labels, problems) for i in range(len(self.blocks))]
-        if len(problems) > count:
+        blocks = self.ordered(labels, problems)
+        if blocks is None:
             return None
-        encoded = [self._encoded(task, block, problems) for block in blocks if block is not None]
+        encoded = [self._encoded(task, block, problems) for block in blocks]
         if len(problems) > count:
             return None
         return np.stack([e for e in encoded if e is not None])
+
+    def ordered(self, labels: Labels, problems: list[Problem]) -> list[Array] | None:
+        """The block of each seed in the order of the labels, as it was given; None after a problem."""
+        found = [self._ordered(seed, labels, problems) for seed in range(len(self.blocks))]
+        blocks = [block for block in found if block is not None]
+        return blocks if len(blocks) == len(found) else None
 
     def _ordered(self, seed: int, labels: Labels, problems: list[Problem]) -> Array | None:
         block, where = self.blocks[seed], self.arm + (f", seed {self.seeds[seed]}" if self.seeds else "")
@@ -156,7 +162,7 @@ class Answers:
             )
         if block is None or block.shape[1] != len(task.names):
             return None
-        return _logits(task, block)
+        return logits_of(task, block)
 
     def _decisions(self, task: Outcome, block: Array, problems: list[Problem]) -> Array:
         place = places(task.names)
@@ -205,7 +211,7 @@ def sort_names(names: set[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _logits(task: Outcome, block: Array) -> Array:
+def logits_of(task: Outcome, block: Array) -> Array:
     """Logits from probabilities (rows that sum to one; for labels numbers in [0, 1]); anything else is taken as is."""
     if task.kind == MULTILABEL and block.dtype.kind in "biu":
         return block.astype(np.int64)
@@ -225,8 +231,8 @@ def _repeated(ids: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(i for i in ids if i in seen or seen.add(i)))  # type: ignore[func-returns-value]
 
 
-def _table(where: str, value: Any, problems: list[Problem]) -> Any:
-    """A DataFrame from a DataFrame or a path; None where the value is neither, or after a problem."""
+def table_of(where: str, value: Any, problems: list[Problem], texts: Sequence[str] = (ID,)) -> Any:
+    """A DataFrame from a DataFrame or a path, of CSV with columns of `texts` as they are; None after a problem."""
     import pandas as pd
 
     from limbeck.data.files import read_separated
@@ -235,7 +241,7 @@ def _table(where: str, value: Any, problems: list[Problem]) -> Any:
         return value
     path = Path(value)
     readers = {
-        ".csv": lambda: read_separated(path, texts=(ID,)),
+        ".csv": lambda: read_separated(path, texts=texts),
         ".parquet": lambda: pd.read_parquet(path),
         ".jsonl": lambda: pd.read_json(path, lines=True, dtype={ID: str}),
     }
@@ -253,7 +259,8 @@ def _table(where: str, value: Any, problems: list[Problem]) -> Any:
         return None
 
 
-def _is_table(value: Any) -> bool:
+def is_table(value: Any) -> bool:
+    """Whether something is a table or the path of one."""
     import pandas as pd
 
     return isinstance(value, str | Path | pd.DataFrame)
@@ -262,8 +269,8 @@ def _is_table(value: Any) -> bool:
 def labels_of(y: Any, ids: Sequence[Any] | None, problems: list[Problem]) -> Labels | None:
     """Read the truth; None after a problem."""
     columns: tuple[str, ...] = ()
-    if _is_table(y):
-        table = _table("y", y, problems)
+    if is_table(y):
+        table = table_of("y", y, problems)
         if table is None:
             return None
         if ID not in table.columns:
@@ -301,13 +308,14 @@ def _known(values: Array) -> Array:
     return np.asarray(~missing.any(axis=1))
 
 
-def answers_of(arm: str, value: Any, rows: int, problems: list[Problem]) -> Answers | None:
+def answers_of(arm: str, value: Any, rows: int, problems: list[Problem], *, single: bool = False) -> Answers | None:
     """Read the answers of one arm to `rows` test rows; None after a problem.
 
-    An array of two axes is one seed where its first axis has as many entries as there are rows, else [seeds, rows].
+    An array of two axes is one seed where its first axis has as many entries as there are rows, else [seeds, rows];
+    that always where a row has a `single` entry.
     """
-    if _is_table(value):
-        table = _table(arm, value, problems)
+    if is_table(value):
+        table = table_of(arm, value, problems)
         return None if table is None else _from_table(arm, table, problems)
     array = np.asarray(value)
     if array.ndim == 0 or not array.size:
@@ -316,7 +324,7 @@ def answers_of(arm: str, value: Any, rows: int, problems: list[Problem]) -> Answ
     if array.ndim > 3:
         problems.append(Problem(arm, f"expected [N, C] or [seeds, N, C], got shape {list(array.shape)}", ""))
         return None
-    stacked = array.ndim == 3 or (array.ndim == 2 and array.shape[0] != rows and array.shape[1] == rows)
+    stacked = array.ndim == 3 or (array.ndim == 2 and (single or (array.shape[0] != rows and array.shape[1] == rows)))
     return Answers(arm, tuple(array) if stacked else (array,), None, (), ())
 
 

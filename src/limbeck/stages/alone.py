@@ -161,12 +161,13 @@ def _alone(
     from limbeck.models.student import Student
     from limbeck.objectives.base import Sum
     from limbeck.stages.job import Job, Settings
-    from limbeck.stages.ready import refuse_half, refuse_teacher
+    from limbeck.stages.ready import look_at_tables, refuse_half, refuse_teacher
 
     check_data(data)
     refuse_teacher(teacher, data.tasks)
     settings = Settings(name=folder.name, seed=seed, seeds=1, codec=codec, label_dtype=dtype)
     refuse_half(settings, teacher)
+    look_at_tables(teacher, data)
     sizes = {head: task.size for head, task in data.tasks.items()}
     student = Student.of("linear", data.preprocess.shape, sizes)
     resolved = {

@@ -32,6 +32,7 @@ def evaluate(job: Job) -> dict[str, Any]:
         "metric": metric_identity(job.data),
         "margin": job.settings.margin,
         "findings": [finding.to_json() for finding in job.findings],
+        "ignore": list(job.settings.ignore),
     }
     stage = job.run.stage("evaluate", inputs, outputs=(SCORECARD,))
     if not stage.done:
@@ -52,7 +53,8 @@ def _scorecard(job: Job) -> dict[str, Any]:
         name=job.settings.name,
         seeds=job.seeds,
         costs=facts["costs"],
-        findings=_kept(job, [*job.findings, *(Finding.from_json(f) for f in facts.get("findings", []))]),
+        findings=[*job.findings, *(Finding.from_json(f) for f in facts.get("findings", []))],
+        ignore=job.settings.ignore,
         overlaps=job.data.overlaps,
         margin=job.settings.margin,
         provenance=_provenance(job, facts),
@@ -67,7 +69,7 @@ def _evidence(
     job: Job, head: str, tests: Mapping[str, Mapping[str, Any]], held: Mapping[str, Mapping[str, Any]]
 ) -> Evidence:
     task, data = job.data.tasks[head], job.data
-    test, held_out = Truth.of(job.test, head, task), Truth.of(data.validation, head, task)
+    test, held_out = Truth.of(job.test, head, task, data.corpus), Truth.of(data.validation, head, task)
     labelled = data.train.take(data.train.label_mask[head])
     truth = Truth.of(labelled, head, task)
     checked = held_out.labelled
@@ -110,10 +112,6 @@ def _stored_texts(job: Job, head: str, labelled: Rows) -> tuple[Any, Any] | None
         return None
     said, _ = read_texts(job.run.path(TRANSFER)).of(labelled.keys)
     return said, labelled.targets[head]
-
-
-def _kept(job: Job, findings: list[Finding]) -> list[Finding]:
-    return [finding for finding in findings if finding.code not in job.settings.ignore]
 
 
 def _provenance(job: Job, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _cards(job: Job, said: Mapping[str, Any], seed: int) -> dict[str, Any]:
     teacher = answers.read(job.run, answers.TEST, TEACHER, (0,), test)
     cards = {}
     for head, task in data.tasks.items():
-        truth = Truth.of(test, head, task)
+        truth = Truth.of(test, head, task, data.corpus)
         evidence = Evidence(
             task=task,
             y=truth.y,

@@ -10,7 +10,7 @@ import numpy as np
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.run import Stage
-from limbeck.data.embedded import check_width
+from limbeck.data.embedded import EMBEDDED, check_width
 from limbeck.data.generation import generation_in
 from limbeck.data.retrieval import Retrieval
 from limbeck.data.rows import Rows
@@ -26,7 +26,7 @@ from limbeck.stages.job import Job
 from limbeck.stages.judged import all_judged, documents_of, has_embeddings, judged
 from limbeck.stages.label_error import differences, in_words
 from limbeck.stages.teachers import GivenTeacher
-from limbeck.stages.words import Truth, flattened, lengths_of
+from limbeck.stages.words import Truth, flattened, lengths_of, words_read
 from limbeck.stages.writing import label_texts
 from limbeck.transfer.codecs import Codec, codec_of
 from limbeck.transfer.label import label as label_rows
@@ -180,7 +180,7 @@ def _raw(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[An
 def stored_answers(job: Job, store: Store, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
     """What the store holds for rows under view 0: logits, natural units, embeddings; of a tagging task [M, C] words."""
     places = store.find(rows.keys)
-    if not any(task.kind == "tagging" for task in job.data.tasks.values()):
+    if not any(task.positions for task in job.data.tasks.values()):
         outputs = store.gather(places)
         return {head: np.asarray(outputs[head], dtype=np.float32) for head in job.data.tasks}
     parts: dict[str, list[Any]] = {head: [] for head in job.data.tasks}
@@ -190,6 +190,15 @@ def stored_answers(job: Job, store: Store, rows: Rows) -> dict[str, np.ndarray[A
         for head, task in job.data.tasks.items():
             parts[head].append(flattened(task, head, said, rows.take(index)))
     return {head: np.concatenate(each) for head, each in parts.items()}
+
+
+def stored_words(job: Job, store: Store, rows: Rows, head: str) -> np.ndarray[Any, Any]:
+    """Which of all words of rows have an answer in the store, bool [M]: those that the teacher has read."""
+    places, parts = store.find(rows.keys), [np.empty(0, dtype=bool)]
+    for start in range(0, len(rows), _BATCH):
+        index = np.arange(start, min(start + _BATCH, len(rows)))
+        parts.append(words_read(head, store.signals(places[index], (head,)), rows.take(index)))
+    return np.concatenate(parts)
 
 
 def refuse_ignorant(job: Job, store: Store) -> None:
@@ -203,12 +212,12 @@ def refuse_ignorant(job: Job, store: Store) -> None:
     for head, task in job.data.tasks.items():
         truth = Truth.of(rows, head, task)
         y, given = truth.y[truth.labelled], said[head]
-        if isinstance(task, Similarity | Retrieval):
-            given = judged(task, given, rows)
+        if task.judged_as or task.kind in EMBEDDED:
+            given = judged(task, task.to_training(given), rows)
         given = given[truth.labelled]
         if len(y) < 2:
             continue
-        order = checks.class_order(task, y, given, "labelled rows")
+        order = checks.class_order(task.outcome, y, given, "labelled rows")
         if order is not None:
             raise ConfigError(
                 f"expected the teacher to speak of the classes in their order: {order.measured}", order.todo
@@ -228,7 +237,7 @@ def refuse_ignorant(job: Job, store: Store) -> None:
 
 def _judged_as(task: Task) -> Outcome:
     """The task as its constant answer is found: that of words is O."""
-    return Tags(CLASSIFICATION, task.names) if isinstance(task, Tagging) else task
+    return Tags(CLASSIFICATION, task.names) if isinstance(task, Tagging) else task.outcome
 
 
 def resolve_objective(job: Job, store: Store) -> Sum:

@@ -16,6 +16,7 @@ from limbeck.stages.taught import added
 from limbeck.stages.teachers import NO_COST, Teacher, refuse_inner
 
 if TYPE_CHECKING:
+    from limbeck.data.data import Data
     from limbeck.stages.job import Job
 
 
@@ -78,6 +79,11 @@ class _Joined:
 
 def _alone(job: Job, head: str) -> Job:
     """The job with one task; rows keep the labels of all, nobody asks for those of the others."""
-    data = copy.copy(job.data)
-    data.tasks = {head: job.data.tasks[head]}
-    return replace(job, data=data)
+    return replace(job, data=alone(job.data, head))
+
+
+def alone(data: Data, head: str) -> Data:
+    """The data with one task."""
+    only = copy.copy(data)
+    only.tasks = {head: data.tasks[head]}
+    return only

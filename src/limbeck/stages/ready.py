@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import torch
 
 from limbeck.core.errors import ConfigError
+from limbeck.core.specs import refuse
 from limbeck.data.embedded import SCORES
+from limbeck.data.writing import idle_settings
 from limbeck.models.predict import answering
 from limbeck.models.student import Student
 from limbeck.models.taps import list_taps, run
 from limbeck.objectives.base import Sum
 from limbeck.stages.bases import student_of
 from limbeck.stages.judged import has_embeddings
-from limbeck.stages.per_task import PerTaskTeacher
-from limbeck.stages.several import EnsembleTeacher, SourceTeacher
+from limbeck.stages.per_task import PerTaskTeacher, alone
+from limbeck.stages.several import EnsembleTeacher, SourceTeacher, TableTeacher
 from limbeck.stages.taught import TaughtNetwork
 from limbeck.stages.teachers import GivenTeacher, Teacher, refuse_inner
 
@@ -32,13 +34,16 @@ def refuse_unready(settings: Settings, data: Data, teacher: Teacher, student: St
     from limbeck.data.generation import generation_in
     from limbeck.stages.text_ready import refuse_generation
 
-    if generation_in(data.tasks) is not None:
+    writes = generation_in(data.tasks) is not None
+    refuse(list(idle_settings(writes, settings.writing, settings.codec, data.view is not None)), "the run")
+    if writes:
         refuse_generation(settings, objective, student, teacher, data.texts)
     if settings.exports(data.tasks):
         refuse_export(student)
     refuse_teacher(teacher, data.tasks)
     refuse_taps(objective, student, teacher)
     refuse_half(settings, teacher)
+    look_at_tables(teacher, data)
 
 
 def refuse_taps(objective: Sum, student: Student, teacher: Teacher) -> None:
@@ -103,6 +108,19 @@ def _no_network(teacher: Teacher) -> Teacher | None:
     if not parts:
         return teacher
     return next((found for part in parts if (found := _no_network(part)) is not None), None)
+
+
+def look_at_tables(teacher: Teacher, data: Data) -> None:
+    """Read the tables of predictions of a teacher and match them with the rows; raises what these raise."""
+    if isinstance(teacher, TableTeacher):
+        teacher.look(data)
+    elif isinstance(teacher, EnsembleTeacher):
+        for member, _ in teacher.members:
+            look_at_tables(member, data)
+    elif isinstance(teacher, PerTaskTeacher):
+        for head, part in teacher.parts.items():
+            if head in data.tasks:  # others are refused by the teacher itself
+                look_at_tables(part, alone(data, head))
 
 
 def _has_inside(teacher: Teacher) -> bool:

@@ -20,6 +20,8 @@ from limbeck.train.plan import TrainSpec
 from limbeck.transfer.dataset import TransferSet
 
 if TYPE_CHECKING:
+    from limbeck.data.data import Data
+    from limbeck.data.rows import Rows
     from limbeck.stages.job import Job
 
 TABLE_ENDINGS = (".csv", ".parquet", ".jsonl", ".npz")
@@ -38,6 +40,7 @@ class TableTeacher:
     output: str = "auto"
     id_column: str = "id"
     _source: Any = field(default=None, repr=False)
+    _looked: tuple[Rows, tuple[str, ...]] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         from limbeck.models.outputs import check_output_kind
@@ -61,13 +64,24 @@ class TableTeacher:
         content = object_hash({str(name): self.table[name].to_numpy() for name in self.table.columns})
         return {"kind": "predictions", "file": None, "fingerprint": content}
 
+    def look(self, data: Data) -> None:
+        """Read the table and match it with the rows; `teach` takes what was found here for the same rows.
+
+        Raises what `PredictionTable` raises.
+        """
+        self._source, self._looked = self._read(data), (data.train, tuple(data.tasks))
+
     def teach(self, job: Job, folder: Path) -> list[Finding]:
+        data, looked, self._looked = job.data, self._looked, None
+        if looked is None or looked[0] is not data.train or looked[1] != tuple(data.tasks):
+            self._source = self._read(data)
+        return []
+
+    def _read(self, data: Data) -> Any:
         from limbeck.transfer.source import PredictionTable
 
-        data = job.data
         rows = [rows for rows in (data.train, data.unlabeled, data.validation, data.test) if rows is not None]
-        self._source = PredictionTable(self.table, rows, data.tasks, id_column=self.id_column, output=self.output)
-        return []
+        return PredictionTable(self.table, rows, data.tasks, id_column=self.id_column, output=self.output)
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
         refuse_inner(needs, "a table of predictions")

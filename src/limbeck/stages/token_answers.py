@@ -24,8 +24,8 @@ from limbeck.transfer.frames import Frames
 from limbeck.transfer.label import label
 from limbeck.transfer.manifest import Identity
 from limbeck.transfer.source import Live, Stored
+from limbeck.transfer.written import TOKENS
 
-FOLDER = "tokens"  # below the folder of the transfer set
 _BATCH, _SHARD = 64, 4096  # rows: logits of a whole vocabulary at every position are large
 
 
@@ -71,7 +71,7 @@ def store_tokens(
         return torch.from_numpy(encoder.pairs(part["source"].tolist(), part["target"].tolist()))
 
     label(
-        Live(network, tasks, output="logits", units="training"), Rows("text", inputs, keys), folder / FOLDER,
+        Live(network, tasks, output="logits", units="training"), Rows("text", inputs, keys), folder / TOKENS,
         prepare=prepare, heads=tasks, identity=Identity(teacher=teacher, tokenizer=encoder.fingerprint),
         codecs={head: Frames("float16", topk)}, batch_size=_BATCH, shard_rows=_SHARD,
     )  # fmt: skip
@@ -79,4 +79,4 @@ def store_tokens(
 
 def stored_tokens(folder: Path, student: Student, head: str) -> Stored:
     """The stored answers as the source of a training; raises StoreMismatch for those of another vocabulary."""
-    return Stored(folder / FOLDER, {head: TokenHead.of(student)})
+    return Stored(folder / TOKENS, {head: TokenHead.of(student)})

@@ -121,17 +121,16 @@ def prepare(job: Job, store: Store) -> Training:
 
 def _pseudo(job: Job, store: Store, pool: Rows) -> dict[str, np.ndarray[Any, Any]]:
     """The teacher's decisions as labels, for the tasks that have decisions."""
-    from limbeck.stages.label import stored_answers
+    from limbeck.stages.label import stored_answers, stored_words
 
     said = stored_answers(job, store, pool)
     found: dict[str, np.ndarray[Any, Any]] = {}
     for head, task in job.data.tasks.items():
-        if task.kind == "classification":
-            found[head] = said[head].argmax(axis=1).astype(np.int64)
-        elif task.kind == "multilabel":
-            found[head] = (said[head] > 0).astype(np.float32)
-        elif task.kind == "tagging":
-            found[head] = decided_words(said[head], word_counts(pool.inputs))
+        if task.kind == "tagging":
+            read = stored_words(job, store, pool, head)
+            found[head] = decided_words(said[head], word_counts(pool.inputs), read)
+        elif task.decided:
+            found[head] = task.decisions(said[head])
     return found
 
 

@@ -19,6 +19,7 @@ from limbeck.stages.text_filters import drop_finding, kept_texts
 from limbeck.stages.token_answers import store_tokens
 from limbeck.stages.writers import Writer, network_of, writer_of
 from limbeck.transfer import texts as store
+from limbeck.transfer.written import FORMAT
 
 if TYPE_CHECKING:
     from limbeck.core.findings import Finding
@@ -100,7 +101,7 @@ def to_write(job: Job) -> Array:
 def _write_pool(job: Job, writer: Writer, rows: Rows) -> store.Written:
     spec = job.settings.writing
     how, given = Decoding(**spec.decoding), sources(rows)
-    identity = {"format": "limbeck-texts", "teacher": job.teacher.fingerprint(), "writing": spec.decoding}
+    identity = {"format": FORMAT, "teacher": job.teacher.fingerprint(), "writing": spec.decoding}
 
     def wrote(places: Array, seed: int) -> tuple[list[str], Array]:
         asked = [given[place] for place in places]

@@ -204,11 +204,6 @@ class Feed:
         return self.streams[0].count
 
     @property
-    def step_rows(self) -> int:
-        """Rows of one step."""
-        return sum(stream.size for stream in self.streams)
-
-    @property
     def fingerprint(self) -> str:
         """A hash of everything that decides which rows a step sees."""
         shape = [(s.first, s.count, s.size) for s in self.streams]

@@ -17,6 +17,7 @@ from limbeck.transfer.label import label
 from limbeck.transfer.manifest import Head, Identity, OutputSpec
 from limbeck.transfer.store import Store
 from limbeck.transfer.table import PredictionTable
+from limbeck.transfer.written import export_texts, holds_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,11 @@ def export_parquet(store: Store | Path | str, path: Path | str) -> Path:
     natural units. A ragged head has a list of such lists, one for every position; one that keeps the best classes has
     `HEAD.ids`, `HEAD.logprobs` (lists of lists) and `HEAD.rest` (lists). The schema's metadata "limbeck.outputs"
     names kinds and classes.
+
+    Texts that a teacher wrote have the columns `key`, `text` and `logprob` (`limbeck.transfer.written.export_texts`).
     """
+    if not isinstance(store, Store) and holds_texts(Path(store)):
+        return export_texts(Path(store), Path(path))
     store = store if isinstance(store, Store) else Store(store)
     store.require_complete()
     target = Path(path)

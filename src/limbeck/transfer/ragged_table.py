@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.words import is_words, word_counts
 from limbeck.transfer.codec import Array
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
+
+    from limbeck.data.rows import Rows
+
+
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,25 @@ def ragged_of(frame: pd.DataFrame, name: str, size: int) -> RaggedAnswers:
     cells = [_rows(cell, name, row, size) for row, cell in enumerate(frame[name])]
     values = np.concatenate(cells) if cells else np.empty((0, size))
     return RaggedAnswers(values, np.cumsum([0, *map(len, cells)], dtype=np.int64))
+
+
+def refuse_counts(lengths: Array, parts: Sequence[Rows], labels: Array, name: str, column: str) -> None:
+    """Refuse rows of words whose number of answers, of `lengths` [N], is not that of their words; raises ConfigError.
+
+    `parts` are the rows in that order, and `labels` [N] their ids in the `column` of the table.
+    """
+    unknown = -1
+    words = np.concatenate(
+        [word_counts(rows.inputs) if is_words(rows.inputs) else np.full(len(rows), unknown) for rows in parts]
+    )
+    other = np.flatnonzero((words != unknown) & (lengths != words))
+    if len(other):
+        said = [f"{column} {labels[row]} has {words[row]} words, got {lengths[row]}" for row in other[:_SHOWN]]
+        raise ConfigError(
+            f"expected one list of scores for every word in the predictions of head '{name}', {len(other)} rows have "
+            f"another number: {', '.join(said)}{', ...' if len(other) > _SHOWN else ''}",
+            "give the scores of all words of a row, in the order of its words",
+        )
 
 
 def _rows(cell: Any, name: str, row: int, size: int) -> Array:

@@ -15,7 +15,7 @@ from limbeck.signals import Batch, Needs, Signals
 from limbeck.transfer.codecs import Array
 from limbeck.transfer.index import KeyIndex, hex_key
 from limbeck.transfer.manifest import Head
-from limbeck.transfer.ragged_table import RaggedAnswers, ragged_of
+from limbeck.transfer.ragged_table import RaggedAnswers, ragged_of, refuse_counts
 from limbeck.transfer.read_table import KEY, read_table
 
 if TYPE_CHECKING:
@@ -36,12 +36,11 @@ class PredictionTable:
     `key`, by row key in 32 hexadecimal digits. The answers of a head are one column per class, label or target, named
     as the task names them (or "head.name", needed where there are several heads), in any order; or one column named
     like the head that holds lists in the task's order (a number where the head is one number wide; for tagging a list
-    for every word). `output` says what
-    classes and labels hold: "probabilities", "logits", or "auto" (probabilities where every number lies in [0, 1]).
-    Regression is in natural units.
+    for every word). `output` says what classes and labels hold: "probabilities", "logits", or "auto" (probabilities
+    where every number lies in [0, 1]). Regression is in natural units.
 
-    Raises ConfigError for duplicated ids, unknown or missing columns, numbers that are not finite or no probabilities;
-    StoreMismatch for rows without a prediction.
+    Raises ConfigError for duplicated ids, unknown or missing columns, numbers that are not finite or no probabilities,
+    rows that have not one answer for every word; StoreMismatch for rows without a prediction.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class PredictionTable:
         self._ragged: dict[str, RaggedAnswers] = {}
         for name, head in heads.items():
             if head.kind == "tagging":
-                self._ragged[name] = _ragged(frame, name, head, output, places, id_column)
+                self._ragged[name] = _ragged(frame, name, head, output, places, id_column, parts)
                 continue
             values = _values(frame, name, head, others, list(heads))[places]
             self._answers[name] = torch.from_numpy(_to_training(values, name, head, output, frame, places, id_column))
@@ -238,10 +237,14 @@ def _lists(column: pd.Series[Any], name: str, head: Head) -> Array:
     return _numbers(list(column), name).reshape(len(column), head.size)
 
 
-def _ragged(frame: pd.DataFrame, name: str, head: Head, output: str, places: Array, id_column: str) -> RaggedAnswers:
+def _ragged(
+    frame: pd.DataFrame, name: str, head: Head, output: str, places: Array, id_column: str, parts: Sequence[Rows]
+) -> RaggedAnswers:
     """Answers to every word of the rows, in their order."""
     found = ragged_of(frame, name, head.size)
     lengths = found.lengths[places]
+    column = id_column if id_column in frame.columns else KEY
+    refuse_counts(lengths, parts, frame[column].to_numpy()[places], name, column)
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     at = np.repeat(found.starts[places] - starts[:-1], lengths) + np.arange(int(starts[-1]))
     owners = np.repeat(places, lengths)

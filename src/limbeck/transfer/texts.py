@@ -1,9 +1,9 @@
 """Texts that a teacher wrote, on disk: one for each distinct source, each written once.
 
 A folder holds `texts.json` (the identity: teacher and how it wrote), Parquet shards with the columns key, text and
-logprob, and a journal with a line and a checksum for each shard. A shard is committed whole: after a kill what is
-acknowledged stays, and what is missing is written in the same pieces, so that the result is the same. A damaged shard
-is written again, nothing else is.
+logprob, and a journal with a line for each shard and the checksums of both. A shard is committed whole: after a kill
+what is acknowledged stays, and what is missing is written in the same pieces, so that the result is the same. A damaged
+shard is written again, nothing else is.
 """
 
 from __future__ import annotations
@@ -130,13 +130,14 @@ def _sound(folder: Path) -> dict[int, dict[str, Any]]:
     """The acknowledged shards whose bytes are those that were written."""
     found = {}
     for number, record in _acknowledged(folder, damaged=True).items():
-        path = folder / _name(number)
+        path = folder / shard_name(number)
         if path.is_file() and files.checksum(path) == record["checksum"]:
             found[number] = record
     return found
 
 
-def _name(number: int) -> str:
+def shard_name(number: int) -> str:
+    """The file of a shard."""
     return f"texts-{number:05d}.parquet"
 
 
@@ -149,24 +150,33 @@ def _checked(texts: list[str], rows: int) -> Array:
     return np.array([*texts, None], dtype=object)[:-1]
 
 
-def _commit(folder: Path, number: int, part: Written) -> None:
+def as_table(part: Written) -> Any:
+    """Texts as an Arrow table with the columns key, text and logprob."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    table = pa.table({
+    return pa.table({
         "key": pa.array(key_hex(part.keys), pa.string()), "text": pa.array(part.texts.tolist(), pa.string()),
         "logprob": pa.array(part.logprobs),
     })  # fmt: skip
-    path = folder / _name(number)
+
+
+def _commit(folder: Path, number: int, part: Written) -> None:
+    import pyarrow.parquet as pq
+
+    table = as_table(part)
+    path = folder / shard_name(number)
     files.commit(path, lambda file: pq.write_table(table, file))
-    record = {"shard": number, "rows": len(part), "checksum": files.checksum(path)}
+    record = {
+        "shard": number, "rows": len(part), "checksum": files.checksum(path),
+        "identity": files.checksum(folder / IDENTITY),
+    }  # fmt: skip
     files.append_line(folder / JOURNAL, record)
 
 
 def _read_shard(folder: Path, record: Mapping[str, Any]) -> Written:
     import pyarrow.parquet as pq
 
-    path = folder / _name(int(record["shard"]))
+    path = folder / shard_name(int(record["shard"]))
     if not path.is_file() or files.checksum(path) != record["checksum"]:
         raise StoreDamaged(f"expected {path} to hold {record['rows']} texts as written, it does not", _AGAIN)
     table = pq.read_table(path)

@@ -67,6 +67,18 @@ class SentenceEncoder(TextEncoder):
             return packed(ids, [[] for _ in ids])
         return packed(ids, [said if text else [] for said, text in zip(self._ids(others[0]), others[0], strict=True)])
 
+    def lengths(self, inputs: Any) -> Array:
+        """Tokens int64 [N] of the longest text of each row before it is cut; 0 where nothing ever is."""
+        columns = columns_of(inputs)
+        found = np.zeros(len(columns[0]), np.int64)
+        if hasattr(self.tokenizer, "encode_batch") or not len(found):
+            return found
+        for texts in columns:
+            told = [f"{self.prompt}{text}" for text in texts]
+            ids = self.tokenizer(told, truncation=False, return_attention_mask=False, verbose=False)["input_ids"]
+            found = np.maximum(found, np.fromiter(map(len, ids), np.int64, len(ids)))
+        return found
+
     def _ids(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []
