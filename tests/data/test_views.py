@@ -34,6 +34,11 @@ def make(name):
             }
         )  # fmt: skip
         return rows_of("table", inputs)
+    if name == "texts":
+        texts = [" ".join(rng.choice(["red", "dog", "a", "cat,"], rng.integers(0, 7))) for _ in range(COUNT)]
+        return rows_of(
+            "text", pd.DataFrame({"a": texts, "b": [*rng.choice(["我喜欢狗", "two words"], COUNT - 1), None]})
+        )
     shapes = {
         "grey": ("image", rng.integers(0, 256, (COUNT, 9, 8)).astype(np.uint8)),
         "colour": ("image", rng.random((COUNT, 9, 8, 3)).astype(np.float32)),
@@ -44,11 +49,12 @@ def make(name):
     return rows_of(*shapes[name])
 
 
-SETS = {name: make(name) for name in ("grey", "colour", "array", "bytes", "series", "table")}
+SETS = {name: make(name) for name in ("grey", "colour", "array", "bytes", "series", "table", "texts")}
 TEXTS = {
     "image": ["shift(2)", "flip", "crop(0.5)", "noise(0.2)", "cutout", "shift + flip + noise"],
     "array": ["noise(0.5)", "swap(0.4)", "noise + swap"],
     "table": ["noise(0.5)", "swap(0.4)", "swap + noise"],
+    "text": ["drop(0.3)", "replace(0.4)", "drop + replace"],
 }
 CASES = [(name, text) for name, rows in SETS.items() for text in TEXTS[rows.kind]]
 
@@ -139,6 +145,34 @@ def test_swap_takes_whole_cells_from_the_same_column_of_frozen_partners():
     few = rows.take(np.arange(3))
     made = apply(view_of("swap(1)", "array", 0, few), rows, np.arange(COUNT), np.ones(COUNT, int))
     assert {tuple(row) for row in made} == {tuple(row) for row in few.inputs}
+
+
+def test_words_are_left_out_or_replaced_by_words_of_the_training_texts():
+    frame = pd.DataFrame({"text": ["one two three four five six"] * 200 + ["我喜欢狗和猫" * 3] * 200 + ["", None]})
+    rows = Rows("text", frame, np.arange(2 * len(frame), dtype=np.uint64).reshape(-1, 2))
+    view = view_of("drop(0.3)", "text", 0, rows)
+    made = view(frame, rows.keys, np.ones(len(frame), dtype=int))["text"].tolist()
+    kept = [len(text.split()) for text in made[:200]]
+    assert np.mean(kept) == pytest.approx(6 * 0.7, abs=0.3) and min(kept) >= 1
+    assert all("  " not in text and text == text.strip() for text in made[:400])
+    assert np.mean([len(text) for text in made[200:400]]) == pytest.approx(18 * 0.7, abs=0.8)  # a character is a word
+    assert made[400] == "" and pd.isna(made[401])
+    all_but_one = view_of("drop(1)", "text", 0, rows)(frame, rows.keys, np.ones(len(frame), dtype=int))["text"]
+    assert all(len(text.split()) == 1 for text in all_but_one[:200])
+    other = view_of("replace(0.5)", "text", 0, rows)(frame, rows.keys, np.ones(len(frame), dtype=int))["text"]
+    words = {word for text in other[:200] for word in text.split()}
+    assert {"one", "six", "狗"} <= words  # of all texts, as often as they occur
+    same = [sum(a == b for a, b in zip(text.split(), frame["text"][0].split(), strict=True)) for text in other[:200]]
+    assert 3 <= np.mean(same) < 4  # half stay, few are replaced by themselves
+
+
+def test_rows_of_words_have_no_view_that_moves_their_labels():
+    frame = pd.DataFrame({"tokens": pd.Series([("a", "b"), ("c",)], dtype=object)})
+    rows = Rows("text", frame, np.arange(4, dtype=np.uint64).reshape(-1, 2))
+    with pytest.raises(
+        ConfigError, match="rows of texts for a view that leaves out or replaces words, got rows of words"
+    ):
+        view_of("drop", "text", 0, rows)
 
 
 def test_partners_of_another_dtype_and_order_of_columns_are_no_trouble():

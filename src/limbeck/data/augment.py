@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from limbeck.data.augment_text import TEXT_STEPS, pool_of
 from limbeck.data.counter import normals, uniforms
 from limbeck.data.frames import numbers
 from limbeck.data.rows import Array, Inputs, take_inputs
@@ -21,6 +23,11 @@ class Frozen:
     kind: str
     partners: Inputs | None = None
     spread: Mapping[Any, float] = field(default_factory=dict)
+
+    @cached_property
+    def pool(self) -> Array:
+        """The words of the partners, object [W], of rows of texts."""
+        return pool_of(self.partners) if isinstance(self.partners, pd.DataFrame) else np.empty(0, dtype=object)
 
 
 def spread_of(inputs: Inputs) -> dict[Any, float]:
@@ -153,5 +160,5 @@ def _common(column: pd.Series, other: pd.Series) -> str:
 
 
 STEPS: Mapping[str, Callable[[Frozen, Any, Array, float], Any]] = {
-    "shift": _shift, "flip": _flip, "crop": _crop, "cutout": _cutout, "noise": _noise, "swap": _swap,
+    "shift": _shift, "flip": _flip, "crop": _crop, "cutout": _cutout, "noise": _noise, "swap": _swap, **TEXT_STEPS,
 }  # fmt: skip

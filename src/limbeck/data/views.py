@@ -1,8 +1,9 @@
 """Augmentation as a pure function of (seed, row key, view): teacher and student see the same view, no pixel is stored.
 
 View 0 is the row itself. A text such as "shift(2) + flip" composes built-in views: for images shift, flip, crop,
-noise and cutout; for arrays and tables noise and swap. A callable (row, generator) -> row of the user's own gets a
-generator that is seeded by the same counter, and its replay is verified on a sample before anything is labelled.
+noise and cutout; for arrays and tables noise and swap; for texts drop and replace, which change words. A callable
+(row, generator) -> row of the user's own gets a generator that is seeded by the same counter, and its replay is
+verified on a sample before anything is labelled.
 
 A view keeps the dtype and the shape of its rows: whole numbers move by whole steps, true and false and the categories
 of a table keep valid values.
@@ -62,6 +63,7 @@ _DEFAULTS: dict[str, dict[str, float]] = {
     "image": {"shift": 2, "flip": 0.5, "crop": 0.8, "noise": 0.05, "cutout": 0.3},
     "array": {"noise": 0.1, "swap": 0.1},
     "table": {"noise": 0.1, "swap": 0.1},
+    "text": {"drop": 0.1, "replace": 0.1},
 }
 
 
@@ -71,7 +73,7 @@ class Views:
     def __init__(self, steps: tuple[Step, ...], kind: str, seed: int, train: Rows) -> None:
         self.steps, self.kind, self.seed = steps, kind, seed
         names = {step.name for step in steps}
-        count = min(len(train), _PARTNERS) if "swap" in names else 0
+        count = min(len(train), _PARTNERS) if names & {"swap", "replace"} else 0
         self._frozen = Frozen(
             kind,
             take_inputs(train.inputs, np.arange(count)) if count else None,
@@ -124,6 +126,8 @@ def view_of(given: Any, kind: str, seed: int, train: Rows) -> View | None:
         return None
     if isinstance(given, str):
         steps = parse(given, kind)
+        if kind == "text":
+            _refuse_words(train)
         if kind == "image":
             _refuse_far(steps, train)
         return Views(steps, kind, seed, train)
@@ -161,6 +165,17 @@ def parse(text: str, kind: str) -> tuple[Step, ...]:
             raise ConfigError(f"expected {wanted} in {part}, not below 0", f"for example {name}({known[name]:g})")
         steps.append(Step(name, strength))
     return tuple(steps)
+
+
+def _refuse_words(train: Rows) -> None:
+    """Raise ConfigError for rows of words, whose labels would stand at other words."""
+    from limbeck.data.words import is_words
+
+    if is_words(train.inputs):
+        raise ConfigError(
+            "expected rows of texts for a view that leaves out or replaces words, got rows of words with a label each",
+            "leave view out, or give a function (row, generator) -> row that keeps the number of words",
+        )
 
 
 def _refuse_far(steps: tuple[Step, ...], train: Rows) -> None:
