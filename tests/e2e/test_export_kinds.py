@@ -232,7 +232,7 @@ def test_a_student_that_writes_is_refused_before_any_work(tmp_path):
     columns = lb.Columns(inputs=("de",), target="en")
     data = lb.Data(train=rows, test=rows.iloc[:10].assign(de=lambda t: t["de"] + " hier"), columns=columns,
                    task="generation")  # fmt: skip
-    with pytest.raises(ConfigError, match=r"expected no ONNX of a student that writes texts[\s\S]*export.onnx at auto"):
+    with pytest.raises(ConfigError, match=r"expected no int8 of a student that writes texts[\s\S]*export.onnx: true"):
         student = "seq2seq(vocabulary=80, d_model=16, heads=2)"
-        lb.distill(lambda texts: ["a house"] * len(texts), student, data, onnx=True, out=tmp_path / "r")
+        lb.distill(lambda texts: ["a house"] * len(texts), student, data, int8=True, out=tmp_path / "r")
     assert not (tmp_path / "r").exists()

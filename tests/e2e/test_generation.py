@@ -9,6 +9,7 @@ import torch
 import transformers
 
 import limbeck as lb
+from limbeck.compress.onnx_model import OnnxStudent
 from limbeck.core.errors import NotSupported
 from limbeck.core.run import Run
 from limbeck.models.text.seq2seq import Seq2SeqNetwork
@@ -118,7 +119,7 @@ def test_the_run_writes_for_new_rows_and_exports_nothing(run, tmp_path):
     seed = json.loads((run.folder / "run.json").read_text())["stages"]["train"]["facts"]["best_seed"]
     kept = pd.read_parquet(run.folder / "predictions" / f"test-student-{seed}.parquet")["main"].tolist()
     assert run.predict(rows) == kept and run.predict(rows["source"].tolist()) == kept and run.predict([]) == []
-    with pytest.raises(NotSupported, match=r"this one writes texts[\s\S]*AutoModelForSeq2SeqLM"):
+    with pytest.raises(NotSupported, match=r"this one writes texts and was not exported[\s\S]*onnx: true"):
         run.export(tmp_path / "student.onnx")
     with pytest.raises(NotSupported, match="expected a task with probabilities, the student writes texts"):
         run.predict_proba(rows)
@@ -210,6 +211,7 @@ objective: SequenceKD
 train: 2
 writing: {{beams: 1, temperature: 0.7, length_ratio: [0.1, 9.0]}}
 seeds: 1
+export: {{onnx: true}}
 checks: {{ignore: [LB201]}}
 """,
         base=tmp_path,
@@ -217,3 +219,8 @@ checks: {{ignore: [LB201]}}
     done = run_recipe(recipe, out=tmp_path / "r")
     assert done.scorecard["tasks"]["main"]["kind"] == "generation"
     assert "temperature: 0.7" in (tmp_path / "r" / "resolved.yaml").read_text()
+    rows = pairs(20, len("test"))[["source"]]
+    kept = pd.read_parquet(tmp_path / "r" / "predictions" / "test-student-0.parquet")["main"].tolist()
+    assert done.exported.is_file() and done.predict(rows) == kept
+    copied = done.export(tmp_path / "ship" / "small.onnx")
+    assert OnnxStudent(copied).predict(rows["source"].tolist()) == kept

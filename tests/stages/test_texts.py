@@ -161,11 +161,13 @@ def run(teacher, data, folder, student=SMALL, **more):
     return lb.distill(teacher, student, data, train=1, teacher_train=1, out=folder, **more)
 
 
-def test_an_export_is_refused_in_words(data, tmp_path):
+def test_exports_that_cannot_be_are_refused_in_words(data, tmp_path):
     with pytest.raises(
-        ConfigError, match=r"no ONNX of a student that writes texts \(seq2seq\(.*\), limbeck exports none"
+        ConfigError, match=r"no int8 of a student that writes texts \(seq2seq\(.*\), limbeck makes none"
     ):
-        lb.distill(SMALL, SMALL, data, onnx=True, out=tmp_path / "r")
+        lb.distill(SMALL, SMALL, data, int8=True, out=tmp_path / "r")
+    with pytest.raises(ConfigError, match="test_beams: 1 for an exported student, which searches greedily, got 2"):
+        lb.distill(SMALL, SMALL, data, onnx=True, writing=WriteSpec(test_beams=2), out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
 
 

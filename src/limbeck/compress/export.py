@@ -103,7 +103,7 @@ def export_onnx(
     }
     for key, value in facts.items():
         model.metadata_props.add(key=key, value=value)
-    _refuse_bytes(model.ByteSize())
+    refuse_bytes(model.ByteSize())
     checker.check_model(model)
     for name, data in beside.items():
         write_bytes(path.parent / FOLDER / name, data)
@@ -114,10 +114,11 @@ def export_onnx(
 def refuse_size(module: nn.Module) -> None:
     """Raise NotSupported for a module whose weights alone are too large for one file; shared ones count once."""
     weights = {tensor.data_ptr(): 4 * tensor.numel() for tensor in (*module.parameters(), *module.buffers())}
-    _refuse_bytes(sum(weights.values()))
+    refuse_bytes(sum(weights.values()))
 
 
-def _refuse_bytes(size: int) -> None:
+def refuse_bytes(size: int) -> None:
+    """Raise NotSupported for more bytes than one file holds."""
     if size > MAX_BYTES:
         raise NotSupported(
             f"expected a model below 2 GiB, got {size / 2**30:.1f} GiB",
@@ -171,12 +172,12 @@ def _joined(graph: Graph, before: int, network: Any, encoded: Sequence[str]) -> 
         producer_version=limbeck.__version__,
         ir_version=min(prefixed.ir_version, 10),
     )
-    _strip(model.graph)
+    strip_notes(model.graph)
     return model
 
 
-def _strip(graph: Any) -> None:
-    # the exporter notes stack traces with the paths of the machine; they have no place in a file that leaves it
+def strip_notes(graph: Any) -> None:
+    """Take out the exporter's stack traces: paths of this machine have no place in a file that leaves it."""
     for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.doc_string = ""
         del part.metadata_props[:]

@@ -21,6 +21,7 @@ import numpy as np
 from limbeck.compress.onnx_rows import text_rows
 from limbeck.compress.onnx_text import Texts
 from limbeck.compress.onnx_words import by_row
+from limbeck.compress.onnx_writer import OnnxDecoder
 from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
 from limbeck.data.embedded import EMBEDDED, pair_cosines
 from limbeck.data.tasks import task_from_spec
@@ -66,14 +67,19 @@ class OnnxStudent:
         self.version, self.kind = found["limbeck.version"], found["limbeck.kind"]
         names = [facts["name"] for facts in self.inputs]
         self.texts = Texts.beside(self.path, found["limbeck.text"], names) if self.kind == "text" else None
+        writer = found.get("limbeck.writer")
+        self.decoder = OnnxDecoder(self.path, writer, threads) if writer is not None else None
 
     def predict(self, inputs: Any, head: str | None = None) -> Any:
         """Class names [N], 0/1 labels [N, L] or values [N, K] ([N] where K is 1) for raw rows.
 
         Of a task of words a list of tags for each row, one for each of its words, O where the row was cut; texts are
-        split into words (`limbeck.data.words`). Of similarity and retrieval the cosine [N] of the two texts of a row.
+        split into words (`limbeck.data.words`). Of similarity and retrieval the cosine [N] of the two texts of a
+        row. Of a student that writes a text for each row.
         """
         name, facts = self._head(head)
+        if self.decoder is not None:
+            return self._written(inputs)
         if "task" in facts:
             return task_from_spec(facts["task"]).predict(self.run(inputs, [facts["outputs"]["answer"]])[0])
         if facts["kind"] in EMBEDDED:
@@ -90,7 +96,7 @@ class OnnxStudent:
     def predict_proba(self, inputs: Any, head: str | None = None) -> Any:
         """Probabilities [N, C] for raw rows, in the order of the names of the head; of words [W, C] for each row."""
         name, facts = self._head(head)
-        if facts["kind"] in RAW or "task" in facts:
+        if facts["kind"] in (*RAW, "generation") or "task" in facts:
             raise ConfigError(f"expected a head with classes or labels, '{name}' is a {facts['kind']}", "call predict")
         return self._said(inputs, {name: "probabilities"}, BATCH)[name]
 
@@ -105,6 +111,12 @@ class OnnxStudent:
         found = self.texts.over(lambda feeds: self.session.run([output], feeds), list(place), batch)[0]
         return np.asarray(found[np.array([place[text] for text in rows], dtype=np.int64)])
 
+    def _written(self, inputs: Any) -> list[str]:
+        """A text for each row."""
+        assert self.decoder is not None and self.texts is not None
+        encode = lambda feeds: self.session.run(["hidden"], dict(feeds))[0]  # noqa: E731
+        return self.decoder.write(self.texts.rows(inputs), self.texts, encode)
+
     def _pairs(self, inputs: Any, batch: int) -> Array:
         """Embeddings of both texts of each row side by side [N, 2·D]; a text without a second one stands for both."""
         assert self.texts is not None
@@ -118,6 +130,8 @@ class OnnxStudent:
 
         Of a task of words a list of logits [W, C], one array for each row.
         """
+        if self.decoder is not None:
+            return {head: self._written(inputs) for head in self.heads}
         if self.texts is not None and self.texts.apart:
             return {head: self._pairs(inputs, batch) for head in self.heads}
         return self._said(inputs, {head: raw_role(f) for head, f in self.heads.items()}, batch)

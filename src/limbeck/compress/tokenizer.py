@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from limbeck.compress.onnx_writer import decoder_of
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.files import checksum, make_folder, write_bytes
 
@@ -70,5 +71,7 @@ def ship(exported: Path, path: Path) -> Path:
         for file in sorted(source.iterdir()):
             write_bytes(target / file.name, file.read_bytes())
     if exported.resolve() != path.resolve():
+        if decoder_of(exported).is_file():
+            write_bytes(decoder_of(path), decoder_of(exported).read_bytes())
         write_bytes(path, exported.read_bytes())
     return path

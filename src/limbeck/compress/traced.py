@@ -94,15 +94,27 @@ def _trace(heads: nn.Module, example: Mapping[str, Tensor], tasks: Mapping[str, 
         check_width(output, task.size, head, "the student")
     free = {number: torch.export.Dim(name) for number, name in enumerate(axes)}
     shapes: Any = tuple(free for _ in given)
+    outputs = [*(f"{NET}{head}" for head in tasks), *([WORDS] if len(said) > len(tasks) else [])]
+    tensors = dict(zip(example, given, strict=True))
+    model = exported_by_torch(heads, tensors, shapes if len(axes) == 1 else (shapes,), outputs, len(axes) > 1)
+    return Traced(model, tuple(example), tuple(int(output.shape[-1]) for output in said[: len(tasks)]))
+
+
+def exported_by_torch(
+    module: nn.Module, example: Mapping[str, Tensor], shapes: Any, outputs: list[str], lengths: bool = True
+) -> Any:
+    """The ONNX model of a module, with the axes free that `shapes` name; raises NotSupported for what cannot be one."""
+    import torch
+
     try:
         with _quiet():
             program = torch.onnx.export(
-                heads,
-                given,
+                module,
+                tuple(example.values()),
                 dynamo=True,
-                dynamic_shapes=shapes if len(axes) == 1 else (shapes,),
+                dynamic_shapes=shapes,
                 input_names=list(example),
-                output_names=[*(f"{NET}{head}" for head in tasks), *([WORDS] if len(said) > len(tasks) else [])],
+                output_names=outputs,
                 verbose=False,
             )
     except Exception as e:
@@ -110,10 +122,10 @@ def _trace(heads: nn.Module, example: Mapping[str, Tensor], tasks: Mapping[str, 
         raise NotSupported(
             f"expected a student that torch can export to ONNX, got: {reason[0] if reason else type(e).__name__}",
             "avoid control flow that depends on values and on the number of rows in forward"
-            + (", or on their length" if len(axes) > 1 else ""),
+            + (", or on their length" if lengths else ""),
         ) from e
     assert program is not None
-    return Traced(program.model_proto, tuple(example), tuple(int(output.shape[-1]) for output in said[: len(tasks)]))
+    return program.model_proto
 
 
 def in_float32(module: nn.Module) -> nn.Module:

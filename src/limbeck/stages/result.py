@@ -142,7 +142,7 @@ class DistillRun:
         from limbeck.compress.onnx_model import OnnxStudent
 
         writes = self._run.stage("train", {}).facts.get("writes")
-        if writes is not None:
+        if writes is not None and not self.exported.is_file():
             return WritingStudent(self.student, **writes)
         if not self.exported.is_file():
             raise ConfigError(f"expected an exported student in {self.folder}, there is none", "run `limbeck export`")
@@ -164,8 +164,9 @@ class DistillRun:
 
         if isinstance(self.answering(), WritingStudent):
             raise NotSupported(
-                "expected a student that limbeck exports to ONNX, this one writes texts",
-                f"load {self.folder / 'student'}/seed-N in transformers (AutoModelForSeq2SeqLM)",
+                "expected an exported student, this one writes texts and was not exported",
+                "run it with `export: {onnx: true}` (onnx=True in Python), or load "
+                f"{self.folder / 'student'}/seed-N in transformers (AutoModelForSeq2SeqLM)",
             )
         source = self.exported.with_name("student.int8.onnx") if int8 else self.exported
         if not source.is_file():

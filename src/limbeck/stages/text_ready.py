@@ -19,11 +19,16 @@ from limbeck.stages.writers import network_of, refuse_silent, same_vocabulary
 
 def refuse_generation(settings: Settings, objective: Sum, student: Student, teacher: Teacher, texts: Any) -> None:
     """Refuse what cannot work for a task that writes texts, before any work; raises ConfigError or NotSupported."""
-    if settings.onnx is True or settings.int8:
+    if settings.int8:
         raise ConfigError(
-            f"expected no ONNX of a student that writes texts ({student.label}), limbeck exports none",
-            "leave export.onnx at auto and export.int8 out; student/seed-N loads in transformers "
-            "(AutoModelForSeq2SeqLM)",
+            f"expected no int8 of a student that writes texts ({student.label}), limbeck makes none",
+            "leave export.int8 out; export.onnx: true writes it in fp32",
+        )
+    if settings.onnx is True and settings.writing.test_beams > 1:
+        raise ConfigError(
+            "expected test_beams: 1 for an exported student, which searches greedily, got "
+            f"{settings.writing.test_beams}",
+            "leave export.onnx at auto, or writing.test_beams at 1",
         )
     if settings.label_dtype != "fp32":
         raise ConfigError(

@@ -15,7 +15,7 @@ from limbeck.models.text.pairs import sources_of, targets_of
 from limbeck.models.text.seq2seq import Seq2SeqNetwork
 from limbeck.models.text.tokens import Array
 
-_FACTOR, _MORE = 2, 16  # tokens of a text, at most: a network that has learned nothing yet never ends one
+FACTOR, MORE = 2, 16  # tokens of a text, at most: a network that has learned nothing yet never ends one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def _generated(network: Seq2SeqNetwork, ids: Tensor, mask: Tensor, how: Decoding
         input_ids=ids, attention_mask=mask.long(), num_beams=how.beams, do_sample=drawn,
         temperature=how.temperature if drawn else None, top_k=0 if drawn else None, top_p=None,
         length_penalty=how.length_penalty, early_stopping=how.beams > 1,
-        max_length=None, max_new_tokens=min(how.max_length, network.encoder.max_length, _FACTOR * ids.shape[1] + _MORE),
+        max_length=None, max_new_tokens=min(how.max_length, network.encoder.max_length, FACTOR * ids.shape[1] + MORE),
     )  # fmt: skip
     return made
 
