@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from limbeck.core.errors import LimbeckError as LimbeckError
     from limbeck.data.data import Data as Data
     from limbeck.data.sources import NamedColumns as Columns  # noqa: F401
+    from limbeck.data.task import Measure as Measure
+    from limbeck.data.task import TaskKind as TaskKind
     from limbeck.data.writing import WriteSpec as WriteSpec
     from limbeck.evaluate.judge import judge as judge
     from limbeck.models.text.network import TextNetwork as TextNetwork
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from limbeck.objectives import LogitMSE as LogitMSE
     from limbeck.objectives import MarginMSE as MarginMSE
     from limbeck.objectives import MiniLM as MiniLM
+    from limbeck.objectives import OrdinalCE as OrdinalCE
+    from limbeck.objectives import OrdinalKD as OrdinalKD
     from limbeck.objectives import SequenceKD as SequenceKD
     from limbeck.objectives import layer_map as layer_map
     from limbeck.objectives.base import ramp as ramp
@@ -97,8 +101,11 @@ _PUBLIC = {
     "LogitMSE": "limbeck.objectives:LogitMSE",
     "MSE": "limbeck.objectives:MSE",
     "MarginMSE": "limbeck.objectives:MarginMSE",
+    "Measure": "limbeck.data.task:Measure",
     "MiniLM": "limbeck.objectives:MiniLM",
     "NKD": "limbeck.objectives:NKD",
+    "OrdinalCE": "limbeck.objectives:OrdinalCE",
+    "OrdinalKD": "limbeck.objectives:OrdinalKD",
     "PKD": "limbeck.objectives:PKD",
     "Predictions": "limbeck.stages.several:TableTeacher",
     "RKD": "limbeck.objectives:RKD",
@@ -107,6 +114,7 @@ _PUBLIC = {
     "Seq2SeqNetwork": "limbeck.models.text.seq2seq:Seq2SeqNetwork",
     "SequenceKD": "limbeck.objectives:SequenceKD",
     "TaggingNetwork": "limbeck.models.text.tagging:TaggingNetwork",
+    "TaskKind": "limbeck.data.task:TaskKind",
     "Teacher": "limbeck.stages.teachers:GivenTeacher",
     "TextNetwork": "limbeck.models.text.network:TextNetwork",
     "TrainSpec": "limbeck.train.plan:TrainSpec",

@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from limbeck.objectives.response.logit_mse import LogitMSE as LogitMSE
     from limbeck.objectives.response.logit_standardisation import LSKD as LSKD
     from limbeck.objectives.response.nkd import NKD as NKD
+    from limbeck.objectives.response.ordinal import OrdinalCE as OrdinalCE
+    from limbeck.objectives.response.ordinal import OrdinalKD as OrdinalKD
     from limbeck.objectives.response.regression_kd import L2KD as L2KD
     from limbeck.objectives.response.regression_kd import BoundedKD as BoundedKD
     from limbeck.objectives.response.regression_kd import HuberKD as HuberKD
@@ -132,6 +134,12 @@ CATALOG: dict[str, Entry] = {
     "NKD": Entry(f"{_HERE}.response.nkd:NKD", "response", "arXiv:2303.13005", "target, and renormalised other classes"),
     "OnPolicyKL": Entry(
         f"{_HERE}.sequence.on_policy_kl:OnPolicyKL", "sequence", "arXiv:2306.13649", "the student's own text, judged"
+    ),
+    "OrdinalCE": Entry(
+        f"{_HERE}.response.ordinal:OrdinalCE", "hard", "NeurIPS 2006", "cross-entropy of thresholds between levels"
+    ),
+    "OrdinalKD": Entry(
+        f"{_HERE}.response.ordinal:OrdinalKD", "response", "NeurIPS 2006", "the chance of being above each level"
     ),
     "PKD": Entry(f"{_HERE}.feature.pkd:PKD", "feature", "arXiv:1908.09355", "directions of the first token's states"),
     "RKD": Entry(f"{_HERE}.relation.rkd:RKD", "relation", "arXiv:1904.05068", "distances and angles between rows"),
