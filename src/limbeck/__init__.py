@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from limbeck.core.errors import ConfigError as ConfigError
     from limbeck.core.errors import LimbeckError as LimbeckError
     from limbeck.data.data import Data as Data
     from limbeck.data.sources import NamedColumns as Columns  # noqa: F401
@@ -82,6 +83,7 @@ _PUBLIC = {
     "CE": "limbeck.objectives:CE",
     "CoSENT": "limbeck.objectives:CoSENT",
     "Columns": "limbeck.data.sources:NamedColumns",
+    "ConfigError": "limbeck.core.errors:ConfigError",
     "ContrastiveKD": "limbeck.objectives:ContrastiveKD",
     "CosineRegression": "limbeck.objectives:CosineRegression",
     "DIST": "limbeck.objectives:DIST",
