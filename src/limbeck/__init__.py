@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from limbeck.objectives import CosineRegression as CosineRegression
     from limbeck.objectives import EmbeddingCosine as EmbeddingCosine
     from limbeck.objectives import EmbeddingMSE as EmbeddingMSE
+    from limbeck.objectives import GaussianKD as GaussianKD
+    from limbeck.objectives import GaussianNLL as GaussianNLL
     from limbeck.objectives import Hidden as Hidden
     from limbeck.objectives import HiddenCosine as HiddenCosine
     from limbeck.objectives import Hint as Hint
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from limbeck.objectives import MiniLM as MiniLM
     from limbeck.objectives import OrdinalCE as OrdinalCE
     from limbeck.objectives import OrdinalKD as OrdinalKD
+    from limbeck.objectives import Pinball as Pinball
     from limbeck.objectives import SequenceKD as SequenceKD
     from limbeck.objectives import layer_map as layer_map
     from limbeck.objectives.base import ramp as ramp
@@ -91,6 +94,8 @@ _PUBLIC = {
     "Data": "limbeck.data.data:Data",
     "EmbeddingCosine": "limbeck.objectives:EmbeddingCosine",
     "EmbeddingMSE": "limbeck.objectives:EmbeddingMSE",
+    "GaussianKD": "limbeck.objectives:GaussianKD",
+    "GaussianNLL": "limbeck.objectives:GaussianNLL",
     "Hidden": "limbeck.objectives:Hidden",
     "HiddenCosine": "limbeck.objectives:HiddenCosine",
     "Hint": "limbeck.objectives:Hint",
@@ -109,6 +114,7 @@ _PUBLIC = {
     "OrdinalCE": "limbeck.objectives:OrdinalCE",
     "OrdinalKD": "limbeck.objectives:OrdinalKD",
     "PKD": "limbeck.objectives:PKD",
+    "Pinball": "limbeck.objectives:Pinball",
     "Predictions": "limbeck.stages.several:TableTeacher",
     "RKD": "limbeck.objectives:RKD",
     "Recipe": "limbeck.recipe:Recipe",

@@ -20,6 +20,8 @@ KINDS = {
     "classification": "limbeck.data.tasks:Classification",
     "multilabel": "limbeck.data.tasks:MultiLabel",
     "regression": "limbeck.data.regression:Regression",
+    "quantiles": "limbeck.data.quantiles:Quantiles",
+    "gaussian": "limbeck.data.gaussian:Gaussian",
     "ordinal": "limbeck.data.ordinal:Ordinal",
     "similarity": "limbeck.data.similarity:Similarity",
     "retrieval": "limbeck.data.retrieval:Retrieval",

@@ -75,6 +75,7 @@ class TaskKind:
     meaning: ClassVar[str] = "numbers"  # what the numbers of an answer are: of "classes", of "labels", or "numbers"
     natural: ClassVar[bool] = False  # whether answers on disk are in other units than in training
     answers_as: ClassVar[str] = ""  # the kind that a model answers as (logits of classes, numbers); "": its own
+    spread: ClassVar[bool] = False  # whether an estimator is asked for its standard deviation too
     options: ClassVar[tuple[str, ...]] = ()  # fields that a user may set: "quantiles(levels=[0.1, 0.5, 0.9])"
 
     @property

@@ -7,6 +7,7 @@ units. `adapt` chooses: a torch module, a scikit-learn estimator, or a callable.
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -310,6 +311,9 @@ class SklearnEstimator:
         return {self.head: (self.columns.order(values) if self.columns else values).float().numpy()}
 
     def _predictions(self, inputs: Any) -> Tensor:
+        if getattr(self.task, "spread", False) and "return_std" in inspect.signature(self.estimator.predict).parameters:
+            said = np.stack(self.estimator.predict(inputs, return_std=True), axis=-1)  # [N, 2], or [N, K, 2]
+            return torch.as_tensor(said.reshape(len(said), -1), dtype=torch.float64)
         values = torch.as_tensor(np.asarray(self.estimator.predict(inputs), dtype=np.float64))
         return values[:, None] if values.dim() == 1 else values
 
