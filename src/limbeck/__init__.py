@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from limbeck.data.sources import NamedColumns as Columns  # noqa: F401
     from limbeck.data.task import Measure as Measure
     from limbeck.data.task import TaskKind as TaskKind
+    from limbeck.data.windows import windows as windows
     from limbeck.data.writing import WriteSpec as WriteSpec
     from limbeck.evaluate.judge import judge as judge
     from limbeck.models.text.network import TextNetwork as TextNetwork
@@ -141,6 +142,7 @@ _PUBLIC = {
     "static_embeddings": "limbeck.stages.surgery:static_embeddings",
     "teach": "limbeck.stages.alone:teach",
     "term": "limbeck.objectives.base:term",
+    "windows": "limbeck.data.windows:windows",
 }
 
 __all__ = sorted(_PUBLIC)

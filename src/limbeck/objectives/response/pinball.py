@@ -28,7 +28,7 @@ from limbeck.signals import MAIN, Batch, Needs, Signals
 
 def pinball_rows(student: Tensor, labels: Tensor, levels: tuple[float, ...] = (0.1, 0.5, 0.9)) -> Tensor:
     """Pinball loss [...] of quantiles [..., K·Q] with labels [..., K], mean over targets and levels."""
-    quantiles = raised(student).unflatten(-1, (-1, len(levels)))
+    quantiles = raised(student).reshape(*student.shape[:-1], -1, len(levels))
     missing = labels.to(quantiles.dtype)[..., None] - quantiles
     level = torch.tensor(levels, dtype=quantiles.dtype, device=quantiles.device)
     return torch.maximum(level * missing, (level - 1) * missing).mean(dim=(-2, -1))
