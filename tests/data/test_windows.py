@@ -12,15 +12,24 @@ HOURS = pd.date_range("2024-01-01", periods=100, freq="h")
 TABLE = pd.DataFrame({"hour": HOURS, "load": np.arange(100.0), "heat": np.arange(100.0) * 10})
 
 
+def cut(*tables, **settings):
+    """Inputs and named targets of every split."""
+    splits = windows(*tables, **settings)
+    return {
+        split: (raw.inputs, pd.DataFrame(raw.labels["main"], columns=list(raw.label_columns["main"])))
+        for split, raw in splits.items()
+    }
+
+
 def test_a_window_is_the_past_and_the_steps_behind_it():
-    (x, y) = windows(TABLE, target="load", history=5, horizon=2, time="hour")["train"]
+    (x, y) = cut(TABLE, target="load", history=5, horizon=2, time="hour")["train"]
     assert x.shape[1:] == (2, 5) and list(y.columns) == ["load+1", "load+2"]
     assert x[0].tolist() == [[0, 1, 2, 3, 4], [0, 10, 20, 30, 40]] and y.iloc[0].tolist() == [5, 6]
     assert x[-1, 0, -1] + 1 == y.iloc[-1, 0]
 
 
 def test_what_a_split_forecasts_lies_inside_it():
-    splits = windows(TABLE, target="load", history=5, horizon=3, validation_fraction=0.25, test_fraction=0.2)
+    splits = cut(TABLE, target="load", history=5, horizon=3, validation_fraction=0.25, test_fraction=0.2)
     spans = {split: (y.to_numpy().min(), y.to_numpy().max()) for split, (_, y) in splits.items()}
     assert spans == {"train": (5, 59), "validation": (60, 79), "test": (80, 99)}
     for x, y in splits.values():
@@ -28,27 +37,32 @@ def test_what_a_split_forecasts_lies_inside_it():
 
 
 def test_later_rows_are_the_test_and_windows_may_start_in_the_rows_before():
-    splits = windows(
-        TABLE[:70], TABLE[70:], target=["heat", "load"], inputs=["load"], history=8, horizon=2, time="hour"
-    )
+    splits = cut(TABLE[:70], TABLE[70:], target=["heat", "load"], inputs=["load"], history=8, horizon=2, time="hour")
     x, y = splits["test"]
     assert y["load+1"].min() == 70 and x.shape == (29, 1, 8) and x[0, 0, 0] == 62
     assert list(y.columns) == ["heat+1", "heat+2", "load+1", "load+2"]
 
 
 def test_a_stride_leaves_windows_out():
-    (x, y) = windows(TABLE, target="load", history=4, horizon=2, stride=3)["train"]
+    (x, y) = cut(TABLE, target="load", history=4, horizon=2, stride=3)["train"]
     assert y["load+1"].tolist()[:3] == [4, 7, 10] and x[1, 0].tolist() == [3, 4, 5, 6]
 
 
 def test_windows_share_the_memory_of_their_table():
     long = pd.DataFrame({"load": np.random.default_rng(0).normal(size=5_000)})
     splits = windows(long, target="load", history=1_000)
-    x, _ = splits["train"]
+    x = splits["train"].inputs
     assert x.base is not None and x.strides[0] == x.strides[2] == 4  # one step is one number further
     data = lb.Data(**splits)
     assert data.train.inputs.strides == x.strides and data.test.inputs.base is not None
-    assert [len(rows) for rows in (data.train, data.validation, data.test)] == [len(y) for _, y in splits.values()]
+    assert [len(rows) for rows in (data.train, data.validation, data.test)] == [
+        len(raw.inputs) for raw in splits.values()
+    ]
+
+
+def test_windows_that_overlap_are_a_group():
+    groups = windows(TABLE, target="load", history=5, horizon=3)["test"].groups
+    assert groups.tolist() == ["test 0"] * 8 + ["test 1"] * 8 + ["test 2"] * 2
 
 
 LATE = TABLE.assign(hour=HOURS.where(HOURS[7] != HOURS, HOURS[3]))

@@ -5,7 +5,8 @@
 
 Inputs are views into the one table [C, L], so that overlapping windows cost no memory before they are encoded. Splits
 are stretches of time, train before validation before test: the steps that a window is to forecast lie inside its split,
-its past may reach back into the one before, as it would be known at that time.
+its past may reach back into the one before, as it would be known at that time. Windows that overlap are alike: those
+of a stretch as long as one window are a group, so that intervals do not take them for as many independent rows.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import pandas as pd
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.kinds import suggest
+from limbeck.data.columns import NamedColumns
+from limbeck.data.raw import Raw
 from limbeck.data.rows import Array
 from limbeck.data.window_spec import WindowSpec
-
-Split = tuple[Array, pd.DataFrame]  # inputs [N, C, history], targets [N, K·H] by name
+from limbeck.signals import MAIN
 
 
 def windows(
@@ -37,8 +39,10 @@ def windows(
     time: str | None = None,
     validation_fraction: float = 0.2,
     test_fraction: float = 0.2,
-) -> dict[str, Split]:
+) -> dict[str, Raw]:
     """Splits train, validation and test for `lb.Data` of a table (a frame, a mapping of columns, or a path).
+
+    Each has `inputs` [N, C, history], `labels` [N, K·H] and `groups` [N].
 
     `test` is a table of later times; without it the last `test_fraction` of the rows are the test. Targets of several
     steps are named "load+1", "load+2", ... Raises ConfigError for columns that are not there or hold no numbers, for
@@ -53,7 +57,7 @@ def windows(
 
 def cut(
     spec: WindowSpec, train: Any, test: Any = None, *, validation_fraction: float = 0.2, test_fraction: float = 0.2
-) -> dict[str, Split]:
+) -> dict[str, Raw]:
     """The splits of a table by a spec; see `windows`."""
     table = _table(train)
     length = len(table)
@@ -73,7 +77,7 @@ def cut(
     return {split: _split(spec, series, truth, split, *border) for split, border in borders.items()}
 
 
-def _split(spec: WindowSpec, series: Array, truth: Array, split: str, start: int, end: int) -> Split:
+def _split(spec: WindowSpec, series: Array, truth: Array, split: str, start: int, end: int) -> Raw:
     """Windows whose forecast steps lie from `start` up to `end`."""
     first = max(start, spec.history)
     origins = slice(first - spec.history, end - spec.horizon + 1 - spec.history, spec.stride)
@@ -86,8 +90,12 @@ def _split(spec: WindowSpec, series: Array, truth: Array, split: str, start: int
     past = np.lib.stride_tricks.sliding_window_view(series, spec.history, axis=1)[:, origins].transpose(1, 0, 2)
     ahead = np.lib.stride_tricks.sliding_window_view(truth, spec.horizon, axis=1)
     future = ahead[:, first : end - spec.horizon + 1 : spec.stride].transpose(1, 0, 2)
-    names = [f"{name}+{step + 1}" for name in spec.targets for step in range(spec.horizon)]
-    return past, pd.DataFrame(future.reshape(len(future), -1), columns=names)
+    names = tuple(f"{name}+{step + 1}" for name in spec.targets for step in range(spec.horizon))
+    blocks = np.arange(len(past)) * spec.stride // (spec.history + spec.horizon)
+    return Raw(
+        "array", past, {MAIN: future.reshape(len(future), -1)}, {MAIN: names},
+        groups=np.array([f"{split} {block}" for block in blocks]), columns=NamedColumns(),
+    )  # fmt: skip
 
 
 def _table(given: Any) -> pd.DataFrame:
