@@ -12,9 +12,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from limbeck.core.errors import ConfigError as ConfigError
     from limbeck.core.errors import LimbeckError as LimbeckError
     from limbeck.data.data import Data as Data
     from limbeck.data.sources import NamedColumns as Columns  # noqa: F401
+    from limbeck.data.task import Measure as Measure
+    from limbeck.data.task import TaskKind as TaskKind
+    from limbeck.data.windows import windows as windows
     from limbeck.data.writing import WriteSpec as WriteSpec
     from limbeck.evaluate.judge import judge as judge
     from limbeck.models.text.network import TextNetwork as TextNetwork
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
     from limbeck.objectives import CosineRegression as CosineRegression
     from limbeck.objectives import EmbeddingCosine as EmbeddingCosine
     from limbeck.objectives import EmbeddingMSE as EmbeddingMSE
+    from limbeck.objectives import GaussianKD as GaussianKD
+    from limbeck.objectives import GaussianNLL as GaussianNLL
     from limbeck.objectives import Hidden as Hidden
     from limbeck.objectives import HiddenCosine as HiddenCosine
     from limbeck.objectives import Hint as Hint
@@ -48,6 +54,9 @@ if TYPE_CHECKING:
     from limbeck.objectives import LogitMSE as LogitMSE
     from limbeck.objectives import MarginMSE as MarginMSE
     from limbeck.objectives import MiniLM as MiniLM
+    from limbeck.objectives import OrdinalCE as OrdinalCE
+    from limbeck.objectives import OrdinalKD as OrdinalKD
+    from limbeck.objectives import Pinball as Pinball
     from limbeck.objectives import SequenceKD as SequenceKD
     from limbeck.objectives import layer_map as layer_map
     from limbeck.objectives.base import ramp as ramp
@@ -78,6 +87,7 @@ _PUBLIC = {
     "CE": "limbeck.objectives:CE",
     "CoSENT": "limbeck.objectives:CoSENT",
     "Columns": "limbeck.data.sources:NamedColumns",
+    "ConfigError": "limbeck.core.errors:ConfigError",
     "ContrastiveKD": "limbeck.objectives:ContrastiveKD",
     "CosineRegression": "limbeck.objectives:CosineRegression",
     "DIST": "limbeck.objectives:DIST",
@@ -85,6 +95,8 @@ _PUBLIC = {
     "Data": "limbeck.data.data:Data",
     "EmbeddingCosine": "limbeck.objectives:EmbeddingCosine",
     "EmbeddingMSE": "limbeck.objectives:EmbeddingMSE",
+    "GaussianKD": "limbeck.objectives:GaussianKD",
+    "GaussianNLL": "limbeck.objectives:GaussianNLL",
     "Hidden": "limbeck.objectives:Hidden",
     "HiddenCosine": "limbeck.objectives:HiddenCosine",
     "Hint": "limbeck.objectives:Hint",
@@ -97,9 +109,13 @@ _PUBLIC = {
     "LogitMSE": "limbeck.objectives:LogitMSE",
     "MSE": "limbeck.objectives:MSE",
     "MarginMSE": "limbeck.objectives:MarginMSE",
+    "Measure": "limbeck.data.task:Measure",
     "MiniLM": "limbeck.objectives:MiniLM",
     "NKD": "limbeck.objectives:NKD",
+    "OrdinalCE": "limbeck.objectives:OrdinalCE",
+    "OrdinalKD": "limbeck.objectives:OrdinalKD",
     "PKD": "limbeck.objectives:PKD",
+    "Pinball": "limbeck.objectives:Pinball",
     "Predictions": "limbeck.stages.several:TableTeacher",
     "RKD": "limbeck.objectives:RKD",
     "Recipe": "limbeck.recipe:Recipe",
@@ -107,6 +123,7 @@ _PUBLIC = {
     "Seq2SeqNetwork": "limbeck.models.text.seq2seq:Seq2SeqNetwork",
     "SequenceKD": "limbeck.objectives:SequenceKD",
     "TaggingNetwork": "limbeck.models.text.tagging:TaggingNetwork",
+    "TaskKind": "limbeck.data.task:TaskKind",
     "Teacher": "limbeck.stages.teachers:GivenTeacher",
     "TextNetwork": "limbeck.models.text.network:TextNetwork",
     "TrainSpec": "limbeck.train.plan:TrainSpec",
@@ -125,6 +142,7 @@ _PUBLIC = {
     "static_embeddings": "limbeck.stages.surgery:static_embeddings",
     "teach": "limbeck.stages.alone:teach",
     "term": "limbeck.objectives.base:term",
+    "windows": "limbeck.data.windows:windows",
 }
 
 __all__ = sorted(_PUBLIC)

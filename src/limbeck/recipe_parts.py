@@ -10,6 +10,7 @@ from limbeck.core.errors import Problem
 from limbeck.core.kinds import suggest
 from limbeck.core.specs import at_least, refuse
 from limbeck.data.kinds import KINDS, is_kind
+from limbeck.data.window_spec import WindowSpec
 from limbeck.train.plan import TrainSpec
 
 BUILTIN = ("digits",)
@@ -40,6 +41,7 @@ class DataSpec:
     rows and makes unlabelled rows of the others. `validation_fraction` is split off the training rows where there is
     no validation file, `test_fraction` where there is no test file. `view` says how rows are augmented,
     `views` how many views of a row the teacher answers (the row itself is the first; 8 where there is a view).
+    `windows` makes rows of tables of times; their splits are stretches of time.
     `image_size` is the (height, width) to which a folder of images is resized. `corpus` is a table of one column of
     texts: further documents among which retrieval is tested.
     """
@@ -61,6 +63,7 @@ class DataSpec:
     views: int | None = None
     image_size: tuple[int, int] | None = None
     corpus: str | None = None
+    windows: WindowSpec | None = None
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
@@ -78,6 +81,13 @@ class DataSpec:
             problems.append(Problem("builtin", f"there is no built-in set '{self.builtin}'", known))
         if self.views is not None and self.views > 1 and self.view is None:
             problems.append(Problem("views", f"expected a view that makes {self.views} views, got none", "set view:"))
+        if self.windows is not None:
+            idle = [name for name in ("unlabeled", "validation", "builtin") if getattr(self, name) is not None]
+            idle += ["columns"] if self.columns != Columns() else []
+            problems += [
+                Problem(n, "expected none beside windows", "name columns in windows:; splits are stretches of time")
+                for n in idle
+            ]
         for head, task in [("", self.task)] if isinstance(self.task, str) else self.task.items():
             if task != "auto" and not is_kind(task):
                 where = f"task.{head}" if head else "task"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAIN = "main"
+LOG_VARIANCE = 12.0  # log variances of standardised numbers are cut to plus and minus this
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def test_equal_networks_have_one_text():
 
 
 def test_every_setting_of_every_network_changes_it():
-    shape = {"linear": (5,), "mlp": (5,)}
+    shape = {"linear": (5,), "mlp": (5,), "series_cnn": (2, 16)}
     for name in ZOO:
         for key, value in parse(name)[1].items():
             other = [3] if isinstance(value, tuple) else 0.25 if isinstance(value, float) else True

@@ -199,9 +199,8 @@ def live(kit, module, table):
 
     from limbeck.transfer.source import Live
 
-    return Live(
-        module, {MAIN: SimpleNamespace(kind="classification", size=kit.CLASSES, names=("a", "b", "c"))}, output="logits"
-    )
+    head = SimpleNamespace(kind="classification", form="classification", size=kit.CLASSES, names=("a", "b", "c"))
+    return Live(module, {MAIN: head}, output="logits")
 
 
 def with_teacher_inputs(kit, table):

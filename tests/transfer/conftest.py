@@ -24,6 +24,10 @@ class Task:
         return len(self.names)
 
     @property
+    def form(self):
+        return self.kind
+
+    @property
     def positions(self):
         return self.kind == "tagging"
 

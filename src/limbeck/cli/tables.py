@@ -84,7 +84,7 @@ def answers_table(student: Any, inputs: Any, beside: Mapping[str, Any], *, proba
 
     columns = dict(beside)
     for head, facts in student.heads.items():
-        several = proba and facts["kind"] not in ("regression", "similarity", "retrieval")
+        several = proba and facts.get("form", facts["kind"]) not in ("regression", "similarity", "retrieval")
         said = student.predict_proba(inputs, head) if several else student.predict(inputs, head)
         only = len(student.heads) == 1
         if facts["kind"] == "tagging":  # a list a row

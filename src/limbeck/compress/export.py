@@ -94,7 +94,7 @@ def export_onnx(
         "limbeck.heads": json.dumps(
             {
                 h: {"kind": t.kind, "names": list(t.names), "outputs": names[h]}
-                | ({"task": t.spec} if t.judged_as else {})
+                | ({"task": t.spec, "form": t.form} if t.judged_as else {})
                 for h, t in tasks.items()
             },
             ensure_ascii=False,

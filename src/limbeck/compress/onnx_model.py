@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from scipy.special import expit, softmax
 
 from limbeck.compress.onnx_rows import text_rows
 from limbeck.compress.onnx_text import Texts
@@ -29,6 +30,10 @@ from limbeck.data.tasks import task_from_spec
 Array: TypeAlias = np.ndarray[Any, Any]
 BATCH = 1024
 RAW = {"regression": "value", "similarity": "embedding", "retrieval": "embedding"}  # else logits
+CHANCES: dict[str, Any] = {
+    "classification": lambda logits: softmax(logits, axis=-1),
+    "multilabel": expit,
+}  # of raw answers
 
 
 def raw_role(facts: Mapping[str, Any]) -> str:
@@ -96,6 +101,8 @@ class OnnxStudent:
     def predict_proba(self, inputs: Any, head: str | None = None) -> Any:
         """Probabilities [N, C] for raw rows, in the order of the names of the head; of words [W, C] for each row."""
         name, facts = self._head(head)
+        if "task" in facts and facts["form"] in CHANCES:
+            return CHANCES[facts["form"]](self.run(inputs, [facts["outputs"]["answer"]])[0])
         if facts["kind"] in (*RAW, "generation") or "task" in facts:
             raise ConfigError(f"expected a head with classes or labels, '{name}' is a {facts['kind']}", "call predict")
         return self._said(inputs, {name: "probabilities"}, BATCH)[name]

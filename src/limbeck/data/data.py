@@ -24,6 +24,7 @@ from limbeck.data.agree import like, refuse_shapes, same_floats
 from limbeck.data.generation import as_sources, generation_in, is_pair
 from limbeck.data.infer import build_task, infer_task
 from limbeck.data.keys import row_keys
+from limbeck.data.kinds import form_of
 from limbeck.data.pairs import (
     as_pairs,
     corpus_rows,
@@ -40,7 +41,7 @@ from limbeck.data.similarity import Similarity
 from limbeck.data.sources import Columns, NamedColumns, Raw, read
 from limbeck.data.split import keep_labels, split_off
 from limbeck.data.tagging import refuse_lengths
-from limbeck.data.tasks import Regression, Task
+from limbeck.data.tasks import Task
 from limbeck.data.views import View, view_of
 from limbeck.signals import MAIN
 
@@ -272,9 +273,9 @@ def _tasks(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: list
             kind, note = infer_task(raw.labels[head], head, raw.inputs)
             findings.append(note)
         names = classes.get(head) if isinstance(classes, Mapping) else classes
-        if names is None and kind in ("classification", "tagging"):
+        if names is None and form_of(kind) in ("classification", "tagging"):
             names = raw.classes.get(head)
-        if kind == "regression" and len(wanted) > 1 and not isinstance(classes, Mapping):
+        if form_of(kind) == "regression" and len(wanted) > 1 and not isinstance(classes, Mapping):
             names = None  # one list of classes is for the tasks that have classes
         tasks[head] = build_task(kind, raw.labels[head], names, raw.label_columns.get(head, ()))
     if len(tasks) > 1 and generation_in(tasks) is not None:
@@ -335,13 +336,14 @@ def _fitted_again(tasks: Mapping[str, Task], rows: Mapping[str, Rows]) -> tuple[
             fitted[head] = refitted = Similarity.fit(scores["train"][rows["train"].label_mask[head]])
             for split, values in scores.items():
                 out[split] = replace(out[split], targets={**out[split].targets, head: refitted.scaled(values)})
-        if not isinstance(old, Regression):
+        if not old.natural:
             continue
-        natural = {s: old.to_natural(r.targets[head].astype(np.float64)) for s, r in rows.items() if head in r.targets}
-        new = Regression.fit(natural["train"][rows["train"].label_mask[head]], old.targets)
-        fitted[head] = new
+        natural = {
+            s: old.natural_targets(r.targets[head].astype(np.float64)) for s, r in rows.items() if head in r.targets
+        }
+        fitted[head] = new = old.refit(natural["train"][rows["train"].label_mask[head]])
         for split, values in natural.items():
-            targets = {**out[split].targets, head: new.to_training(values).astype(np.float32)}
+            targets = {**out[split].targets, head: new.training_targets(values).astype(np.float32)}
             out[split] = replace(out[split], targets=targets)
     return fitted, out
 

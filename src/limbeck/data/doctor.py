@@ -84,9 +84,9 @@ def look(
     train = rows["train"]
     for head, task in tasks.items():
         yield from _conflicts(train, head, task)
-        if task.kind == "classification":
+        if task.form == "classification":
             yield from _classes(rows, head, task)
-        elif task.kind == "multilabel" and head in train.targets:
+        elif task.form == "multilabel" and head in train.targets:
             yield from _labels(train, head, task)
         yield from _unlabelled(rows, head)
     yield from _inputs(train, used)
@@ -143,7 +143,7 @@ def _seen(rows: Mapping[str, Rows], unlabelled: int) -> Iterator[Finding]:
 
 
 def _conflicts(train: Rows, head: str, task: Task) -> Iterator[Finding]:
-    if task.kind not in ("classification", "multilabel") or head not in train.targets:
+    if task.form not in ("classification", "multilabel") or head not in train.targets:
         return
     mask = train.label_mask[head]
     place, count = inverse_of(train.keys[mask])

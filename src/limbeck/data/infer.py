@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
-from limbeck.data.kinds import GUESSED, kind_of
+from limbeck.data.kinds import GUESSED, kind_of, settings_of
 from limbeck.data.labels import as_labels, numbers_of, present, text_of
 from limbeck.data.rows import Array, Inputs
 from limbeck.data.tagging import looks_tagged
@@ -86,4 +87,5 @@ def build_task(kind: str, raw: Any, names: Sequence[str] | int | None, columns: 
     if isinstance(names, int):
         names = tuple(str(i) for i in range(names))
     given = tuple(text_of(name) for name in names) if names is not None else None
-    return kind_of(kind).of(raw, given, columns)
+    task, settings = kind_of(kind).of(raw, given, columns), settings_of(kind)
+    return replace(task, **settings) if settings else task  # type: ignore[type-var]

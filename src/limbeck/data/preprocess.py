@@ -50,7 +50,8 @@ class Preprocess:
         `max_values` that occur twice or more are kept.
         Raises ConfigError when nothing is left.
         """
-        rows = Rows.concat([split.without_labels() for split in splits])
+        parts = [split.without_labels() for split in splits]
+        rows = parts[0] if len(parts) == 1 else Rows.concat(parts)  # windows of a series are not copied
         if rows.kind == "text":
             assert isinstance(rows.inputs, pd.DataFrame)
             return cls({"kind": "text", "columns": list(rows.inputs.columns)})
@@ -122,7 +123,7 @@ def _statistics(values: Array) -> tuple[list[float], list[float]]:
 
 
 def _fit_array(inputs: Array) -> dict[str, Any]:
-    values = inputs.astype(np.float32)
+    values = inputs.astype(np.float32, copy=False)
     shape = list(values.shape[1:])
     if values.ndim != 2:
         mean, scale = _statistics(values)

@@ -78,6 +78,12 @@ def inputs_of(given: Any, split: str) -> tuple[str, Inputs]:
         assert words is not None
         return "text", words
     array = _as_array(given, split)
+    if array.dtype.kind == "O" and array.ndim == 1 and any(isinstance(v, np.ndarray | list | tuple) for v in array):
+        shapes = sorted({np.shape(v) for v in array})
+        raise ConfigError(
+            f"expected rows of one shape in {split}, got {' and '.join(str(shape) for shape in shapes[:2])}",
+            "resize or pad them, or leave the odd rows out; where all have one shape give np.stack(rows)",
+        )
     if array.dtype.kind == "O" and all(v is None or is_number(v) for v in array.reshape(-1)):
         array = array.astype(np.float64)  # None is NaN
     if array.dtype.kind not in "biuf":

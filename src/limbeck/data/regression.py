@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,6 +26,7 @@ class Regression(TaskKind):
     hard: ClassVar[str] = "MSE"
     objective: ClassVar[str] = "0.1 * MSE + 0.9 * L2KD"
     natural: ClassVar[bool] = True
+    answers_as: ClassVar[str] = "regression"
 
     def __post_init__(self) -> None:
         check_names(self.targets, "targets", at_least=1)
@@ -60,13 +61,13 @@ class Regression(TaskKind):
     def encode(self, raw: Any) -> tuple[Array, Array]:
         """Standardised float32 [N, K] and mask bool [N]; raises ConfigError for text and infinite numbers."""
         values = real_matrix(raw)
-        if values.shape[1] != self.size:
+        if values.shape[1] != len(self.targets):
             raise ConfigError(
-                f"expected {self.size} target columns ({listed(self.targets)}), got {values.shape[1]}",
+                f"expected {len(self.targets)} target columns ({listed(self.targets)}), got {values.shape[1]}",
                 "give one column per target, in their order",
             )
         mask = present(values)
-        return self.to_training(np.where(mask[:, None], values, 0.0)).astype(np.float32), mask
+        return self.training_targets(np.where(mask[:, None], values, 0.0)).astype(np.float32), mask
 
     def to_training(self, values: Any) -> Any:
         """Natural units -> standardised; numpy or torch [..., K]."""
@@ -84,6 +85,19 @@ class Regression(TaskKind):
             return np.asarray(self.mean, dtype), np.asarray(self.scale, dtype)
         return values.new_tensor(self.mean), values.new_tensor(self.scale)
 
+    def refit(self, natural: Array) -> Self:
+        """The same task, scaled by other targets [M, K] in natural units."""
+        fitted = Regression.fit(natural, self.targets)
+        return replace(self, mean=fitted.mean, scale=fitted.scale)
+
+    def natural_targets(self, targets: Any) -> Any:
+        """Standardised targets [..., K] -> natural units."""
+        return Regression.to_natural(self, targets)
+
+    def training_targets(self, natural: Any) -> Any:
+        """Targets in natural units [..., K] -> standardised."""
+        return Regression.to_training(self, natural)
+
     def predict(self, values: Any) -> Array:
         """Natural units [N] (or [N, K] for several targets) of standardised values [N, K]."""
         natural = np.asarray(self.to_natural(np.asarray(values)))
@@ -91,7 +105,7 @@ class Regression(TaskKind):
 
     def truth(self, rows: Rows, head: str, corpus: Rows | None = None) -> Array:
         """Natural units [N, K]."""
-        return np.asarray(self.to_natural(rows.targets[head]))
+        return np.asarray(self.natural_targets(rows.targets[head]))
 
     @classmethod
     def of(cls, raw: Any, names: Sequence[str] | None, columns: Sequence[str]) -> Self:

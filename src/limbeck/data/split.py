@@ -72,7 +72,7 @@ def _units(rows: Rows) -> Array:
 def _strata(rows: Rows, tasks: Mapping[str, Task]) -> Array:
     """Class of the first classification task, 0 without one."""
     for head, task in tasks.items():
-        if task.kind == "classification" and head in rows.targets:
+        if task.form == "classification" and head in rows.targets:
             return rows.targets[head]
     return np.zeros(len(rows), dtype=np.int64)
 

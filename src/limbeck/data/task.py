@@ -54,6 +54,7 @@ class Outcome:
     default_metric: str
     measures: Mapping[str, Measure] = field(compare=False)
     trivial: Callable[[Array, int], Array | None] | None = field(default=None, compare=False)
+    decide: Callable[[Array], Array] | None = field(default=None, compare=False)  # where it is not that of the kind
 
 
 class TaskKind:
@@ -73,11 +74,24 @@ class TaskKind:
     positions: ClassVar[bool] = False  # whether a row has an answer at each of its positions, [T, C]
     meaning: ClassVar[str] = "numbers"  # what the numbers of an answer are: of "classes", of "labels", or "numbers"
     natural: ClassVar[bool] = False  # whether answers on disk are in other units than in training
+    answers_as: ClassVar[str] = ""  # the kind that a model answers as (logits of classes, numbers); "": its own
+    spread: ClassVar[bool] = False  # whether an estimator is asked for its standard deviation too
+    options: ClassVar[tuple[str, ...]] = ()  # fields that a user may set: "quantiles(levels=[0.1, 0.5, 0.9])"
 
     @property
     def default_metric(self) -> str:
         """The metric that a verdict is about, where nothing else is said: the first."""
         return self.metrics[0]
+
+    @property
+    def form(self) -> str:
+        """The kind whose models can answer it: what probabilities, classes and numbers of a teacher are read as."""
+        return self.answers_as or self.kind
+
+    @property
+    def loss_fields(self) -> Mapping[str, Any]:
+        """Fields of losses that the task decides, by name, such as the levels of quantiles."""
+        return {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -125,6 +139,18 @@ class TaskKind:
         """Answers as in training -> as on disk."""
         return values
 
+    def refit(self, natural: Array) -> Self:
+        """The task for the targets [M, ...] that are left in train, where it keeps a scale of them."""
+        return self
+
+    def natural_targets(self, targets: Any) -> Any:
+        """Targets as in training -> in natural units, as `refit` and an estimator that is fitted get them."""
+        return targets
+
+    def training_targets(self, natural: Any) -> Any:
+        """Targets in natural units -> as in training."""
+        return natural
+
     def judged(self, answers: Array, rows: Rows, more: Array | None = None) -> Array:
         """What is judged and kept in predictions, float32 [N, ...], of answers in training space.
 
@@ -141,7 +167,7 @@ class TaskKind:
         return np.zeros((rows, self.size or 1), dtype=np.float32)
 
     def decisions(self, answers: Array) -> Array:
-        """Answers as on disk as if they were labels, in the shape of targets; of kinds that are `decided`."""
+        """Answers as on disk [..., C] as if they were labels, in the shape of targets; of kinds that are `decided`."""
         raise NotImplementedError(f"{type(self).__name__}.decisions")
 
     @property
@@ -164,5 +190,6 @@ class TaskKind:
             return self
         own = type(self).trivial is not TaskKind.trivial
         return Outcome(
-            self.judged_as, self.columns, self.kind, self.default_metric, self.measures(), self.trivial if own else None
-        )
+            self.judged_as, self.columns, self.kind, self.default_metric, self.measures(),
+            self.trivial if own else None, self.decisions if self.decided else None,
+        )  # fmt: skip

@@ -98,6 +98,9 @@ def decide(task: Outcome, answers: Array) -> Array:
     """Decisions from answers of any leading shape: class ids [..., N], 0/1 [..., N, L] or the values themselves."""
     if task.kind in NUMBERS or not has_scores(task, answers):
         return answers
+    own = getattr(task, "decide", None)
+    if own is not None:
+        return np.asarray(own(answers))
     if task.kind == MULTILABEL:
         return (answers > 0).astype(np.int64)
     return np.asarray(answers.argmax(axis=-1))

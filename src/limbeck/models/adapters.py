@@ -7,6 +7,7 @@ units. `adapt` chooses: a torch module, a scikit-learn estimator, or a callable.
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -38,7 +39,12 @@ class TaskLike(Protocol):
 
     @property
     def kind(self) -> str:
-        """One of classification, multilabel and regression."""
+        """The kind of task."""
+        ...
+
+    @property
+    def form(self) -> str:
+        """What its answers are: those of classification, of multilabel, of regression, or of its own kind."""
         ...
 
     @property
@@ -109,7 +115,7 @@ def is_estimator(what: Any) -> bool:
 
 def _named_columns(classes: Sequence[Any], tasks: Mapping[str, TaskLike]) -> ClassColumns:
     task = next(iter(tasks.values()))
-    if len(tasks) > 1 or task.kind != "classification":
+    if len(tasks) > 1 or task.form != "classification":
         raise ConfigError(
             f"expected classes=[...] for one task of classification, got {', '.join(tasks)} "
             f"({', '.join(each.kind for each in tasks.values())})",
@@ -135,7 +141,7 @@ class _Bridge:
             check_width(values, self.columns.width if self.columns else task.size, head, self.who)
             _check_rows(values, rows, head, self.who)
             if self.kind_of(head, values) == PROBABILITIES:
-                values = to_logits(values, task.kind)
+                values = to_logits(values, task.form)
             answers[head] = (self.columns.order(values) if self.columns else values).cpu().numpy()
         return answers
 
@@ -144,7 +150,7 @@ class _Bridge:
         if self.output != AUTO:
             return self.output
         if head not in self.found:
-            kind = self.tasks[head].kind
+            kind = self.tasks[head].form
             probable = looks_like_probabilities(values, kind)
             if kind == "classification" and not probable and bool(((values >= 0) & (values <= 1)).all()):
                 raise ConfigError(
@@ -277,11 +283,11 @@ class SklearnEstimator:
         self.gives = self._what_it_gives()
         self.columns = columns
         own = getattr(estimator, "classes_", None)
-        if self.columns is None and self.task.kind == "classification" and own is not None:
+        if self.columns is None and self.task.form == "classification" and own is not None:
             self.columns = class_columns(own, self.task.names, self.who)
 
     def _what_it_gives(self) -> str:
-        if self.task.kind == "regression":
+        if self.task.form == "regression":
             return "predictions"
         if hasattr(self.estimator, "predict_proba"):
             return "probabilities"
@@ -305,18 +311,21 @@ class SklearnEstimator:
         return {self.head: (self.columns.order(values) if self.columns else values).float().numpy()}
 
     def _predictions(self, inputs: Any) -> Tensor:
+        if getattr(self.task, "spread", False) and "return_std" in inspect.signature(self.estimator.predict).parameters:
+            said = np.stack(self.estimator.predict(inputs, return_std=True), axis=-1)  # [N, 2], or [N, K, 2]
+            return torch.as_tensor(said.reshape(len(said), -1), dtype=torch.float64)
         values = torch.as_tensor(np.asarray(self.estimator.predict(inputs), dtype=np.float64))
         return values[:, None] if values.dim() == 1 else values
 
     def _probabilities(self, inputs: Any) -> Tensor:
         raw = self.estimator.predict_proba(inputs)
-        if self.task.kind == "multilabel":
+        if self.task.form == "multilabel":
             raw = label_columns(raw, self.estimator, self.task.size)
-        return to_logits(torch.as_tensor(np.asarray(raw, dtype=np.float64)), self.task.kind)
+        return to_logits(torch.as_tensor(np.asarray(raw, dtype=np.float64)), self.task.form)
 
     def _margins(self, inputs: Any) -> Tensor:
         margins = torch.as_tensor(np.asarray(self.estimator.decision_function(inputs), dtype=np.float64))
-        if self.task.kind == "multilabel":
+        if self.task.form == "multilabel":
             return margins[:, None] if margins.dim() == 1 else margins
         if margins.dim() == 1:  # two classes: the margin of the second over the first
             margins = torch.stack([-margins / 2, margins / 2], dim=1)

@@ -47,7 +47,7 @@ def probe(teacher: Answering, inputs: Any, tasks: Mapping[str, TaskLike], *, tem
             )
         if (found := _changing(head, one, two)) is not None:
             findings.append(found)
-        if task.kind in DECIDED and (found := _says_little(head, one, task.kind, temperature)) is not None:
+        if task.form in DECIDED and (found := _says_little(head, one, task.form, temperature)) is not None:
             findings.append(found)
     return findings
 

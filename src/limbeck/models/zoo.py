@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from limbeck.core.errors import ConfigError, Problem, ShapeMismatch
 from limbeck.core.kinds import suggest
+from limbeck.models.series import series_cnn
 from limbeck.signals import MAIN
 
 Shape = tuple[int, ...]
@@ -145,6 +146,7 @@ ZOO: Mapping[str, Callable[..., tuple[nn.Module, int]]] = {
     "mlp": mlp,
     "cnn": cnn,
     "resnet": resnet,
+    "series_cnn": series_cnn,
 }
 
 

@@ -45,11 +45,16 @@ if TYPE_CHECKING:
     from limbeck.objectives.response.ce import CE as CE
     from limbeck.objectives.response.dist import DIST as DIST
     from limbeck.objectives.response.dkd import DKD as DKD
+    from limbeck.objectives.response.gaussian import GaussianKD as GaussianKD
+    from limbeck.objectives.response.gaussian import GaussianNLL as GaussianNLL
     from limbeck.objectives.response.kd import KD as KD
     from limbeck.objectives.response.label_mse import MSE as MSE
     from limbeck.objectives.response.logit_mse import LogitMSE as LogitMSE
     from limbeck.objectives.response.logit_standardisation import LSKD as LSKD
     from limbeck.objectives.response.nkd import NKD as NKD
+    from limbeck.objectives.response.ordinal import OrdinalCE as OrdinalCE
+    from limbeck.objectives.response.ordinal import OrdinalKD as OrdinalKD
+    from limbeck.objectives.response.pinball import Pinball as Pinball
     from limbeck.objectives.response.regression_kd import L2KD as L2KD
     from limbeck.objectives.response.regression_kd import BoundedKD as BoundedKD
     from limbeck.objectives.response.regression_kd import HuberKD as HuberKD
@@ -105,6 +110,10 @@ CATALOG: dict[str, Entry] = {
     "EmbeddingMSE": Entry(
         f"{_HERE}.embedding.embedding_mse:EmbeddingMSE", "embedding", "arXiv:2004.09813", "places of texts"
     ),
+    "GaussianKD": Entry(f"{_HERE}.response.gaussian:GaussianKD", "response", "arXiv:1703.04977", "means and variances"),
+    "GaussianNLL": Entry(
+        f"{_HERE}.response.gaussian:GaussianNLL", "hard", "arXiv:2203.09168", "likelihood under mean and variance"
+    ),
     "Hidden": Entry(f"{_HERE}.feature.hidden:Hidden", "feature", "arXiv:1909.10351", "hidden states, layer by layer"),
     "HiddenCosine": Entry(
         f"{_HERE}.feature.cosine:HiddenCosine", "feature", "arXiv:1910.01108", "directions of hidden states"
@@ -133,7 +142,14 @@ CATALOG: dict[str, Entry] = {
     "OnPolicyKL": Entry(
         f"{_HERE}.sequence.on_policy_kl:OnPolicyKL", "sequence", "arXiv:2306.13649", "the student's own text, judged"
     ),
+    "OrdinalCE": Entry(
+        f"{_HERE}.response.ordinal:OrdinalCE", "hard", "NeurIPS 2006", "cross-entropy of thresholds between levels"
+    ),
+    "OrdinalKD": Entry(
+        f"{_HERE}.response.ordinal:OrdinalKD", "response", "NeurIPS 2006", "the chance of being above each level"
+    ),
     "PKD": Entry(f"{_HERE}.feature.pkd:PKD", "feature", "arXiv:1908.09355", "directions of the first token's states"),
+    "Pinball": Entry(f"{_HERE}.response.pinball:Pinball", "hard", "Econometrica 1978", "quantiles of the labels"),
     "RKD": Entry(f"{_HERE}.relation.rkd:RKD", "relation", "arXiv:1904.05068", "distances and angles between rows"),
     "SequenceKD": Entry(
         f"{_HERE}.sequence.sequence_kd:SequenceKD", "sequence", "arXiv:1606.07947", "the text that the teacher wrote"

@@ -60,6 +60,7 @@ class Traits:
     positions            it takes outputs or taps with positions [B, T, ...] and a mask [B, T]
     tokens               it takes nothing else: every tap has positions [B, T, D]
     texts                its outputs are the embeddings of both texts of a row side by side, [B, 2·D]
+    answers_per_label    numbers of an output for each label, side by side: quantiles, a mean and a variance
     """
 
     zero_at_equal: bool = True
@@ -75,6 +76,7 @@ class Traits:
     positions: bool = True
     tokens: bool = False
     texts: bool = False
+    answers_per_label: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

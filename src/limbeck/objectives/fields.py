@@ -114,6 +114,16 @@ class Fields:
             self.note(name, f"expected a tuple of numbers >= 0, one for each class, got {value!r}")
         return self
 
+    def levels(self, name: str) -> Fields:
+        """Rising numbers between 0 and 1."""
+        value = getattr(self.spec, name)
+        numbers = isinstance(value, tuple) and all(
+            isinstance(each, int | float) and not isinstance(each, bool) and 0 < each < 1 for each in value
+        )
+        if not (numbers and value and sorted(set(value)) == list(value)):
+            self.note(name, f"expected rising numbers between 0 and 1, got {value!r}")
+        return self
+
     def note(self, where: str, what: str, todo: str = "") -> None:
         """Note a problem."""
         self.problems.append(Problem(where, what, todo))

@@ -91,6 +91,7 @@ def spoken(metric: str) -> str:
     """The name of any metric as read aloud."""
     known = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "map": "mAP", "macro_f1": "macro-F1"}
     known |= {"bleu": "BLEU", "chrf": "chrF", "rouge_l": "ROUGE-L"}
+    known |= {"qwk": "quadratic weighted kappa", "level_mae": "MAE in levels", "nll": "NLL"}
     return known.get(metric, metric.replace("_", " "))
 
 

@@ -7,7 +7,8 @@ steps, batch size, optimiser, moments of validation) is the same for all arms of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from limbeck.core.errors import ConfigError, Problem
 from limbeck.core.kinds import suggest
@@ -115,10 +116,39 @@ def _on_outputs(objective: Objective) -> bool:
 
 def plain_loss(task: Task, head: str) -> Objective:
     """The hard loss of a task, as an objective on one head."""
-    import limbeck.objectives as objectives
+    from limbeck.objectives import parse
 
-    loss: Objective = getattr(objectives, task.hard)(on=head)
-    return loss
+    (term,) = parse(task.hard).terms
+    loss: Any = replace(term.objective, on=head)  # type: ignore[call-arg]
+    return fitted(loss, head, task)
+
+
+def fitted_to(objective: Sum, tasks: Mapping[str, Task]) -> Sum:
+    """An objective whose losses have the fields that their tasks decide, such as the levels of quantiles.
+
+    Raises ConfigError where a field was given that is another.
+    """
+    terms = []
+    for term in objective:
+        on = str(getattr(term.objective, "on", None))
+        found = term.objective if on not in tasks else fitted(term.objective, on, tasks[on])
+        terms.append(replace(term, objective=found))
+    return Sum(tuple(terms))
+
+
+def fitted(loss: Objective, head: str, task: Task) -> Objective:
+    """A loss with the fields that its task decides, where it has such fields."""
+    own = {each.name: each.default for each in fields(loss)}
+    decided = {name: value for name, value in task.loss_fields.items() if name in own}
+    for name, value in decided.items():
+        given = getattr(loss, name)
+        if given not in (own[name], value):
+            raise ConfigError(
+                f"expected {name} of {type(loss).__name__} to be those of the task '{head}', {list(value)}, "
+                f"got {list(given)}",
+                f"leave {name} out of the loss: the task decides them",
+            )
+    return replace(loss, **decided) if decided else loss
 
 
 def plain_sum(tasks: Mapping[str, Task]) -> Sum:

@@ -37,7 +37,7 @@ def ground_of(data: Data, teacher: Teacher | None = None) -> Ground:
 def student_of(what: Any, data: Data, teacher: Teacher | None = None) -> Student:
     """The student of a run, checked as far as it can be before the teacher is taught."""
     sizes = {head: task.size for head, task in data.tasks.items()}
-    kinds = {head: task.kind for head, task in data.tasks.items()}
+    kinds = {head: task.form for head, task in data.tasks.items()}
     return Student.of(
         what, data.preprocess.shape, sizes, kinds=kinds, ground=ground_of(data, teacher), texts=data.texts
     )

@@ -95,7 +95,7 @@ def label_error(job: Job, stage: Stage, source: TeacherSource) -> None:
     rows = job.pool
     rows = rows.take(np.unique(np.linspace(0, len(rows) - 1, _MEASURED).astype(np.int64)))
     right, found = ask(job, exact, rows), ask(job, source, rows)
-    measured = {head: differences(right[head], found[head], task.kind) for head, task in job.data.tasks.items()}
+    measured = {head: differences(right[head], found[head], task.form) for head, task in job.data.tasks.items()}
     for head, each in measured.items():
         job.console.say(f"labels of {head} in {job.settings.label_dtype} against fp32: {in_words(each)}")
     stage.note(label_error=measured)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,17 +107,18 @@ def read_data(recipe: Recipe) -> Data:
     spec = recipe.data
     where = {split: str(recipe.locate(path)) for split, path in spec.files.items()}
     columns = spec.columns if spec.columns != type(spec.columns)() else None
+    splits: dict[str, Any] = {split: where.get(split) for split in ("unlabeled", "validation", "test")}
+    splits["train"] = where["train"] if spec.builtin is None else load(spec.builtin)
+    if spec.windows is not None:
+        splits = windows_in(recipe, where)
     return Data(
-        train=where["train"] if spec.builtin is None else load(spec.builtin),
-        unlabeled=where.get("unlabeled"),
-        validation=where.get("validation"),
-        test=where.get("test"),
+        **splits,
         columns=columns,
         task=spec.task,
         classes=spec.classes,
         labels=spec.labels,
         validation_fraction=spec.validation_fraction,
-        test_fraction=None if "test" in where else spec.test_fraction,
+        test_fraction=None if splits.get("test") is not None else spec.test_fraction,
         view=spec.view,
         views=spec.views,
         metric=metric_of(recipe.metric),
@@ -124,6 +126,20 @@ def read_data(recipe: Recipe) -> Data:
         corpus=read_table(Path(where["corpus"])) if "corpus" in where else None,
         seed=recipe.seed,
     )
+
+
+def windows_in(recipe: Recipe, where: Mapping[str, str]) -> dict[str, Any]:
+    """The splits of a recipe whose rows are windows of tables of times."""
+    from limbeck.data.windows import cut
+
+    spec = recipe.data
+    assert spec.windows is not None
+    return dict(
+        cut(
+            spec.windows, where["train"], where.get("test"), validation_fraction=spec.validation_fraction,
+            test_fraction=spec.test_fraction,
+        )
+    )  # fmt: skip
 
 
 def metric_of(name: str | None) -> Any:

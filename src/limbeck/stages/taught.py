@@ -43,7 +43,7 @@ class TaughtEstimator:
             )
         from limbeck.models.text.tagging import refuse_whole_texts
 
-        refuse_whole_texts(self.estimator, {head: task.kind for head, task in job.data.tasks.items()}, "the teacher")
+        refuse_whole_texts(self.estimator, {head: task.form for head, task in job.data.tasks.items()}, "the teacher")
         x, y, weight = self._labelled(job, heads[0])
         estimator = clone(self.estimator)
         estimator.set_params(**dict.fromkeys(_unseeded(estimator), job.settings.seed))
@@ -61,10 +61,10 @@ class TaughtEstimator:
         rows = job.data.train.take(mask)
         x = estimator_input(rows.inputs) if self._takes() == "raw" else job.data.preprocess.encode(rows.inputs)
         y = rows.targets[head]
-        if task.kind == "regression":
-            y = np.asarray(task.to_natural(y))
-            y = y[:, 0] if y.shape[1] == 1 else y
-        return x, np.asarray(task.names)[y] if task.kind == "classification" else y, rows.weight
+        if task.form == "classification":
+            return x, np.asarray(task.names)[y], rows.weight
+        y = np.asarray(task.natural_targets(y))
+        return x, y[:, 0] if task.form == "regression" and y.shape[1] == 1 else y, rows.weight
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
         return self._ready().source(job, needs)

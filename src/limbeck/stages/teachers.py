@@ -150,7 +150,7 @@ class GivenTeacher:
 
         if generation_in(job.data.tasks) is not None:
             return []  # it writes; what it writes is looked at when it has
-        refuse_whole_texts(self.model, {head: task.kind for head, task in job.data.tasks.items()}, "the teacher")
+        refuse_whole_texts(self.model, {head: task.form for head, task in job.data.tasks.items()}, "the teacher")
         if self._by_word:
             return []
         self._answering = adapt(self.model, job.data.tasks, output=self.output, classes=self.classes)

@@ -36,6 +36,7 @@ class TokenHead:
     size: int
     names: tuple[str, ...]
     kind: ClassVar[str] = "generation"
+    form: ClassVar[str] = "generation"
     positions: ClassVar[bool] = True
     natural: ClassVar[bool] = False
     meaning: ClassVar[str] = "classes"

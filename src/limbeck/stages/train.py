@@ -284,8 +284,8 @@ def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
         for head, task, metric, mask, y, weight in measured:
             value = metric(judged(task, found[head], rows)[mask], y, weight)
             if isinstance(task, Regression) and not metric.higher_is_better:
-                value = -value / float(np.mean(np.asarray(task.scale)))  # tasks of different units count alike
-            scores.append(value if metric.higher_is_better or task.kind == "regression" else -value)
+                value /= float(np.mean(np.asarray(task.scale)))  # tasks of different units count alike
+            scores.append(value if metric.higher_is_better else -value)
         return float(np.mean(scores))
 
     return validate

@@ -103,24 +103,24 @@ def check_data(data: Data) -> None:
             "expected test rows, got none", "give lb.Data(test=(X_test, y_test)); they are read once, at the end"
         )
     for rows in (data.test, data.validation):
-        metric_for(next(iter(data.tasks.values())), data.metric, groups=rows.groups)
+        metric_for(next(iter(data.tasks.values())).outcome, data.metric, groups=rows.groups)
 
 
 def objective_of(objective: str | Objective | Sum, data: Data) -> Sum:
     """The objective as a sum; "auto" is the default of each task."""
     from limbeck.objectives import parse
     from limbeck.objectives.base import Sum, as_sum
-    from limbeck.stages.arms import refuse_objective
+    from limbeck.stages.arms import fitted_to, refuse_objective
 
     if objective == "auto":
         terms = []
         for head, task in data.tasks.items():
             for term in parse(task.objective):
                 terms.append(replace(term, objective=replace(term.objective, on=head)))  # type: ignore[call-arg]
-        return Sum(tuple(terms))
+        return fitted_to(Sum(tuple(terms)), data.tasks)
     made = parse(objective) if isinstance(objective, str) else as_sum(objective)
     refuse_objective(made, data.tasks)  # before a folder is made
-    return made
+    return fitted_to(made, data.tasks)
 
 
 def run_job(

@@ -123,8 +123,8 @@ def make_sample(
     draw = torch.Generator().manual_seed(seed)
     lead = (rows, positions) if positions else (rows,)
 
-    texts = objective.traits.texts
-    mine, theirs = (2 * own, 2 * other) if texts else (classes, classes)  # of outputs
+    texts, each = objective.traits.texts, objective.traits.answers_per_label
+    mine, theirs = (2 * own, 2 * other) if texts else (classes * each, classes * each)  # of outputs
 
     def normal(width: int) -> Tensor:
         return (scale * torch.randn(*lead, width, generator=draw, dtype=torch.float64)).to(dtype)

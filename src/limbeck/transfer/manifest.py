@@ -34,6 +34,11 @@ class Head(Protocol):
         ...
 
     @property
+    def form(self) -> str:
+        """The kind whose models can answer it, such as "classification" for ordered classes too."""
+        ...
+
+    @property
     def positions(self) -> bool:
         """Whether a row has an answer at each of its positions."""
         ...

@@ -198,7 +198,7 @@ class Live:
             if head.size:  # 0: as wide as the vocabulary
                 check_width(outputs[name], head.size, name, "the teacher")
             if self._gives_probabilities(name, outputs[name]):
-                outputs[name] = to_logits(outputs[name], head.kind)
+                outputs[name] = to_logits(outputs[name], head.form)
             if name in self._converted:
                 outputs[name] = head.to_training(outputs[name])
         mask = self._module.mask(inputs) if isinstance(self._module, Masked) else None
@@ -241,7 +241,7 @@ class Live:
         if self.output != AUTO:
             return self.output == PROBABILITIES
         if name not in self._probabilities:
-            self._probabilities[name] = looks_like_probabilities(answers, self.heads[name].kind)
+            self._probabilities[name] = looks_like_probabilities(answers, self.heads[name].form)
         return self._probabilities[name]
 
 

@@ -262,19 +262,19 @@ def _to_training(
         f"finite predictions for head '{name}'",
         "fill or drop them",
     )
-    if head.kind == "regression":
+    if head.form == "regression":
         converted: Array = np.asarray(head.to_training(values.astype(np.float32)), dtype=np.float32)
         return converted
     outside = np.asarray(((values < 0) | (values > 1)).any(axis=1))
     if output == "logits" or (output == "auto" and outside.any()):
-        _refuse_percent(values, name, head.kind if output == "auto" else "")
+        _refuse_percent(values, name, head.form if output == "auto" else "")
         return np.asarray(values, dtype=np.float32)
     todo = (
         "probabilities need a column for every class; of logits say so: output: logits in a recipe, "
         'lb.Predictions(table, output="logits") in Python'
     )
     _refuse(outside, labels, f"probabilities between 0 and 1 for head '{name}'", todo)
-    if head.kind in ("classification", "tagging"):
+    if head.form in ("classification", "tagging"):
         sums = values.sum(axis=1)
         off = np.asarray(np.abs(sums - 1) > max(_SUM_WITHIN, values.shape[1] / 200))  # of two decimals each
         _refuse(off, labels, f"probabilities of head '{name}' that sum to 1", todo)

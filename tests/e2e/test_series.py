@@ -1,0 +1,56 @@
+"""Whole runs on series: classes of waves, and forecasts of several steps with their quantiles."""
+
+import numpy as np
+import pandas as pd
+from e2e_runs import consistent, distil, score, trivial
+
+import limbeck as lb
+from limbeck.compress.onnx_model import OnnxStudent
+from limbeck.stages.recipes import run_recipe
+
+
+def waves(rows, seed):
+    rng = np.random.default_rng(seed)
+    y, when = rng.integers(0, 3, rows), np.arange(40)
+    start = rng.uniform(0, 40, (rows, 1))
+    x = np.sin((when + start) * np.array([0.3, 0.6, 1.0])[y][:, None]) + rng.normal(0, 0.4, (rows, 40))
+    return np.stack([x, rng.normal(size=(rows, 40))], axis=1).astype(np.float32), np.array(["slow", "even", "fast"])[y]
+
+
+def test_classes_of_series(tmp_path):
+    data = lb.Data(train=waves(80, 0), unlabeled=waves(60, 1)[0], test=waves(120, 2))
+    plan = lb.TrainSpec(steps=100, batch_size=32, learning_rate=0.02)
+    run = distil(
+        "series_cnn(width=12)", "series_cnn(width=8, reach=1, depth=2)", data, tmp_path / "run", train=plan,
+        teacher_train=plan, until="report",
+    )  # fmt: skip
+    consistent(run, metric="accuracy")
+    assert score(run) > 0.7
+    x = waves(20, 3)[0]
+    assert (OnnxStudent(run.export(tmp_path / "student.onnx")).predict(x) == run.predict(x)).all()
+
+
+TEXT = """
+data:
+  train: load.csv
+  task: quantiles
+  windows: {target: load, history: 24, horizon: 3, time: hour}
+teacher: "series_cnn(width=8, depth=2, reach=1, hidden=32)"
+student: linear
+train: {steps: 60, learning_rate: 0.02}
+seeds: 3
+"""
+
+
+def test_forecasts_of_several_steps_by_a_recipe(tmp_path):
+    rng, hours = np.random.default_rng(0), pd.date_range("2024-01-01", periods=600, freq="h")
+    load = 10 + 3 * np.sin(np.arange(600) * 2 * np.pi / 24) + rng.normal(0, 0.5, 600)
+    pd.DataFrame({"hour": hours, "load": load}).to_csv(tmp_path / "load.csv", index=False)
+    run = run_recipe(lb.Recipe.from_text(TEXT, base=tmp_path), out=tmp_path / "run")
+    card = consistent(run, metric="pinball")["tasks"]["main"]
+    assert card["names"][:4] == ["load+1@0.1", "load+1@0.5", "load+1@0.9", "load+2@0.1"]
+    assert score(run) < 0.6 * trivial(run) and 0.6 < score(run, metric="coverage") <= 1
+    assert card["counts"]["test_rows"] == 120 - 3 + 1
+    past = np.asarray(load[-24:], dtype=np.float32)[None, None]
+    said = run.predict(past)
+    assert said.shape == (1, 9) and (np.diff(said.reshape(3, 3), axis=1) >= 0).all() and abs(said.mean() - 10) < 5
