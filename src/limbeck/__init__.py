@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from limbeck.core.console import Console as Console
     from limbeck.core.errors import LimbeckError as LimbeckError
     from limbeck.data.data import Data as Data
     from limbeck.data.sources import NamedColumns as Columns  # noqa: F401
@@ -78,6 +79,7 @@ _PUBLIC = {
     "CE": "limbeck.objectives:CE",
     "CoSENT": "limbeck.objectives:CoSENT",
     "Columns": "limbeck.data.sources:NamedColumns",
+    "Console": "limbeck.core.console:Console",
     "ContrastiveKD": "limbeck.objectives:ContrastiveKD",
     "CosineRegression": "limbeck.objectives:CosineRegression",
     "DIST": "limbeck.objectives:DIST",
