@@ -74,6 +74,6 @@ def test_a_run_says_it_before_any_work(endpoint, tmp_path):
     data = lb.Data(
         train=rows, task="similarity", test_fraction=0.2, columns=lb.Columns(inputs=("a", "b"), target="score")
     )
-    with pytest.raises(ConfigError, match="expected a folder with a model of sentence-transformers at ./teacher"):
+    with pytest.raises(ConfigError, match=r"expected a folder with a model of sentence-transformers at \./teacher"):
         lb.distill("st:./teacher", "static(dim=8)", data, seeds=1, out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
