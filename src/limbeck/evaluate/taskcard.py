@@ -70,7 +70,8 @@ def task_card(head: str, evidence: Evidence, *, margin: float, tasks: int = 1) -
         card["examples"] = examples(e)
     found = [
         checks.test_size(
-            gained, *((len(e.y), "rows") if e.sentences is None else (len(np.unique(e.sentences)), "sentences")),
+            gained,
+            *((len(e.y), "rows") if e.sentences is None else (len(np.unique(e.sentences)), "sentences")),
             metric.unit,
         ),
         checks.seed_noise(gained, card["gain_per_seed"], verdict, metric.unit),

@@ -195,7 +195,14 @@ def _classes(card: Mapping[str, Any], most: int = 30) -> Section | None:
         (c["name"], count(c["rows"]), *(number(c.get(arm)) for arm in ORDER[:3]), difference(c["damage"]))
         for c in classes[:most]
     )
-    header = ("class", "test words" if "sentences" in card["counts"] else "test rows", "teacher", "distilled", "no teacher", "lost or won")
+    header = (
+        "class",
+        "test words" if "sentences" in card["counts"] else "test rows",
+        "teacher",
+        "distilled",
+        "no teacher",
+        "lost or won",
+    )
     caption = f"Recall in percent, worst loss first; {most} of {len(classes)} shown." if len(classes) > most else ""
     return Section("Class by class", (), (Table(header, rows, caption or "Recall in percent, worst loss first."),))
 
