@@ -120,8 +120,8 @@ def _arms(card: Mapping[str, Any], costs: Mapping[str, Any]) -> Section:
     counts = card["counts"]
     facts = f"{tested(counts)}, {counts['seeds']} seeds."
     if counts.get("dropped_overlaps"):
-        what = "test sentences" if "sentences" in counts else "test rows"
-        facts += f" {count(counts['dropped_overlaps'])} {what} also stood in training and were dropped."
+        of = "sentences" if "sentences" in counts else "rows"
+        facts += f" {count(counts['dropped_overlaps'])} test {of} also stood in training and were dropped."
     header = ("", metric_name(card), *(spoken(m) for m in others), "agrees with teacher", "parameters")
     lines = [f"Gain over the same student without a teacher: {interval(card['gain'], unit, signed=True)}."]
     kept = card.get("retention")
@@ -195,14 +195,8 @@ def _classes(card: Mapping[str, Any], most: int = 30) -> Section | None:
         (c["name"], count(c["rows"]), *(number(c.get(arm)) for arm in ORDER[:3]), difference(c["damage"]))
         for c in classes[:most]
     )
-    header = (
-        "class",
-        "test words" if "sentences" in card["counts"] else "test rows",
-        "teacher",
-        "distilled",
-        "no teacher",
-        "lost or won",
-    )
+    judged = "test words" if "sentences" in card["counts"] else "test rows"
+    header = ("class", judged, "teacher", "distilled", "no teacher", "lost or won")
     caption = f"Recall in percent, worst loss first; {most} of {len(classes)} shown." if len(classes) > most else ""
     return Section("Class by class", (), (Table(header, rows, caption or "Recall in percent, worst loss first."),))
 

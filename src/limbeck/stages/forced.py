@@ -56,7 +56,7 @@ def references(rows: Rows, head: str) -> Forced:
 
 @dataclass(frozen=True, eq=False)
 class Spoken:
-    """What the teacher wrote for rows, by position: the text, whether it passed the rules, and what each rule dropped."""
+    """What the teacher wrote for rows, by position: its text, whether that is kept, and what each rule dropped."""
 
     texts: Array  # object [N]
     kept: Array  # bool [N]

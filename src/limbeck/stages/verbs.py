@@ -53,7 +53,9 @@ def distill(
     """Distil a teacher into a student, train the control beside it, and say what the teacher was worth.
 
     teacher     what `limbeck.stages.teacher_of` takes: a trained torch module, an estimator, a callable, a table of
-                predictions, the name of a network that is trained first ("mlp(hidden=[128, 64])"), or a list of these
+                predictions, the name of a network that is trained first ("mlp(hidden=[128, 64])"), or a list of these;
+                a callable gets raw rows as they are: an array, or a DataFrame with the columns of a table or of texts,
+                and returns one row of probabilities, logits or values for each
     student     a network's name, a factory (initialised for each seed), or a module (copied; counts as pretrained);
                 of texts also "hf:FOLDER", a chain of steps on the teacher ("keep_layers(2) | vocabulary(8000)",
                 "static(dim=64)", "frozen") or on "hf:FOLDER | ...", "bag_of_words(...)", "text_cnn(...)"; for tasks
