@@ -96,6 +96,7 @@ def test_missing_files_are_told_with_their_lines(folder):
         (MINIMAL + "seeds: 0\n", "line 4  seeds: expected a number >= 1, got 0"),
         (MINIMAL + "name: a/b\n", "expected a name that can be a folder, got 'a/b'"),
         (MINIMAL + "alpha: 0.9\n", "weights stand in the sum, before the term they weigh"),
+        (MINIMAL + "teacher_train: 100\n", "teacher_train: unknown setting; how a teacher is trained stands with it"),
         (MINIMAL + "temprature: 4\n", "line 4  temprature: unknown setting"),
         (MINIMAL + "checks: {ignore: [LB999]}\n", "checks.ignore: there is no check 'LB999'"),
         (MINIMAL + "evaluate: {attribution: maybe}\n", "expected auto or true or false, got 'maybe' (text)"),

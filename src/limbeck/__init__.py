@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from limbeck.core.console import Console as Console
     from limbeck.core.errors import ConfigError as ConfigError
     from limbeck.core.errors import LimbeckError as LimbeckError
     from limbeck.data.data import Data as Data
@@ -88,6 +89,7 @@ _PUBLIC = {
     "CoSENT": "limbeck.objectives:CoSENT",
     "Columns": "limbeck.data.sources:NamedColumns",
     "ConfigError": "limbeck.core.errors:ConfigError",
+    "Console": "limbeck.core.console:Console",
     "ContrastiveKD": "limbeck.objectives:ContrastiveKD",
     "CosineRegression": "limbeck.objectives:CosineRegression",
     "DIST": "limbeck.objectives:DIST",

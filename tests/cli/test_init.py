@@ -1,10 +1,12 @@
 """`limbeck init`: a recipe for each kind of file, which runs, with every guess in a comment."""
 
+import e2e_tagging
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from limbeck.data.kinds import KINDS
 from limbeck.recipe import Recipe
 from limbeck.stages.recipes import read_data
 
@@ -75,6 +77,64 @@ def test_two_columns_of_free_text_are_a_translation(command, tmp_path):
     recipe = Recipe.from_yaml("words/recipe.yaml")
     assert (recipe.data.task, recipe.data.columns.target, recipe.export.onnx) == ("generation", "en", "auto")
     assert recipe.student.startswith("seq2seq(") and read_data(recipe).tasks["main"].kind == "generation"
+
+
+def test_words_and_their_tags_are_tagged_by_a_recipe_that_runs(command, tmp_path):
+    rows = e2e_tagging.sentences(120, 0)[["tokens", "ner_tags"]].assign(source="wiki")
+    rows.to_json("t.jsonl", orient="records", lines=True)
+    rows.to_parquet("t.parquet")
+    done = command("init", "tags", "--data", "t.parquet")
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "tags" / "recipe.yaml").read_text()
+    assert "# guessed task: tagging (rows are lists of words" in text
+    recipe = Recipe.from_yaml("tags/recipe.yaml")
+    assert (recipe.data.columns.inputs, recipe.data.columns.target) == (("tokens",), "ner_tags")
+    assert command("init", "lines", "--data", "t.jsonl").exit_code == 0
+    done = command("check", "lines/recipe.yaml")
+    assert done.exit_code == 0, done.output
+    done = command("distill", "lines/recipe.yaml", *FAST, "-s", "teacher=text_cnn(dim=16, filters=16)")
+    assert done.exit_code in (0, 3), done.output
+    assert "entity f1" in done.stdout
+    done = command("predict", "lines", "t.jsonl")
+    assert done.stdout.splitlines()[0] == "prediction" and done.stdout.splitlines()[1].startswith('"[""')
+
+
+@pytest.mark.parametrize("change", ["teacher=bag_of_words", "student=bag_of_words", "teacher=mlp", "student=linear"])
+def test_check_refuses_a_network_that_a_run_on_words_would_refuse(command, tmp_path, change):
+    e2e_tagging.sentences(60, 0)[["tokens", "ner_tags"]].to_json("t.jsonl", orient="records", lines=True)
+    command("init", "tags", "--data", "t.jsonl")
+    done = command("check", "tags/recipe.yaml", "-s", change)
+    assert done.exit_code == 2
+    role, _, name = change.partition("=")
+    assert f"expected the {role} {name}" in done.stderr and "to answer for every word of 'main', got" in done.stderr
+    assert done.stderr.rstrip().endswith(
+        "give a token classifier: text_cnn(...), hf:FOLDER, or a TaggingNetwork; answers of others as a table of lists"
+    )
+
+
+def test_two_texts_and_a_score_are_a_regression_or_asked_for_a_similarity(command, tmp_path):
+    words = [f"w{number}" for number in range(30)]
+    texts = [[" ".join(RNG.choice(words, 5)) for _ in range(60)] for _ in range(2)]
+    frame = pd.DataFrame({"first": texts[0], "second": texts[1], "score": RNG.random(60) * 5})
+    frame.to_csv("sts.csv", index=False)
+    assert command("init", "plain", "--data", "sts.csv").exit_code == 0
+    text = (tmp_path / "plain" / "recipe.yaml").read_text()
+    assert "# guessed a score that a network reads off both texts; --task similarity compares embeddings" in text
+    assert command("init", "alike", "--data", "sts.csv", "--task", "similarity").exit_code == 0
+    recipe = Recipe.from_yaml("alike/recipe.yaml")
+    assert (recipe.data.columns.inputs, recipe.data.columns.target) == (("first", "second"), "score")
+    assert read_data(recipe).tasks["main"].kind == "similarity"
+    assert "no built-in network embeds texts" in (tmp_path / "alike" / "recipe.yaml").read_text()
+    frame.drop(columns="score").to_csv("pairs.csv", index=False)
+    done = command("init", "none", "--data", "pairs.csv", "--task", "similarity")
+    assert done.exit_code == 2 and "expected two columns of texts and one of scores in pairs.csv" in done.stderr
+    assert command("init", "find", "--data", "pairs.csv", "--task", "retrieval").exit_code == 0
+    assert read_data(Recipe.from_yaml("find/recipe.yaml")).tasks["main"].kind == "retrieval"
+
+
+def test_every_kind_of_task_is_named_in_the_help(command):
+    said = command("init", "--help").output
+    assert all(kind in said for kind in KINDS)
 
 
 def test_several_labels_and_other_tasks(command, tmp_path):

@@ -192,6 +192,9 @@ def test_texts_come_in_many_forms(bert, tmp_path):
         {"text": rows}, [{"text": row} for row in rows],
     ):  # fmt: skip
         assert np.array_equal(exported.answers(given)["main"], expected)
+    words = [row.split(" ") for row in rows]
+    assert np.array_equal(exported.answers(pd.DataFrame({"text": words}))["main"], expected)
+    assert np.array_equal(exported.answers(words)["main"], expected)
     blank = exported.answers(["", "w1"])["main"]
     assert np.array_equal(exported.answers([None, "w1"])["main"], blank)
     assert np.array_equal(exported.answers(pd.DataFrame({"text": [float("nan"), "w1"]}))["main"], blank)

@@ -82,16 +82,20 @@ def test_sentence_transformers_gives_the_same_embeddings(shipped):
     np.testing.assert_allclose(OnnxStudent(shipped.path).embed(some), theirs, atol=1e-5)
 
 
-def test_pairs_are_answered_by_their_cosine(shipped):
+def test_pairs_are_answered_by_a_score_that_is_their_cosine_in_the_units_of_the_task(shipped):
     exported, rows = OnnxStudent(shipped.path), pairs(60, 1)
     said = exported.predict(rows)
+    task = TASKS["main"]
+    np.testing.assert_allclose(said, task.predict(exported.answers(rows)["main"]))
+    assert exported.heads["main"]["low"] == task.low and exported.heads["main"]["high"] == task.high
+    said = (said - task.low) / (task.high - task.low)
     u, v = exported.embed(rows["premise"].tolist()), exported.embed(rows["hypothesis"].tolist())
     lengths = np.linalg.norm(u, axis=1) * np.linalg.norm(v, axis=1)
     sound = (rows["premise"] != "") & (rows["hypothesis"] != "")
     np.testing.assert_allclose(said[sound], ((u * v).sum(1) / np.maximum(lengths, 1e-9))[sound], atol=1e-5)
     assert said.std() > 0.05
     listed = list(rows.itertuples(index=False, name=None))
-    assert np.array_equal(exported.predict(listed), said)
+    assert np.array_equal(exported.predict(listed), exported.predict(rows))
     assert exported.answers(rows)["main"].shape == (60, 2 * shipped.student.width)
     assert len(exported.predict(rows[:0])) == 0 and exported.embed([]).shape == (0, shipped.student.width)
 

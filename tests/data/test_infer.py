@@ -76,3 +76,13 @@ def test_an_unknown_task_is_refused_with_the_nearest():
         ConfigError, match=r"classification, multilabel, regression.*, got 'regresion'\n\ndid you mean 'regr"
     ):
         build_task("regresion", [1, 2], None)
+
+
+def test_a_score_beside_two_texts_may_be_a_similarity():
+    scores = [0.5, 1, 2.5]
+    pair = pd.DataFrame({"a": ["one text", "two", "three"], "b": ["and", "another", "text"]})
+    found, note = infer_task(scores, inputs=pair)
+    assert found == "regression"
+    assert "or 'similarity' (a student that embeds each text, for search and comparison) or 'class" in note.todo
+    assert "similarity" not in infer_task(scores, inputs=pair[["a"]])[1].todo
+    assert "similarity" not in infer_task(["x", "y", "x"], inputs=pair)[1].todo

@@ -123,6 +123,15 @@ def test_lengths_that_differ_are_refused_with_the_row():
         data((WORDS, tags), task="tagging")
 
 
+def test_tags_beside_words_of_which_a_few_do_not_fit_are_tags_all_the_same():
+    tags = [list(t) for t in TAGS]
+    tags[7] = ["O", "O"]
+    with pytest.raises(ConfigError, match="expected one tag a word in train, row 7 has 4 words and 2 tags"):
+        data((WORDS, tags))
+    topics = [["sport"], ["art", "home"], [], ["art"], ["home", "sport"]] * 4
+    assert data((WORDS, topics)).tasks["main"].kind == "multilabel"
+
+
 def test_tags_that_are_none_are_refused():
     tags = [list(t) for t in TAGS]
     tags[3][2] = "B-PRE"

@@ -80,6 +80,13 @@ def test_an_untrained_teacher_is_refused_before_anything_is_trained(data, tmp_pa
     assert not (tmp_path / "run" / "student").exists()
 
 
+def test_a_teacher_that_was_trained_here_for_too_few_steps_is_told_how_many(data, tmp_path):
+    with pytest.raises(ConfigError, match="expected a teacher that knows the task") as caught:
+        plan = lb.TrainSpec(steps=1, learning_rate=1e-9)
+        lb.distill("mlp(hidden=[2])", "linear", data, teacher_train=plan, seeds=1, out=tmp_path / "run")
+    assert "it was trained 1 steps here: raise them (teacher.train in a recipe, teacher_train in" in caught.value.todo
+
+
 def test_a_teacher_no_better_than_the_control_is_named(rows, data, tmp_path):
     x, y = rows
     weak = Trained(x[:100], y[:100], width=2, steps=60)  # the same labels, and fewer units than its student

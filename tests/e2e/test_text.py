@@ -89,3 +89,21 @@ def test_a_network_of_numbers_refuses_texts_and_one_of_text_refuses_numbers(fold
     )
     with pytest.raises(ConfigError, match=r"expected rows of text for the student hf:.*, got rows of kind array"):
         lb.distill(folder, folder, numbers, onnx=False, out=tmp_path / "b")
+
+
+def test_a_run_on_the_cpu_says_how_long_it_is_unless_it_has_a_console(folder, tmp_path, capsys):
+    few = lb.Data(train=texts(80, 0), test=texts(40, 1))
+
+    def distil(teacher, name, **more):
+        lb.distill(
+            teacher, "bag_of_words(dim=4)", few, teacher_train=2, train=3, seeds=1, onnx=False, ignore=("LB201",),
+            out=tmp_path / name, **more,
+        )  # fmt: skip
+        return capsys.readouterr().err
+
+    assert distil(folder, "r") == (
+        "limbeck trains on the CPU: 2 steps of the teacher (teacher_train=), 2 × 3 steps of students and controls "
+        "(train=); console=lb.Console() shows how far it is\n"
+    )
+    assert distil(folder, "r") == distil("text_cnn(dim=4)", "s") == ""
+    assert "limbeck trains" not in distil(folder, "t", console=lb.Console())

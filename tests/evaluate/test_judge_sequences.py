@@ -10,6 +10,7 @@ from seqeval.metrics import f1_score
 
 from limbeck.core.errors import ConfigError
 from limbeck.evaluate.judge import judge
+from limbeck.report.markdown import markdown_of
 
 NAMES = ["O", "B-LOC", "I-LOC", "B-PER"]
 RNG = np.random.default_rng(0)
@@ -56,6 +57,13 @@ def test_tags_are_judged_by_entities_with_a_verdict():
     for arm, said in (("student", STUDENT), ("control", CONTROL), ("teacher", [TEACHER])):
         assert values(card)[arm]["entity_f1"]["per_seed"] == pytest.approx([f1_score(TRUTH, rows) for rows in said])
     assert card.gain.low > 0 and card.retention.value < 1
+    words = sum(map(len, TRUTH))
+    assert f"; {words:,} words of 120 test sentences × 3 seeds)" in card.sentence
+    (small,) = [found for found in card.checks if found.code == "LB106"]
+    assert small.measured.startswith("120 test sentences give") and "more test sentences for" in small.todo
+    text = markdown_of(card.data)
+    assert f"{words:,} words of 120 test sentences, 3 seeds." in text and "| class | test words |" in text
+    assert "test rows" not in card.sentence + text
 
 
 def test_every_form_of_tags_says_the_same(tmp_path):

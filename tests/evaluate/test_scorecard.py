@@ -11,6 +11,7 @@ from limbeck.evaluate.answers import Plain
 from limbeck.evaluate.evidence import Evidence, Validation
 from limbeck.evaluate.scorecard import Scorecard, build
 from limbeck.evaluate.taskcard import task_card
+from limbeck.report.terminal import summary
 
 from .conftest import make_world
 
@@ -120,6 +121,30 @@ def test_swapped_classes_of_the_teacher_are_found_with_their_mapping(world):
 def test_a_teacher_at_the_control_s_level_is_said(world):
     card = build({"main": evidence(world, arms={"teacher": world["control"][0]})})
     assert "LB201" in codes(card)
+
+
+def test_a_teacher_that_knew_no_more_is_in_the_headline_unless_that_is_silenced(world):
+    arms = {"teacher": world["control"][0], "student": world["control"], "control": world["student"]}
+    card = build({"main": evidence(world, arms=arms)})
+    found = next(f for f in card["findings"] if f["code"] == "LB201")
+    assert found["title"] == "the teacher is worse than the control"
+    assert card["sentence"].endswith(f"; {found['title']}: train a better one, or ship the plain student.")
+    assert f"{found['title']}: train a better one, or ship the plain student" in summary(card)
+    assert "✔" not in summary(card), "there is nothing to boast of in keeping what such a teacher has"
+    silenced = build({"main": evidence(world, arms=arms)}, ignore=("LB201",))
+    assert silenced["sentence"].endswith("; ship the plain student.")
+    same = build({"main": evidence(world, arms={"teacher": world["control"][0], "student": world["control"][::-1]})})
+    assert same["verdict"] == "no reliable difference" and "; the teacher is " in same["sentence"]
+
+
+def test_the_distance_of_answers_is_never_below_zero(world):
+    near = np.repeat(world["teacher"][None], 5, 0) + np.random.default_rng(0).normal(0, 1e-3, (5, 400, 5))
+    kl = build({"main": evidence(world, arms={"student": near})})["tasks"]["main"]["fidelity"]["arms"]["student"]["kl"]
+    assert 0 <= kl["low"] <= kl["value"] < 1e-5
+    far = np.repeat(world["teacher"][None], 5, 0)
+    far[:, :1] = -far[:, :1]  # one row of four hundred: an interval by the t curve reaches below zero
+    kl = build({"main": evidence(world, arms={"student": far})})["tasks"]["main"]["fidelity"]["arms"]["student"]["kl"]
+    assert kl["low"] == 0 < kl["value"] < kl["high"]
 
 
 def test_more_data_is_not_taken_for_soft_labels(world):

@@ -158,7 +158,11 @@ def broken(x):
         (lambda x: LOGITS.argmax(1), ShapeMismatch, "to give 3 numbers a row for 'main', it gives 1"),
         (lambda x: LOGITS[:-1], ShapeMismatch, "to answer each of 12 rows for 'main', it gives 11 answers"),
         (lambda x: LOGITS[0], ShapeMismatch, "to give 3 numbers a row for 'main', it gives 1"),
-        (lambda x: np.array(["ant"] * len(x)), MissingSignal, "expected rows of numbers .*, the first it gives is ant"),
+        (
+            lambda x: np.array(["ant"] * len(x)),
+            MissingSignal,
+            "expected rows of numbers .*, the first it gives is 'ant'",
+        ),
         (lambda x: [[1.0, 2.0], [1.0]], MissingSignal, r"numbers of one length .* is \[1.0, 2.0\]"),
         (lambda x: None, MissingSignal, "got NoneType"),
         (lambda x: 0.5, MissingSignal, "got float"),

@@ -241,6 +241,18 @@ def test_bad_teachers_are_refused_before_a_student_is_trained(teacher, error, wo
     assert not (tmp_path / "run" / "student").exists()
 
 
+def test_a_function_that_reads_a_table_of_texts_as_a_list_is_told_what_it_gets(tmp_path):
+    rows = pd.DataFrame([(f"good film {n}" if n % 2 else f"bad plot {n}", n % 2) for n in range(60)])
+    texts = lb.Data(train=rows.set_axis(["sentence", "label"], axis=1), test_fraction=0.3)
+    with pytest.raises(LimbeckError, match="it raised KeyError") as caught:
+        lb.distill(
+            lambda rows: [len(rows[i]) for i in range(len(rows))], "bag_of_words(dim=4)", texts, out=tmp_path / "r"
+        )
+    assert caught.value.todo.startswith(
+        "it gets a DataFrame with the column 'sentence': read a column by its name, rows['sentence']; call it on such"
+    )
+
+
 def test_an_untrained_network_is_refused(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 6)).astype(np.float32)

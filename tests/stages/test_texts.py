@@ -104,8 +104,9 @@ def test_a_table_has_each_text_under_the_loss_that_it_is_for(data):
 def test_a_term_without_any_text_of_the_teacher_left_is_refused(data, objective):
     pool = pool_of(data)
     arm = arms_of(parse(objective), data.tasks, unlabeled=False, attribution=False)[0]
-    none = Spoken(np.full(len(pool), "", dtype=object), np.zeros(len(pool), dtype=bool))
-    with pytest.raises(ConfigError, match="for 38 labelled rows, the rules of `writing` dropped all"):
+    none = Spoken(np.full(len(pool), "", dtype=object), np.zeros(len(pool), dtype=bool), {"empty": 30, "repetition": 8})
+    match = r"for 38 labelled rows, the rules of `writing` dropped all \(30 by empty, 8 by repetition\)"
+    with pytest.raises(ConfigError, match=match):
         forced_for(arm, pool, "main", none)
 
 

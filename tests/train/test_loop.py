@@ -314,6 +314,7 @@ def test_automatic_steps_say_why():
     assert TrainSpec(batch_size=100).total_steps(100_000).value == 20_000
     few = TrainSpec(batch_size=100).total_steps(200)
     assert (few.value, few.reason) == (2_000, "40 passes would be 80 steps; at least 2000")
+    assert "at least 2,000 and at most 20,000" in (TrainSpec.__doc__ or "")
 
 
 def test_a_batchwise_loss_is_refused_under_accumulation(kit):

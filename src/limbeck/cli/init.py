@@ -10,6 +10,7 @@ import typer
 from limbeck.cli.options import Json, Out, Overwrite, Quiet, Verbose
 from limbeck.cli.session import begin, verb
 from limbeck.core.errors import StoreMismatch
+from limbeck.data.kinds import KINDS
 
 
 @verb()
@@ -20,7 +21,7 @@ def init(
     target: Annotated[
         list[str] | None, typer.Option("--target", metavar="COLUMN", help="What to predict; repeat for several labels.")
     ] = None,
-    task: Annotated[str, typer.Option("--task", help="classification, multilabel, regression or auto.")] = "auto",
+    task: Annotated[str, typer.Option("--task", help=f"auto, {', '.join(KINDS)}.")] = "auto",
     out: Out = None,
     overwrite: Overwrite = False,
     json: Json = False,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.embedded import EMBEDDED
 from limbeck.recipe import Recipe
 
 _NETWORKS = {  # teacher and student by the kind of rows
@@ -17,12 +18,16 @@ _NETWORKS = {  # teacher and student by the kind of rows
     "image": ("cnn(width=32, depth=2)", "cnn(width=8, depth=2)"),
     "text": ("text_cnn(dim=128, filters=128)", "bag_of_words(dim=32)"),
 }
+_BY_TASK = {  # where the task decides
+    "generation": (
+        "seq2seq(d_model=256, layers=3, ffn=1024)", "seq2seq(d_model=128, layers=3, decoder_layers=1, ffn=256)"
+    ),
+    "tagging": ("text_cnn(dim=128, filters=128)", "text_cnn(dim=32, filters=32)"),
+    "similarity": ("st:sentence-transformers/all-MiniLM-L6-v2", "static(dim=256)"),
+    "retrieval": ("st:sentence-transformers/all-MiniLM-L6-v2", "static(dim=256)"),
+}  # fmt: skip
 _FOREST = "sklearn:ExtraTreesClassifier(n_estimators=300, min_samples_leaf=3)"  # boosting memorises few rows
 _FEW = 5_000
-_WRITERS = (  # of texts for texts
-    "seq2seq(d_model=256, layers=3, ffn=1024)",
-    "seq2seq(d_model=128, layers=3, decoder_layers=1, ffn=256)",
-)
 _SEVERAL = ("|", ";")  # between labels in one cell
 
 
@@ -43,8 +48,8 @@ def starter(
     """The recipe and its text for a file of rows; raises ConfigError where the file cannot be read."""
     found = _look(data, target, task)
     teacher, student = _NETWORKS[found.kind]
-    if found.task == "generation":
-        teacher, student = _WRITERS
+    if found.task in _BY_TASK:
+        teacher, student = _BY_TASK[found.task]
     elif found.kind == "table" and found.rows < _FEW:
         teacher = _FOREST
     if found.task == "regression":
@@ -63,7 +68,8 @@ def starter(
     reasons = [
         *found.reasons,
         f"teacher and student: {teacher} and {student} (usual for {_KINDS[found.kind]})",
-        *([_BETTER] if found.kind == "text" and found.task != "generation" else []),
+        *([_HUB] if found.task in EMBEDDED else []),
+        *([_BETTER] if found.kind == "text" and found.task not in ("generation", *EMBEDDED) else []),
         *([] if test is not None else ["test rows: a fifth of the rows is split off (name a file under data: test)"]),
     ]
     return recipe, "".join(f"# guessed {reason}\n" for reason in reasons) + recipe.to_yaml(defaults=False)
@@ -71,8 +77,12 @@ def starter(
 
 _KINDS = {"table": "tables", "array": "arrays", "image": "images", "text": "texts"}
 _BETTER = (
-    "no pretrained model: name one as teacher, hf:FOLDER, and make the student of it, for example keep_layers(2) or "
-    "vocabulary(8000) | static(dim=128)"
+    "no pretrained model: name one as teacher, hf:FOLDER, and make the student of it, for example keep_layers(2) or, "
+    "for whole texts, vocabulary(8000) | static(dim=128)"
+)
+_HUB = (
+    "a teacher that is read from the Hugging Face hub: no built-in network embeds texts; where there is no network, or "
+    "for one of yours, write st:FOLDER (a folder that SentenceTransformer.save wrote)"
 )
 
 
@@ -84,6 +94,8 @@ def _relative(path: Path, folder: Path) -> str:
 def _look(data: Path, target: Sequence[str], task: str) -> _Look:
     from limbeck.data.sources import read
 
+    if task in EMBEDDED:
+        return _look_at_pairs(data, target, task)
     if not data.is_dir() and data.suffix.lower() != ".npz":
         return _look_at_table(data, target, task)
     if target and data.is_dir():
@@ -101,7 +113,7 @@ def _look(data: Path, target: Sequence[str], task: str) -> _Look:
 
 
 def _look_at_table(data: Path, target: Sequence[str], task: str) -> _Look:
-    from limbeck.data.generation import unfolded
+    from limbeck.data.generation import pair_in, unfolded
     from limbeck.data.sources import guess_columns, read, read_table
 
     frame = unfolded(read_table(data))
@@ -115,7 +127,9 @@ def _look_at_table(data: Path, target: Sequence[str], task: str) -> _Look:
     columns: dict[str, Any] = {"target": chosen[0] if len(chosen) == 1 else list(chosen)}
     if name:
         columns["id"] = name
-    raw = read(frame, _named(chosen, name), "train")
+    if guess.inputs and guess.target == chosen[0] and pair_in(frame) is None:  # words and their tags
+        columns["inputs"] = list(guess.inputs)
+    raw = read(frame, _named(chosen, name, columns.get("inputs", ())), "train")
     found = _with_task(raw, columns, reasons, task)
     cells = frame[chosen[0]].dropna().astype(str)
     if (
@@ -127,10 +141,35 @@ def _look_at_table(data: Path, target: Sequence[str], task: str) -> _Look:
     return found
 
 
-def _named(target: Sequence[str], name: str | None = None) -> Any:
+def _look_at_pairs(data: Path, target: Sequence[str], task: str) -> _Look:
+    """Two columns of texts, and a score beside them in a task on similarity."""
+    from limbeck.data.columns import LABELS
+    from limbeck.data.sources import read_table
+    from limbeck.data.texts import is_text_list
+
+    frame = read_table(data)
+    names = [str(name) for name in frame.columns]
+    texts = [name for name in names if is_text_list(frame[name]) and name not in target]
+    columns: dict[str, Any] = {"inputs": texts[:2]}
+    reasons = [f"inputs: {' and '.join(texts[:2])} (columns of texts)"]
+    scores = [name for name in names if name not in texts and frame[name].dtype.kind in "iuf"]
+    if task == "similarity":
+        known = [name for name in scores if name.lower() in ("score", "similarity", *LABELS)]
+        columns["target"] = (list(target) or known or scores[-1:] or [""])[0]
+        reasons.append(f"target: {columns['target']} ({'as asked' if target else 'numbers'})")
+    if len(texts) < 2 or columns.get("target") == "":
+        raise ConfigError(
+            f"expected two columns of texts{' and one of scores' if task == 'similarity' else ''} in {data} for the "
+            f"task {task}, got {', '.join(names)}",
+            "name the file's columns so that each of them stands alone, or write the recipe by hand",
+        )
+    return _Look("text", columns, task, [*reasons, f"task: {task} (as asked)"], len(frame))
+
+
+def _named(target: Sequence[str], name: str | None = None, inputs: Sequence[str] = ()) -> Any:
     from limbeck.data.sources import NamedColumns
 
-    return NamedColumns(target=target[0] if len(target) == 1 else tuple(target), id=name)
+    return NamedColumns(inputs=tuple(inputs), target=target[0] if len(target) == 1 else tuple(target), id=name)
 
 
 def _with_task(raw: Any, columns: dict[str, Any], reasons: list[str], task: str) -> _Look:
@@ -140,8 +179,10 @@ def _with_task(raw: Any, columns: dict[str, Any], reasons: list[str], task: str)
     if task == "auto" and is_pair(raw, next(iter(raw.labels))):
         task, reasons = "generation", [*reasons, "task: generation (two columns of free text)"]
     elif task == "auto":
-        task, note = infer_task(next(iter(raw.labels.values())))
+        task, note = infer_task(next(iter(raw.labels.values())), inputs=raw.inputs)
         reasons = [*reasons, f"task: {task} ({note.measured})"]
+        if "similarity" in note.todo:
+            reasons.append("a score that a network reads off both texts; --task similarity compares embeddings instead")
     else:
         reasons = [*reasons, f"task: {task} (as asked)"]
     return _Look(raw.kind, columns, task, reasons, len(raw.inputs))

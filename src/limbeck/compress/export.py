@@ -21,6 +21,7 @@ from limbeck.core.files import checksum, write_bytes
 from limbeck.data.embedded import EMBEDDED
 from limbeck.data.preprocess import Preprocess
 from limbeck.data.rows import Array
+from limbeck.data.similarity import Similarity
 from limbeck.data.tasks import Task
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def export_onnx(
             {
                 h: {"kind": t.kind, "names": list(t.names), "outputs": names[h]}
                 | ({"task": t.spec, "form": t.form} if t.judged_as else {})
+                | ({"low": t.low, "high": t.high} if isinstance(t, Similarity) else {})
                 for h, t in tasks.items()
             },
             ensure_ascii=False,

@@ -79,8 +79,8 @@ class OnnxStudent:
         """Class names [N], 0/1 labels [N, L] or values [N, K] ([N] where K is 1) for raw rows.
 
         Of a task of words a list of tags for each row, one for each of its words, O where the row was cut; texts are
-        split into words (`limbeck.data.words`). Of similarity and retrieval the cosine [N] of the two texts of a
-        row. Of a student that writes a text for each row.
+        split into words (`limbeck.data.words`). Of similarity the score [N] of the two texts of a row, in the units of
+        the training scores; of retrieval their cosine [N]. Of a student that writes a text for each row.
         """
         name, facts = self._head(head)
         if self.decoder is not None:
@@ -88,7 +88,8 @@ class OnnxStudent:
         if "task" in facts:
             return task_from_spec(facts["task"]).predict(self.run(inputs, [facts["outputs"]["answer"]])[0])
         if facts["kind"] in EMBEDDED:
-            return pair_cosines(self._pairs(inputs, BATCH))
+            low, high = facts.get("low", 0.0), facts.get("high", 1.0)  # the scores of a cosine of 0 and of 1
+            return np.asarray(low + pair_cosines(self._pairs(inputs, BATCH)) * (high - low))
         if facts["kind"] == "tagging":
             tags = np.array(facts["names"], dtype=object)
             return [tags[ids].tolist() for ids in self._said(inputs, {name: "label"}, BATCH)[name]]

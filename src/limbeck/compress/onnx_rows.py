@@ -51,6 +51,8 @@ def _texts(values: Any, name: str) -> list[str]:
 
     made = []
     for row, value in enumerate(values):
+        if isinstance(value, list | tuple) and all(isinstance(word, str) for word in value):
+            value = " ".join(value)  # words, as a model reads them
         if not isinstance(value, str) and not is_missing(value):
             raise ConfigError(
                 f"expected texts in '{name}', got {type(value).__name__} {str(value)[:40]!r} in row {row}",

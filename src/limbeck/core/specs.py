@@ -35,6 +35,10 @@ WORDS = {
     "hard_weight": ("unknown setting", "weights stand in the objective: 0.1 * CE + 0.9 * KD(temperature=4)"),
     "temperature": ("unknown setting", "the temperature stands in the objective: KD(temperature=4)"),
     "loss": ("unknown setting", "the loss is the objective: 0.1 * CE + 0.9 * KD(temperature=4)"),
+    "teacher_train": (
+        "unknown setting",
+        "how a teacher is trained stands with it: teacher: {model: NAME, train: {steps: 2000}}",
+    ),
     "lr": ("unknown setting", "it is spelt learning_rate, under train"),
 }
 

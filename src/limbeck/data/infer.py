@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
@@ -15,6 +16,7 @@ from limbeck.data.labels import as_labels, numbers_of, present, text_of
 from limbeck.data.rows import Array, Inputs
 from limbeck.data.tagging import looks_tagged
 from limbeck.data.task import TaskKind
+from limbeck.data.texts import is_text_list
 from limbeck.signals import MAIN
 
 MANY_CLASSES = 100
@@ -34,6 +36,8 @@ def infer_task(raw: Any, head: str = MAIN, inputs: Inputs | None = None) -> tupl
     else:
         kind, reason = _guess(known)
     others = " or ".join(f"'{other}'" for other in GUESSED if other != kind)
+    if kind == "regression" and known.ndim == 1 and inputs is not None and _two_texts(inputs):
+        others = f"'similarity' (a student that embeds each text, for search and comparison) or {others}"
     return kind, Finding(
         code="LB110",
         grade="note",
@@ -43,6 +47,10 @@ def infer_task(raw: Any, head: str = MAIN, inputs: Inputs | None = None) -> tupl
         todo=f"say task='{kind}' to silence this, or {others} if it is wrong",
         data={"head": head, "kind": kind},
     )
+
+
+def _two_texts(inputs: Inputs) -> bool:
+    return isinstance(inputs, pd.DataFrame) and inputs.shape[1] == 2 and all(is_text_list(inputs[n]) for n in inputs)
 
 
 def _guess(known: Array) -> tuple[str, str]:

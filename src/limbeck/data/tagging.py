@@ -43,9 +43,7 @@ class Tagging(TaskKind):
 
     def __post_init__(self) -> None:
         check_names(self.tags, "tags", at_least=2)
-        odd = [
-            tag for tag in self.tags if tag != OUTSIDE and (tag[:1] not in PREFIXES or tag[1:2] != "-" or not tag[2:])
-        ]
+        odd = [tag for tag in self.tags if not _in_scheme(tag)]
         if odd or OUTSIDE not in self.tags:
             raise ConfigError(
                 "expected tags in the BIO scheme (O, B-TYPE, I-TYPE), got "
@@ -136,13 +134,22 @@ def tag_names(raw: Any) -> tuple[str, ...]:
 
 
 def looks_tagged(inputs: Inputs, raw: Any) -> bool:
-    """Whether rows are words and their labels lists of one label a word."""
+    """Whether rows are words and their labels lists of one label a word.
+
+    Where tags are of the BIO scheme half of the rows must be so, else nine in ten: the others are then refused by row.
+    """
     if not is_words(inputs):
         return False
     counts = word_counts(inputs)
-    cells = [_cell(value) for value in raw]
-    there = [row for row, cell in enumerate(cells) if cell is not None]
-    return bool(there) and all(len(cells[row] or ()) == counts[row] for row in there)
+    cells = [(row, cell) for row, value in enumerate(raw) if (cell := _cell(value)) is not None]
+    fit = sum(len(cell) == counts[row] for row, cell in cells)
+    tags = {tag for _, cell in cells for tag in cell if isinstance(tag, str)}
+    scheme = OUTSIDE in tags and all(_in_scheme(tag) for tag in tags)
+    return bool(cells) and fit >= (0.5 if scheme else 0.9) * len(cells)
+
+
+def _in_scheme(tag: str) -> bool:
+    return tag == OUTSIDE or (tag[:1] in PREFIXES and tag[1:2] == "-" and bool(tag[2:]))
 
 
 def refuse_lengths(inputs: Inputs, raw: Any, split: str, head: str) -> None:

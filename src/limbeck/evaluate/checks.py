@@ -94,8 +94,8 @@ def misaligned(stored: Mapping[str, Any] | None, unit: str = "%") -> Finding | N
     )
 
 
-def test_size(gained: Interval, rows: int, unit: str) -> Finding | None:
-    """LB106: the interval of the gain is wider than ± 2 points (shares only)."""
+def test_size(gained: Interval, rows: int, of: str, unit: str) -> Finding | None:
+    """LB106: the interval of the gain is wider than ± 2 points (shares only); `of` says what was counted."""
     half = (gained.high - gained.low) / 2
     if unit != "%" or not half > PRECISION:
         return None
@@ -104,9 +104,9 @@ def test_size(gained: Interval, rows: int, unit: str) -> Finding | None:
         code="LB106",
         grade="tip",
         title="the test set is small for the claim",
-        measured=f"{rows} test rows give the gain to ±{number(half)} points",
+        measured=f"{rows} test {of} give the gain to ±{number(half)} points",
         why="smaller gains and losses than that cannot be seen",
-        todo=f"label about {more:,} more test rows for ±{number(PRECISION)} points, or use more seeds",
+        todo=f"label about {more:,} more test {of} for ±{number(PRECISION)} points, or use more seeds",
         data={"half_width": half, "rows": rows, "more_rows": more},
     )
 

@@ -54,7 +54,9 @@ def build(
     found = [f for f in found if f.code not in ignore]
     tasks = {head: c.card for head, c in cards.items()}
     ratio = _smaller(costs)
-    for card in tasks.values():
+    for head, card in tasks.items():
+        # what LB201 found, where it is not silenced: a headline must not lay it on the method
+        card["worth"] = None if "LB201" in ignore else cards[head].worth
         card["sentence"] = sentence(card, ratio)
         card["counts"]["dropped_overlaps"] = int(overlaps)
     verdict, text = overall(tasks)

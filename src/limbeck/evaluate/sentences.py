@@ -44,7 +44,10 @@ def _amount(interval: Mapping[str, float], unit: str, name: str) -> str:
 
 def _rows(card: Mapping[str, Any]) -> str:
     counts = card["counts"]
-    return f"{counts['labelled_rows']:,} test rows × {counts['seeds']} seed{'s' if counts['seeds'] != 1 else ''}"
+    rows = f"{counts['labelled_rows']:,} test rows"
+    if "sentences" in counts:
+        rows = f"{counts['labelled_rows']:,} words of {counts['sentences']:,} test sentences"
+    return f"{rows} × {counts['seeds']} seed{'s' if counts['seeds'] != 1 else ''}"
 
 
 def _kept(card: Mapping[str, Any]) -> str:
@@ -84,8 +87,10 @@ def _gained(card: Mapping[str, Any]) -> str:
         )
     if verdict == HELPED:
         return f"Distillation helped: {amount}{lower} over {against}."
+    worth = card.get("worth")
     if verdict == HURT:
-        return f"Distillation hurt: {amount}{lower} against {against}; ship the plain student."
+        todo = f"{worth}: train a better one, or ship the plain student" if worth else "ship the plain student"
+        return f"Distillation hurt: {amount}{lower} against {against}; {todo}."
     if verdict == SAME:
-        return f"No reliable difference to {against}: {amount}{lower}."
+        return f"No reliable difference to {against}: {amount}{lower}{f'; {worth}' if worth else ''}."
     return f"No verdict ({card['reason']}): {amount}{lower} against {against}."

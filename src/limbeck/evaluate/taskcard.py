@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class TaskCard:
 
     card: dict[str, Any]
     findings: tuple[Finding, ...]
+    worth: str | None = None  # why the teacher is not worth much, where it is not
 
 
 def task_card(head: str, evidence: Evidence, *, margin: float, tasks: int = 1) -> TaskCard:
@@ -68,7 +69,11 @@ def task_card(head: str, evidence: Evidence, *, margin: float, tasks: int = 1) -
     if e.task.kind == GENERATION:
         card["examples"] = examples(e)
     found = [
-        checks.test_size(gained, len(e.y) if e.sentences is None else len(np.unique(e.sentences)), metric.unit),
+        checks.test_size(
+            gained,
+            *((len(e.y), "rows") if e.sentences is None else (len(np.unique(e.sentences)), "sentences")),
+            metric.unit,
+        ),
         checks.seed_noise(gained, card["gain_per_seed"], verdict, metric.unit),
     ]
     sources = attribute(
@@ -85,8 +90,9 @@ def task_card(head: str, evidence: Evidence, *, margin: float, tasks: int = 1) -
         part, more = _against_teacher(e, metric, scores, verdict, gained, margin)
         card |= part
         found += more
-    named = tuple(_of_head(head, f) for f in found if f is not None)
-    return TaskCard(card, named)
+    kept = [f for f in found if f is not None]
+    worth = next((f.title for f in kept if f.code == "LB201"), None)
+    return TaskCard(card, tuple(_of_head(head, f) for f in kept), worth)
 
 
 def row_scores(metric: Metric, answers: Array, e: Evidence, blocks: int = BLOCKS) -> Array:
@@ -234,13 +240,16 @@ def _fidelity(e: Evidence) -> dict[str, Any]:
             same = fidelity.agreement_rows(e.task, teacher, e.arms[arm])
             entry["agreement"] = as_json(stats.arm(same, e.groups, e.weights))
             kl = fidelity.kl_rows(e.task, teacher, e.arms[arm])
-            entry["kl"] = None if kl is None else as_json(stats.arm(kl, e.groups, e.weights))
+            entry["kl"] = None if kl is None else as_json(_from_zero(stats.arm(kl, e.groups, e.weights)))
             entry["rows"] = fidelity.two_by_two(e.task, e.y, teacher, e.arms[arm])
         arms[arm] = entry
     return {"arms": arms, "matrix": fidelity.agreement_matrix(e.task, teacher, e.arms[STUDENT])}
 
 
-def _of_head(head: str, finding: Finding) -> Finding:
-    from dataclasses import replace
+def _from_zero(interval: Interval) -> Interval:
+    """The interval of a quantity that is never negative."""
+    return replace(interval, low=max(interval.low, 0.0))
 
+
+def _of_head(head: str, finding: Finding) -> Finding:
     return finding if head == "main" else replace(finding, title=f"{head}: {finding.title}")

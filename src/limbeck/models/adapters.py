@@ -345,8 +345,9 @@ def _tensors(raw: Any, who: str) -> Any:
         numbers = values.astype(np.float32) if values.ndim else None
     except (TypeError, ValueError):  # rows of unequal lengths, or text
         first = next(iter(raw), raw)
+        first = first.item() if isinstance(first, np.generic) else first
         raise MissingSignal(
-            f"expected rows of numbers of one length from {who}, the first it gives is {str(first)[:60]}",
+            f"expected rows of numbers of one length from {who}, the first it gives is {first!r:.60}",
             "give a score for each class (probabilities or logits), not the name of the one it decides for",
         ) from None
     return raw if numbers is None else torch.from_numpy(numbers)

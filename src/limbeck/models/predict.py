@@ -56,9 +56,18 @@ def told(who: str, inputs: Any) -> Iterator[None]:
         first = (str(error).splitlines() or [""])[0]
         raise LimbeckError(
             f"expected {who} to answer {shown(inputs)}, it raised {type(error).__name__}: {first}",
-            "call it on such rows by itself to see where; lb.Teacher(model, inputs='raw') gives it the rows as they "
-            "are, inputs='encoded' as the student takes them",
+            f"{_gets(inputs)}call it on such rows by itself to see where; lb.Teacher(model, inputs='raw') gives it the "
+            "rows as they are, inputs='encoded' as the student takes them",
         ) from error
+
+
+def _gets(inputs: Any) -> str:
+    """That a model gets a table, and how it reads a column of it; "" for anything else."""
+    if not hasattr(inputs, "columns"):
+        return ""
+    names = [repr(str(name)) for name in inputs.columns]
+    column = f"the column {names[0]}" if len(names) == 1 else f"the columns {', '.join(names[:8])}"
+    return f"it gets a DataFrame with {column}: read a column by its name, rows[{names[0]}]; "
 
 
 def shown(inputs: Any) -> str:

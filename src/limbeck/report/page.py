@@ -22,6 +22,7 @@ from limbeck.report.words import (
     number,
     size,
     spoken,
+    tested,
 )
 
 
@@ -117,9 +118,10 @@ def _arms(card: Mapping[str, Any], costs: Mapping[str, Any]) -> Section:
         )
     )
     counts = card["counts"]
-    facts = f"{count(counts['labelled_rows'])} test rows, {counts['seeds']} seeds."
+    facts = f"{tested(counts)}, {counts['seeds']} seeds."
     if counts.get("dropped_overlaps"):
-        facts += f" {count(counts['dropped_overlaps'])} test rows also stood in training and were dropped."
+        of = "sentences" if "sentences" in counts else "rows"
+        facts += f" {count(counts['dropped_overlaps'])} test {of} also stood in training and were dropped."
     header = ("", metric_name(card), *(spoken(m) for m in others), "agrees with teacher", "parameters")
     lines = [f"Gain over the same student without a teacher: {interval(card['gain'], unit, signed=True)}."]
     kept = card.get("retention")
@@ -193,7 +195,8 @@ def _classes(card: Mapping[str, Any], most: int = 30) -> Section | None:
         (c["name"], count(c["rows"]), *(number(c.get(arm)) for arm in ORDER[:3]), difference(c["damage"]))
         for c in classes[:most]
     )
-    header = ("class", "test rows", "teacher", "distilled", "no teacher", "lost or won")
+    judged = "test words" if "sentences" in card["counts"] else "test rows"
+    header = ("class", judged, "teacher", "distilled", "no teacher", "lost or won")
     caption = f"Recall in percent, worst loss first; {most} of {len(classes)} shown." if len(classes) > most else ""
     return Section("Class by class", (), (Table(header, rows, caption or "Recall in percent, worst loss first."),))
 

@@ -111,7 +111,8 @@ def _verdict(card: Mapping[str, Any], head: str, smaller: float | None) -> list[
         what = "of the teacher" if unit == "%" else "of what the teacher adds to the trivial baseline"
         text = f"keeps {number(kept['value'])} % {what} (95 % CI {number(kept['low'])}–{number(kept['high'])})"
         fewer = f", {smaller:.3g}× fewer parameters" if smaller is not None and smaller > 1 else ""
-        mark = "✔" if card["as_good"]["held"] or kept["low"] >= _GOOD else "•" if kept["value"] > 0 else "✘"
+        good = (card["as_good"]["held"] or kept["low"] >= _GOOD) and not _below_control(card)
+        mark = "✔" if good else "•" if kept["value"] > 0 else "✘"
         lines.append(f"{mark} {head}{text}{fewer}")
     points = " points" if unit == "%" else f" {metric_name(card)}"
     ends = f"CI {difference(gain['low'], unit)}…{difference(gain['high'], unit)}"
@@ -123,9 +124,19 @@ def _verdict(card: Mapping[str, Any], head: str, smaller: float | None) -> list[
     elif card["verdict"] == "helped":
         lines.append(f"✔ {head}distillation helped: {amount}")
     elif card["verdict"] == "hurt":
-        lines.append(f"✘ {head}distillation hurt: {amount}: ship the plain student")
+        worth = card.get("worth")
+        todo = f"{worth}: train a better one, or ship the plain student" if worth else "ship the plain student"
+        lines.append(f"✘ {head}distillation hurt: {amount}: {todo}")
     elif card["verdict"] is None:
         lines.append(f"⚠ {head}no verdict ({card['reason']}): {amount}")
     else:
-        lines.append(f"⚠ {head}no reliable difference: {amount}")
+        worth = f": {card['worth']}" if card.get("worth") else ""
+        lines.append(f"⚠ {head}no reliable difference: {amount}{worth}")
     return lines
+
+
+def _below_control(card: Mapping[str, Any]) -> bool:
+    """Whether the teacher itself scores lower than the student without one: then there is little to keep of it."""
+    metric = card["metric"]
+    teacher, control = (card["arms"][arm]["metrics"][metric["name"]]["value"] for arm in ("teacher", "control"))
+    return bool(teacher < control if metric["higher_is_better"] else teacher > control)

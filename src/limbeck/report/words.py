@@ -56,6 +56,13 @@ def count(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.0f}"
 
 
+def tested(counts: Mapping[str, Any]) -> str:
+    """What a task was judged on: test rows, or words of test sentences."""
+    if "sentences" in counts:
+        return f"{count(counts['labelled_rows'])} words of {count(counts['sentences'])} test sentences"
+    return f"{count(counts['labelled_rows'])} test rows"
+
+
 def size(value: float | None) -> str:
     """Bytes in the unit that fits."""
     if value is None:

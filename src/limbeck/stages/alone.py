@@ -161,10 +161,11 @@ def _alone(
     from limbeck.models.student import Student
     from limbeck.objectives.base import Sum
     from limbeck.stages.job import Job, Settings
-    from limbeck.stages.ready import look_at_tables, refuse_half, refuse_teacher
+    from limbeck.stages.ready import look_at_tables, refuse_half, refuse_teacher, refuse_teacher_of_words
 
     check_data(data)
     refuse_teacher(teacher, data.tasks)
+    refuse_teacher_of_words(teacher, data)
     settings = Settings(name=folder.name, seed=seed, seeds=1, codec=codec, label_dtype=dtype)
     refuse_half(settings, teacher)
     look_at_tables(teacher, data)

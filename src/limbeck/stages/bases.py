@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from limbeck.core.errors import ConfigError
+from limbeck.core.errors import ConfigError, LimbeckError
 from limbeck.models.student import Student
 from limbeck.models.text.chain import is_chain
 from limbeck.models.text.ground import Ground
@@ -14,6 +16,8 @@ from limbeck.models.text.sentences import SentenceNetwork, is_sentence_transform
 from limbeck.models.text.seq2seq import NAME as WRITER
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from limbeck.data.data import Data
     from limbeck.stages.teachers import Teacher
 
@@ -31,7 +35,7 @@ def ground_of(data: Data, teacher: Teacher | None = None) -> Ground:
 
     if teacher is None:
         return Ground(rows)
-    return Ground(rows, cache(lambda: _untaught(teacher, data)), _kind_of(teacher))
+    return Ground(rows, cache(lambda: _untaught(teacher, data)), named(teacher))
 
 
 def student_of(what: Any, data: Data, teacher: Teacher | None = None) -> Student:
@@ -63,6 +67,27 @@ def taught_network(teacher: Teacher) -> Tokenised | None:
     return model if isinstance(model, Tokenised) else None
 
 
+@contextmanager
+def of_the_teacher() -> Iterator[None]:
+    """What is refused here of a network that is trained as a teacher is said of the teacher."""
+    try:
+        yield
+    except LimbeckError as error:
+        raise type(error)(error.what.replace("the student ", "the teacher "), error.todo) from error
+
+
+def taught_of(what: Any, data: Data) -> Student:
+    """A network that is trained as a teacher."""
+    with of_the_teacher():
+        return student_of(what, data)
+
+
+def looked_at(what: Any, data: Data) -> nn.Module:
+    """A network that is going to be trained as a teacher, of the same shapes."""
+    with of_the_teacher():
+        return student_of(what, data).blank()
+
+
 def _untaught(teacher: Teacher, data: Data) -> Tokenised | None:
     from limbeck.stages.taught import TaughtNetwork
 
@@ -72,12 +97,12 @@ def _untaught(teacher: Teacher, data: Data) -> Tokenised | None:
         if is_sentence_transformer(teacher.what):
             return SentenceNetwork.of(teacher.what)
         if isinstance(teacher.what, str) and (is_chain(teacher.what) or teacher.what.partition("(")[0] == WRITER):
-            network = student_of(teacher.what, data).blank()
+            network = looked_at(teacher.what, data)
             return network if isinstance(network, Tokenised) else None
     return taught_network(teacher)
 
 
-def _kind_of(teacher: Teacher) -> str:
+def named(teacher: Teacher) -> str:
     """A teacher in a word: the name of the network that is taught, else a type."""
     what = getattr(teacher, "what", None) or getattr(teacher, "model", None)
     return what if isinstance(what, str) else type(teacher if what is None else what).__name__

@@ -7,8 +7,8 @@ A source without a reference comes with the teacher's text, in the arms that see
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,10 +56,11 @@ def references(rows: Rows, head: str) -> Forced:
 
 @dataclass(frozen=True, eq=False)
 class Spoken:
-    """What the teacher wrote for rows, by position: the text and whether it passed the rules."""
+    """What the teacher wrote for rows, by position: its text, whether that is kept, and what each rule dropped."""
 
     texts: Array  # object [N]
     kept: Array  # bool [N]
+    drops: Mapping[str, int] = field(default_factory=dict)
 
     def at(self, places: Array) -> Forced:
         """The texts that were kept, of the rows at these positions."""
@@ -90,8 +91,10 @@ def forced_for(arm: Arm, rows: Rows, head: str, spoken: Spoken | None) -> tuple[
         taught = spoken.at(gold.places)
         found = gold.followed_by(taught) if reads(arm.objective) else taught
         if not len(taught):
+            by = ", ".join(f"{count} by {name}" for name, count in spoken.drops.items())
             raise ConfigError(
-                f"expected texts of the teacher for {len(gold)} labelled rows, the rules of `writing` dropped all",
+                f"expected texts of the teacher for {len(gold)} labelled rows, the rules of `writing` dropped all"
+                f"{f' ({by})' if by else ''}",
                 "look at the texts in transfer/, loosen the rules, or give a better teacher",
             )
     labelled = len(found)

@@ -103,13 +103,13 @@ def seconds_a_step(student: Student, data: Data, plan: TrainSpec) -> float:
 
 def _teaching_seconds(recipe: Recipe, data: Data, labelled: int) -> float:
     """Seconds to train the built-in networks among the teachers; others cannot be known."""
-    from limbeck.stages.bases import student_of
+    from limbeck.stages.bases import taught_of
 
     total = 0.0
     for spec in recipe.teacher:
         if spec.kind == "zoo":
             plan = spec.train or recipe.train
-            network = student_of(spec.model, data)
+            network = taught_of(spec.model, data)
             total += seconds_a_step(network, data, plan) * int(plan.total_steps(labelled).value) * spec.members
     return total
 

@@ -25,6 +25,7 @@ from limbeck.stages import answers
 from limbeck.stages.job import Job
 from limbeck.stages.judged import all_judged, documents_of, has_embeddings, judged
 from limbeck.stages.label_error import differences, in_words
+from limbeck.stages.taught import trained_how
 from limbeck.stages.teachers import GivenTeacher
 from limbeck.stages.words import Truth, flattened, lengths_of, words_read
 from limbeck.stages.writing import label_texts
@@ -230,7 +231,7 @@ def refuse_ignorant(job: Job, store: Store) -> None:
                 f"expected a teacher that knows the task, its {metric.name} on {len(y)} labelled "
                 f"{'rows' if truth.sentences is None else 'words'} is {score:.3f}, a constant answer has "
                 f"{constant:.3f}",
-                "train it first (lb.teach), or look at what it takes as input and at the order of its classes; "
+                f"{trained_how(job)}, or look at what it takes as input and at the order of its classes; "
                 "to go on all the same, ignore LB201",
             )
 

@@ -14,12 +14,13 @@ from limbeck.data.writing import idle_settings
 from limbeck.models.predict import answering
 from limbeck.models.student import Student
 from limbeck.models.taps import list_taps, run
+from limbeck.models.text.tagging import TAGGING, refuse_whole_texts
 from limbeck.objectives.base import Sum
-from limbeck.stages.bases import student_of
+from limbeck.stages.bases import looked_at, named, taught_of
 from limbeck.stages.judged import has_embeddings
 from limbeck.stages.per_task import PerTaskTeacher, alone
 from limbeck.stages.several import EnsembleTeacher, SourceTeacher, TableTeacher
-from limbeck.stages.taught import TaughtNetwork
+from limbeck.stages.taught import TaughtEstimator, TaughtNetwork
 from limbeck.stages.teachers import GivenTeacher, Teacher, refuse_inner
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def refuse_unready(settings: Settings, data: Data, teacher: Teacher, student: St
     if settings.exports(data.tasks):
         refuse_export(student)
     refuse_teacher(teacher, data.tasks)
+    refuse_silent_words(teacher, student, data)
     refuse_taps(objective, student, teacher)
     refuse_half(settings, teacher)
     look_at_tables(teacher, data)
@@ -75,6 +77,38 @@ def refuse_teacher(teacher: Teacher, tasks: Mapping[str, Task]) -> None:
             "give st:FOLDER, a SentenceTransformer, a function that embeds both columns, or answers of one of these; "
             f"embeddings of several models have no mean; {SCORES}",
         )
+
+
+def refuse_silent_words(teacher: Teacher, student: Student, data: Data) -> None:
+    """Refuse a teacher or a student that answers for whole texts where a task asks for every word."""
+    kinds = {head: task.kind for head, task in data.tasks.items()}
+    if TAGGING not in kinds.values():
+        return
+    refuse_teacher_of_words(teacher, data)
+    refuse_whole_texts(student.blank(), kinds, f"the student {student.label}")
+
+
+def refuse_teacher_of_words(teacher: Teacher, data: Data) -> None:
+    """Refuse a teacher, or a member of one, that answers for whole texts or rows where a task asks for every word.
+
+    Raises ConfigError.
+    """
+    kinds = {head: task.kind for head, task in data.tasks.items()}
+    if TAGGING not in kinds.values():
+        return
+    if isinstance(teacher, EnsembleTeacher):
+        for member, _ in teacher.members:
+            refuse_teacher_of_words(member, data)
+    elif isinstance(teacher, PerTaskTeacher):
+        for head, part in teacher.parts.items():
+            if head in data.tasks:
+                refuse_teacher_of_words(part, alone(data, head))
+    elif isinstance(teacher, TaughtNetwork):
+        refuse_whole_texts(looked_at(teacher.what, data), kinds, f"the teacher {named(teacher)}")
+    elif isinstance(teacher, TaughtEstimator):
+        refuse_whole_texts(teacher.estimator, kinds, "the teacher")
+    elif isinstance(teacher, GivenTeacher):
+        refuse_whole_texts(teacher.model, kinds, "the teacher")
 
 
 def refuse_export(student: Student) -> None:
@@ -145,7 +179,7 @@ def recipe_taps(recipe: Recipe) -> dict[str, dict[str, list[int]]]:
     found = {f"student  {recipe.student}": taps_of(student)}
     for spec in recipe.teacher:
         if spec.kind == "zoo":
-            network = student_of(spec.model, data)
+            network = taught_of(spec.model, data)
             found[f"teacher  {spec.model}"] = taps_of(network)
     return found
 

@@ -231,3 +231,13 @@ def added(costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for size in costs[0]["latency"]
     }
     return total
+
+
+def trained_how(job: Job) -> str:
+    """What to do first about a teacher that knows too little: train it, or longer where it was trained here."""
+    teacher = job.teacher
+    if not isinstance(teacher, TaughtNetwork):
+        return "train it first (lb.teach)"
+    labelled = int(max(mask.sum() for mask in job.data.train.label_mask.values()))
+    steps = int((teacher.train or job.train).total_steps(labelled).value)
+    return f"it was trained {steps:,} steps here: raise them (teacher.train in a recipe, teacher_train in Python)"

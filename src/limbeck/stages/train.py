@@ -27,7 +27,7 @@ from limbeck.objectives.base import Sum
 from limbeck.signals import TeacherSource
 from limbeck.stages import answers, start
 from limbeck.stages.arms import CONTROL, PSEUDO, STUDENT, Arm, plain_sum
-from limbeck.stages.bases import student_of
+from limbeck.stages.bases import taught_of
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.judged import all_judged, judged
 from limbeck.stages.label import resolve_objective
@@ -293,7 +293,7 @@ def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
 
 def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Path) -> nn.Module:
     """Train a network on the labelled rows as a teacher, or read the one that stands there."""
-    student = student_of(what, job.data)
+    student = taught_of(what, job.data)
     if kept(folder):
         checkpoint.clear(folder / "checkpoints")  # killed just before that
         return rebuilt(student, member, folder)

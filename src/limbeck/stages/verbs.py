@@ -53,7 +53,9 @@ def distill(
     """Distil a teacher into a student, train the control beside it, and say what the teacher was worth.
 
     teacher     what `limbeck.stages.teacher_of` takes: a trained torch module, an estimator, a callable, a table of
-                predictions, the name of a network that is trained first ("mlp(hidden=[128, 64])"), or a list of these
+                predictions, the name of a network that is trained first ("mlp(hidden=[128, 64])"), or a list of these;
+                a callable gets raw rows as they are: an array, or a DataFrame with the columns of a table or of texts,
+                and returns one row of probabilities, logits or values for each
     student     a network's name, a factory (initialised for each seed), or a module (copied; counts as pretrained);
                 of texts also "hf:FOLDER", a chain of steps on the teacher ("keep_layers(2) | vocabulary(8000)",
                 "static(dim=64)", "frozen") or on "hf:FOLDER | ...", "bag_of_words(...)", "text_cnn(...)"; for tasks
@@ -68,9 +70,12 @@ def distill(
     writing     how texts are written and filtered, for a task that writes texts
     seeds       number of students and controls; fewer than three give numbers but no verdict
     out         the run folder, runs/NAME by default; the same call again goes on where it stopped
+    console     lb.Console() says on stderr what is going on and how far it is; without it a run is silent but for a
+                line with the number of steps where pretrained models of text are trained on the CPU
 
     Raises ConfigError, MissingSignal or ShapeMismatch before training; StoreMismatch where `out` holds another run.
     """
+    from limbeck.stages.announce import long_run
     from limbeck.stages.bases import student_of
     from limbeck.stages.job import Settings
     from limbeck.stages.several import teacher_of
@@ -81,11 +86,15 @@ def distill(
     )  # fmt: skip
     check_data(data)
     source = teacher_of(teacher, members=members, train=as_plan(teacher_train))
-    made = student_of(student, data, source)
+    made, losses, plan = student_of(student, data, source), objective_of(objective, data), as_plan(train) or TrainSpec()
     folder = Path(out) if out is not None else Path("runs") / name
+    if console is None and not (folder / "run.json").exists():
+        line = long_run(settings, data, source, made, losses, plan)
+        if line is not None:
+            Console().say(line)
     return run_job(
-        settings, data, source, made, objective_of(objective, data), as_plan(train) or TrainSpec(), folder,
-        overwrite=overwrite, until=until, console=console or Console(level=QUIET),
+        settings, data, source, made, losses, plan, folder, overwrite=overwrite, until=until,
+        console=console or Console(level=QUIET),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from limbeck.signals import Needs
 from limbeck.stages import answers
 from limbeck.stages.forced import Forced, Spoken, listens, references
 from limbeck.stages.job import Job
+from limbeck.stages.taught import trained_how
 from limbeck.stages.text_filters import drop_finding, kept_texts
 from limbeck.stages.token_answers import store_tokens
 from limbeck.stages.writers import Writer, network_of, writer_of
@@ -132,7 +133,7 @@ def spoken_for(job: Job) -> tuple[Spoken | None, dict[str, Any], Finding | None]
     )
     texts, sound = np.full(len(pool), "", dtype=object), np.zeros(len(pool), dtype=bool)
     texts[places], sound[places] = said, kept
-    return Spoken(texts, sound), {"texts": len(places), "dropped": drops}, drop_finding(drops, len(places))
+    return Spoken(texts, sound, drops), {"texts": len(places), "dropped": drops}, drop_finding(drops, len(places))
 
 
 def _refuse_ignorant(job: Job) -> None:
@@ -148,6 +149,5 @@ def _refuse_ignorant(job: Job) -> None:
         raise ConfigError(
             f"expected a teacher that knows the task, its {metric.name} on {len(y)} validation rows is {score:.3f}, "
             f"the copied sources have {trivial:.3f}",
-            "train it longer (teacher.train), or look at what it writes in predictions/; to go on all the same, ignore "
-            "LB201",
+            f"{trained_how(job)}, or look at what it writes in predictions/; to go on all the same, ignore LB201",
         )

@@ -22,7 +22,7 @@ _LEARNING_RATES = {"adamw": 2e-3, "adam": 2e-3, "radam": 2e-3, "sgd": 0.05}
 class TrainSpec:
     """How every arm of a run is trained; the same for the student and its control.
 
-    steps             optimiser steps; "auto": 40 passes over the labelled rows, at least 600 and at most 20,000
+    steps             optimiser steps; "auto": 40 passes over the labelled rows, at least 2,000 and at most 20,000
     epochs            passes over the labelled rows instead of steps
     batch_size        labelled rows of one optimiser step, over all micro-batches and ranks
     unlabeled_batch   unlabelled rows added to each step of an arm that sees them; None: as many as labelled ones

@@ -221,7 +221,7 @@ def test_a_real_encoder_gets_small_and_keeps_its_answers(minilm, tmp_path):
 
 def test_what_cannot_be_cut_is_refused(minilm):
     model, tokenizer = minilm
-    with pytest.raises(ConfigError, match=r"expected a size of at least \d+, got 100"):
+    with pytest.raises(ConfigError, match=r"expected a vocabulary of at least \d+ tokens, got 100"):
         shrink_vocabulary(model, tokenizer, 100, ["a"])
     with pytest.raises(ConfigError, match="expected a fast tokenizer of transformers, got object"):
         shrink_vocabulary(model, object(), 100, ["a"])

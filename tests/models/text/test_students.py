@@ -268,9 +268,9 @@ def test_two_processes_would_see_the_same_fingerprint(bases):
     "steps, said",
     [
         ("keep_layers(9)", "expected 1 to 3 layers of the encoder to keep, got 9"),
-        ("static(dim=64)", "expected a dim of at most 32, the width of the encoder, got 64"),
+        ("static(dim=64)", "expected a dim of at most 32, the width of the encoder or its number of tokens, got 64"),
         ("max_length(64)", "expected a max_length of at most 40, got 64"),
-        ("vocabulary(5)", "expected a size of at least"),
+        ("vocabulary(5)", r"expected a vocabulary of at least \d+ tokens, got 5"),
         ("shrink(width=15)", "expected a width in heads of 16 units, got 15"),
     ],
 )

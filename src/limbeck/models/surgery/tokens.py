@@ -51,7 +51,7 @@ def choose(spec: Mapping[str, Any], must: Iterable[int], counts: Tensor, size: i
         kept |= _closure(number, parents)
     if size < len(kept):
         raise ConfigError(
-            f"expected a size of at least {len(kept)}, got {size}",
+            f"expected a vocabulary of at least {len(kept)} tokens, got {size}",
             "special tokens and single characters stay, so that nothing becomes unknown that was not",
         )
     frequency = counts.tolist()

@@ -140,12 +140,14 @@ def _vocabulary(stock: _Stock, step: steps.Vocabulary) -> None:
 
 def _static(stock: _Stock, step: steps.Static) -> Mould:
     from limbeck.models.surgery import static_embeddings
+    from limbeck.models.surgery.static import ordinary_ids
 
     network, ground = stock.network, stock.ground
     tokenizer = network.encoder.tokenizer
-    if step.dim > network.width:
+    most = min(network.width, len(ordinary_ids(tokenizer)))
+    if step.dim > most:
         raise ConfigError(
-            f"expected a dim of at most {network.width}, the width of the encoder, got {step.dim}",
+            f"expected a dim of at most {most}, the width of the encoder or its number of tokens, got {step.dim}",
             "static vectors are its principal components",
         )
     plan = Plan(size_of(tokenizer), step.dim, step.hidden, step.dropout, pair=ground.pair, silent=silent_ids(tokenizer))

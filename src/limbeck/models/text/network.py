@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 from limbeck.core.errors import ConfigError
 from limbeck.models.text.chain import PREFIX as PREFIX
+from limbeck.models.text.hub import where_from
 from limbeck.models.text.tokens import BUDGET, TextEncoder, in_parts, mask_of, model_inputs, transformers, trimmed
 from limbeck.signals import MAIN
 
 HEADS = "heads.safetensors"
+FOLDER = "give hf:FOLDER (with config.json and model.safetensors) or hf:NAME of the hub"
 _COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet")
 _PROBLEMS = {
     "classification": "single_label_classification",
@@ -243,21 +245,17 @@ def read_model(where: str | Path, *, auto: str, settings: Mapping[str, Any]) -> 
 
     Raises ConfigError where transformers cannot load it.
     """
-    if str(where).startswith(("/", ".", "~")) and not Path(where).is_dir():  # no name of a hub looks like that
-        raise ConfigError(
-            f"expected a folder with a model of transformers at {where}, there is none",
-            "give hf:FOLDER (with config.json and model.safetensors) or hf:NAME of the hub",
-        )
+    source = where_from(where, "a model of transformers", FOLDER)
     loader = getattr(transformers(), auto)
     with quiet():
         try:
             model, info = loader.from_pretrained(
-                str(where), dtype=torch.float32, use_safetensors=True, output_loading_info=True, **settings
+                str(where), dtype=torch.float32, use_safetensors=True, output_loading_info=True, **source, **settings
             )
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"expected a model that transformers loads at {where}, got: {str(error).splitlines()[0]}",
-                "give hf:FOLDER (with config.json and model.safetensors) or hf:NAME of the hub",
+                FOLDER,
             ) from error
     changed = {key if isinstance(key, str) else key[0] for key in info["mismatched_keys"]}
     # copied: what is read lies in the file's memory, where some sums come out otherwise in their last bit

@@ -11,7 +11,7 @@ from torch import Tensor
 from limbeck.models.text.frozen import FrozenText
 from limbeck.models.text.network import Tokenised, text_from
 from limbeck.models.text.sentences import SentenceNetwork, sentences_from
-from limbeck.models.text.small import small_from
+from limbeck.models.text.small_words import small_from
 
 SENTENCES = f"{SentenceNetwork.__module__}:{SentenceNetwork.__qualname__}"
 

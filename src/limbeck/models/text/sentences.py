@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from limbeck.core.errors import ConfigError, NotInstalled
 from limbeck.models.text.chain import SENTENCES as PREFIX
+from limbeck.models.text.hub import where_from
 from limbeck.models.text.network import Tokenised, positions_of, quiet
 from limbeck.models.text.tokens import (
     PADDING,
@@ -35,6 +36,7 @@ from limbeck.models.text.tokens import (
 from limbeck.signals import MAIN
 
 EMBEDDED = ("similarity", "retrieval")  # kinds of task whose answers are embeddings
+_FOLDER = "give st:FOLDER (with modules.json) or st:NAME of the hub"
 _LONGEST = 512  # tokens of a text, for models that say no length of their own
 
 
@@ -140,16 +142,17 @@ class SentenceNetwork(Tokenised):
         Raises ConfigError where sentence-transformers cannot load it.
         """
         package = sentence_transformers()
+        source = where_from(where, "a model of sentence-transformers", _FOLDER)
         try:
             with quiet():
                 model = package.SentenceTransformer(
                     str(where), device="cpu", trust_remote_code=False,
-                    model_kwargs={"dtype": torch.float32, "use_safetensors": True},
+                    model_kwargs={"dtype": torch.float32, "use_safetensors": True}, **source,
                 )  # fmt: skip
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(
                 f"expected a model that sentence-transformers loads at {where}, got: {str(error).splitlines()[0]}",
-                "give st:FOLDER (with modules.json) or st:NAME of the hub",
+                _FOLDER,
             ) from error
         return cls(model)
 

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.kinds import suggest
-from limbeck.models.text.network import Tokenised, quiet
+from limbeck.models.text.hub import where_from
+from limbeck.models.text.network import FOLDER, Tokenised, quiet
 from limbeck.models.text.pairs import PairEncoder, sources_of, targets_of
 from limbeck.models.text.subwords import SubWords, Texts
 from limbeck.models.text.tokens import transformers
@@ -41,10 +42,10 @@ class Seq2SeqNetwork(Tokenised):
     @classmethod
     def pretrained(cls, where: str | Path, head: str, max_length: int | None = None) -> Seq2SeqNetwork:
         """A pretrained encoder-decoder of a folder or name; raises ConfigError for anything else."""
-        package = transformers()
+        package, source = transformers(), where_from(where, "a model of transformers", FOLDER)
         with quiet():
             try:
-                config = package.AutoConfig.from_pretrained(str(where))
+                config = package.AutoConfig.from_pretrained(str(where), **source)
                 if not getattr(config, "is_encoder_decoder", False):
                     raise ConfigError(
                         f"expected a model that writes texts (encoder and decoder), got {config.model_type} at {where}",
@@ -52,12 +53,12 @@ class Seq2SeqNetwork(Tokenised):
                         f"{NAME}() to train one from scratch",
                     )
                 model = package.AutoModelForSeq2SeqLM.from_pretrained(
-                    str(where), dtype=torch.float32, use_safetensors=True
+                    str(where), dtype=torch.float32, use_safetensors=True, **source
                 )
             except (OSError, ValueError) as error:
                 raise ConfigError(
                     f"expected a model that transformers loads at {where}, got: {str(error).splitlines()[0]}",
-                    "give hf:FOLDER (with config.json and model.safetensors) or hf:NAME of the hub",
+                    FOLDER,
                 ) from error
         return cls(model, PairEncoder.load(where, max_length), head)
 

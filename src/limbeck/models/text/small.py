@@ -91,12 +91,16 @@ class SmallText(Tokenised):
         vectors = vectors * there
         if not len(self.convolutions):
             return vectors.sum(1) / there.sum(1).clamp(min=1)
-        channels = vectors.transpose(1, 2)
+        found = self.convolved(vectors.transpose(1, 2))
+        return torch.cat([(each.relu() * there.transpose(1, 2)).amax(2) for each in found], dim=1)
+
+    def convolved(self, channels: Tensor) -> list[Tensor]:
+        """What each convolution gives at every place, [B, filters, T], of embeddings [B, dim, T]."""
         found = []
         for width, convolution in zip(self.plan.widths, self.convolutions, strict=True):
             around = nn.functional.pad(channels, ((width - 1) // 2, width // 2))  # so that a place stays a place
-            found.append((convolution(around).relu() * there.transpose(1, 2)).amax(2))
-        return torch.cat(found, dim=1)
+            found.append(convolution(around))
+        return found
 
     def notes(self) -> dict[str, Any]:
         """What limbeck.json says beside weights and tasks."""
@@ -110,14 +114,6 @@ class SmallText(Tokenised):
         save_file(state, folder / WEIGHTS)
         with quiet():
             self.encoder.tokenizer.save_pretrained(folder)
-
-
-def small_from(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> SmallText:
-    """A small network as `files` wrote it."""
-    encoder = TextEncoder.load(folder, config["max_length"])
-    made = SmallText(Plan.of(config["plan"]), encoder, config["out_sizes"])
-    made.load_state_dict(dict(state))
-    return made
 
 
 def silent_ids(tokenizer: Any) -> tuple[int, ...]:

@@ -122,7 +122,10 @@ class BagOfWords:
 
 @dataclass(frozen=True)
 class TextCNN:
-    """Convolutions of several widths over embeddings and their maxima over the text (Kim 2014, arXiv:1408.5882)."""
+    """Convolutions of several widths over embeddings and their maxima over the text (Kim 2014, arXiv:1408.5882).
+
+    For a task on words what they find at each word, without the maxima.
+    """
 
     dim: int = 64
     filters: int = 64

@@ -22,8 +22,10 @@ from limbeck.models.text.mould import Mould, pretrained, pretrained_sentences
 from limbeck.models.text.network import TextNetwork, Tokenised
 from limbeck.models.text.sentences import SentenceNetwork
 from limbeck.models.text.seq2seq import Seq2SeqNetwork
-from limbeck.models.text.small import Plan, SmallText, silent_ids, size_of
+from limbeck.models.text.small import Plan, silent_ids, size_of
+from limbeck.models.text.small_words import small_network
 from limbeck.models.text.steps import BagOfWords, TextCNN
+from limbeck.models.text.tagging import TAGGING, refuse_bag
 from limbeck.models.text.tokens import TextEncoder
 
 _TOKENS = 8000  # of a tokenizer that is learnt, where nobody says
@@ -74,6 +76,9 @@ def _from_nothing(
     """A bag of words or a small convolutional network with the teacher's tokenizer, or with one that is learnt."""
     step = chain.steps[0]
     assert isinstance(step, BagOfWords | TextCNN)
+    tags = tuple(head for head, kind in kinds.items() if kind == TAGGING)
+    if tags and isinstance(step, BagOfWords):
+        refuse_bag(tags[0], f"the student {chain}")
     theirs = ground.encoder if step.vocabulary is None else None
     if theirs is None:
         tokenizer = learn_tokenizer(ground.texts(spelled(step)), step.vocabulary or _TOKENS)
@@ -87,7 +92,7 @@ def _from_nothing(
         pair=ground.pair, silent=silent_ids(tokenizer), **several,  # type: ignore[arg-type]
     )  # fmt: skip
     with seeded(derive_seed("derive", 0)):
-        network = SmallText(plan, encoder, out_sizes)
+        network = small_network(plan, encoder, out_sizes, tags)
     check_fit(network, PROBED, out_sizes, f"the student {chain}", tokens=True)
     mould = Mould(network, tuple(name for name, _ in network.named_parameters()))
     origin = Origin(lambda: object_hash(asdict(plan)), lambda: network)

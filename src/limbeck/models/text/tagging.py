@@ -80,5 +80,17 @@ def refuse_whole_texts(model: Any, kinds: Mapping[str, str], who: str) -> None:
         raise ConfigError(
             f"expected {who} to answer for every word of '{wrong[0]}', got {type(model).__name__}, which takes whole "
             "texts or rows",
-            "give a token classifier: hf:FOLDER, or a TaggingNetwork; answers of others as a table of lists",
+            _TAGGERS,
         )
+
+
+def refuse_bag(head: str, who: str) -> None:
+    """Refuse a bag of words where a task asks for every word; always raises ConfigError."""
+    raise ConfigError(
+        f"expected {who} to answer for every word of '{head}', got a network that takes whole texts", _TAGGERS
+    )
+
+
+_TAGGERS = (
+    "give a token classifier: text_cnn(...), hf:FOLDER, or a TaggingNetwork; answers of others as a table of lists"
+)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from limbeck.core.errors import ConfigError, NotInstalled
 from limbeck.models.text.alignment import SHIFT, refuse_slow
+from limbeck.models.text.hub import where_from
 from limbeck.models.text.starts import first_tokens
 
 Array = np.ndarray[Any, Any]
@@ -54,8 +55,9 @@ class TextEncoder:
     @classmethod
     def load(cls, where: str | Path, max_length: int | None = None) -> Self:
         """The tokenizer of a folder or name; raises ConfigError where there is none."""
+        source = where_from(where, "a tokenizer", "give a folder that holds tokenizer.json, or a name of the hub")
         try:
-            return cls(transformers().AutoTokenizer.from_pretrained(str(where)), max_length)
+            return cls(transformers().AutoTokenizer.from_pretrained(str(where), **source), max_length)
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"expected a tokenizer at {where}, got: {str(error).splitlines()[0]}",
