@@ -1,11 +1,11 @@
-"""Intent and slots: python benchmarks/text_joint.py --data DIR [--encoder DIR] [--rows 4000] [--quick] [--json].
+"""Intent and slots: python benchmarks/text_joint.py --data DIR [--encoder DIR] [--rows 3000] [--quick] [--json].
 
 DIR holds the folder snips (7 intents; slots as IOB2 tags of words). One network has both tasks: the teacher is a
 pretrained encoder that limbeck fine-tunes (see text_ner.py), the student has two of its layers. `--rows` training rows
 are taken, the first of the shuffled file. Prints metric, gain with its interval and verdict of each task, and the
 entity F1 of the slots by seqeval.
 
-Trained in bf16; teacher and students see the rows three and four times. `--quick` takes a minute.
+Trained in bf16; teacher and students see the rows three times. `--quick` takes a minute.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def run(data_folder: Path, encoder: Path, out: Path, rows: int, quick: bool) -> 
         f"hf:{encoder}",
         student_of(encoder, out),
         data,
-        teacher_train=plan(6 if quick else 400, quick, 1.5e-4),
-        train=plan(3 if quick else 500, quick, 3e-4),
+        teacher_train=plan(6 if quick else 250, quick, 2e-4),
+        train=plan(3 if quick else 300, quick, 4e-4),
         seeds=3,
         onnx=False,
         out=out / ("quick" if quick else f"rows-{rows}"),
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--encoder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/text_joint"))
-    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
