@@ -61,7 +61,7 @@ def test_predictions_are_in_the_units_of_the_scores():
             r"two columns of texts for the task similarity, got 1 \(a\)",
         ),
         (lambda: similar(scored().assign(b=1.0)), "expected two columns of texts .* not all of them texts"),
-        (lambda: similar(scored().assign(b=["", *texts(39, "x")])), "two texts in every row of train, 1 rows lack 'b'"),
+        (lambda: similar(scored().assign(b=["", *texts(39, "x")])), "two texts in every row of train, row 0 lacks 'b'"),
         (lambda: similar(corpus=["more"]), "expected no corpus for the task similarity"),
         (lambda: Data(train=asked().assign(more=1), test=asked(), task="retrieval"), "got 3 columns"),
         (lambda: Data(train="pairs.csv", task="retrieval"), "columns of queries and of documents in pairs.csv by name"),

@@ -107,7 +107,7 @@ def test_only_what_is_gone_is_trained_again(made, folder, data, teacher, trained
     assert (folder / "report.html").is_file() and Run.read(folder).verify() == []
 
 
-def test_damaged_bytes_are_seen_and_made_again(made, folder, data, teacher, trained):
+def test_damaged_bytes_are_seen_and_made_again(made, folder, data, teacher, trained, capsys):
     path = folder / "student" / "seed-2" / "model.safetensors"
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
@@ -115,6 +115,7 @@ def test_damaged_bytes_are_seen_and_made_again(made, folder, data, teacher, trai
     assert any("student/seed-2/model.safetensors" in problem for problem in Run.read(folder).verify())
     again = distil(teacher, "mlp(hidden=[12])", data, folder, until="report", **SHORT)
     assert trained == ["student 2"]
+    assert capsys.readouterr().err == "⚠ student/seed-2 is not as it was written: it is made again\n"
     assert weight_bytes(again, "student") == weight_bytes(made, "student")
     assert Run.read(folder).verify() == []
 

@@ -30,7 +30,7 @@ def _columns(inputs: Any, columns: Sequence[str]) -> tuple[list[Any], bool]:
     from limbeck.data.frames import pick
 
     if isinstance(inputs, str):
-        raise ConfigError("expected rows of texts, got one text", "give a list: predict([text])")
+        raise ConfigError("expected rows of texts, got one text", "give a list of texts: [text]")
     listed = list(inputs) if not isinstance(inputs, pd.DataFrame | Mapping) else []
     if isinstance(inputs, pd.DataFrame | Mapping) or (listed and isinstance(listed[0], Mapping)):
         frame = pick(pd.DataFrame(inputs), columns, "the inputs")

@@ -142,6 +142,13 @@ _PAGES = (
         "raise the max_length of the student, or writing.max_length",
     ),
     Check(
+        "LB122",
+        "texts are empty",
+        "rows are counted, by split, whose texts are missing or hold nothing but spaces, or that have no words",
+        "a model reads nothing in them and answers all of them alike",
+        "leave these rows out, or look at how the column was read",
+    ),
+    Check(
         "LB201",
         "the teacher is no better than its control",
         "the teacher's score is compared, paired by row, with a constant answer and with the student that was trained "

@@ -267,6 +267,7 @@ class Stage:
         self.inputs = inputs
         self.outputs = outputs
         self.mends = mends
+        self.removed: tuple[str, ...] = ()  # files that were damaged, or lost, since they were written
         self._facts: dict[str, Any] = {}
         self._begun = 0.0
 
@@ -330,6 +331,7 @@ class Stage:
         for name, entry in self._record.get("files", {}).items():
             if not inside(name, self.mends) and damaged(self.run.folder, name, entry):
                 remove(self.run.path(name))
+                self.removed += (name,)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -14,6 +14,7 @@ from limbeck.data.keys import found_in, inverse_of
 from limbeck.data.raw import NO_GROUP
 from limbeck.data.rows import Rows
 from limbeck.data.tasks import Task
+from limbeck.data.texts import empty_rows
 
 _ISSUE_SHARE = 0.01  # of the test rows
 _IMBALANCE = 10.0
@@ -90,6 +91,7 @@ def look(
             yield from _labels(train, head, task)
         yield from _unlabelled(rows, head)
     yield from _inputs(train, used)
+    yield from _empty(rows)
     for note in dict.fromkeys(notes):
         yield _note(
             "LB111",
@@ -213,6 +215,17 @@ def _unlabelled(rows: Mapping[str, Rows], head: str) -> Iterator[Finding]:
             "LB117", f"rows without a label of '{head}'",
             ", ".join(f"{count} of {len(rows[split])} in {split}" for split, count in gone.items() if count),
             "in training the teacher alone speaks about them; in test they leave the score of this task",
+        )  # fmt: skip
+
+
+def _empty(rows: Mapping[str, Rows]) -> Iterator[Finding]:
+    """Rows of text in which nothing stands: no text but spaces, no word."""
+    gone = {split: empty_rows(part.inputs) for split, part in rows.items() if part.kind == "text"}
+    if any(gone.values()):
+        yield _note(
+            "LB122", "texts are empty",
+            ", ".join(f"{count} of {len(rows[split])} in {split}" for split, count in gone.items() if count),
+            "a model reads nothing in them and answers all of them alike",
         )  # fmt: skip
 
 

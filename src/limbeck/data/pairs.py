@@ -112,8 +112,9 @@ def _refuse_missing(frame: pd.DataFrame, split: str) -> None:
         empty = np.flatnonzero(frame[name].str.strip() == "")
         if len(empty):
             raise ConfigError(
-                f"expected two texts in every row of {split}, {len(empty)} rows lack '{name}', the first is row "
-                f"{empty[0]}",
+                f"expected two texts in every row of {split}, "
+                + (f"row {empty[0]} lacks" if len(empty) == 1 else f"{len(empty)} rows (the first is {empty[0]}) lack")
+                + f" '{name}'",
                 "drop these rows, or give the texts that they have as unlabeled rows",
             )
 

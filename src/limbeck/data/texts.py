@@ -68,3 +68,9 @@ def is_free(values: Any) -> bool:
 def is_missing_text(value: Any) -> bool:
     """Whether there is no text: None, NaN or NA."""
     return value is None or value is pd.NA or (isinstance(value, float) and value != value)
+
+
+def empty_rows(inputs: Any) -> int:
+    """The rows of a table of texts or words in which nothing stands but spaces."""
+    sizes = [[len(cell.strip() if isinstance(cell, str) else cell) for cell in inputs[name]] for name in inputs]
+    return int((np.sum(sizes, axis=0) == 0).sum())

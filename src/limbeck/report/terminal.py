@@ -53,7 +53,8 @@ def summary(
                 f"• {f'{head}: ' if len(scorecard['tasks']) > 1 else ''}{int8_sentence(scorecard['int8'], head)}"
             )
     findings = sorted(scorecard["findings"], key=lambda f: GRADES.index(f["grade"]))
-    lines += [f"{MARKS[f['grade']]} {f['code']}  {f['title']}   (limbeck checks {f['code']})" for f in findings]
+    said = [f"{MARKS[f['grade']]} {f['code']}  {f['title']}   (limbeck checks {f['code']})" for f in findings]
+    lines += dict.fromkeys(said)  # what was measured tells findings of one title apart: the report has it
     if report:
         lines.append(f"report   {report}")
     if student:

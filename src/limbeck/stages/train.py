@@ -82,6 +82,8 @@ def train(job: Job, store: Store | None) -> None:
     if stage.done:
         return
     with stage:
+        for name in dict.fromkeys("/".join(file.split("/")[:2]) for file in stage.removed):
+            job.console.warn(f"{name} is not as it was written: it is made again")
         found: list[Finding] = []
         if store is None:
             training, wrote, found = prepare_texts(job)
