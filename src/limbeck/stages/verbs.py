@@ -84,7 +84,7 @@ def distill(
     made = student_of(student, data, source)
     folder = Path(out) if out is not None else Path("runs") / name
     return run_job(
-        settings, data, source, made, objective_of(objective, data), as_plan(train) or TrainSpec(), folder,
+        settings, data, source, made, objective_of(objective, data, source), as_plan(train) or TrainSpec(), folder,
         overwrite=overwrite, until=until, console=console or Console(level=QUIET),
     )  # fmt: skip
 
@@ -106,8 +106,14 @@ def check_data(data: Data) -> None:
         metric_for(next(iter(data.tasks.values())).outcome, data.metric, groups=rows.groups)
 
 
-def objective_of(objective: str | Objective | Sum, data: Data) -> Sum:
-    """The objective as a sum; "auto" is the default of each task."""
+def objective_of(objective: str | Objective | Sum, data: Data, teacher: Teacher | None = None) -> Sum:
+    """The objective as a sum; "auto" is the default of each task. Fields that tasks and teacher decide are theirs."""
+    from limbeck.stages.partial import among_known
+
+    return among_known(_asked(objective, data), teacher, data.tasks)
+
+
+def _asked(objective: str | Objective | Sum, data: Data) -> Sum:
     from limbeck.objectives import parse
     from limbeck.objectives.base import Sum, as_sum
     from limbeck.stages.arms import fitted_to, refuse_objective
