@@ -6,7 +6,8 @@ import pytest
 
 import limbeck as lb
 from limbeck.core.errors import ConfigError
-from limbeck.data.windows import WindowSpec, pasts, windows
+from limbeck.data.window_spec import WindowSpec
+from limbeck.data.windows import pasts, windows
 
 HOURS = pd.date_range("2024-01-01", periods=100, freq="h")
 TABLE = pd.DataFrame({"hour": HOURS, "load": np.arange(100.0), "heat": np.arange(100.0) * 10})

@@ -65,7 +65,8 @@ def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
     if windows := _below(data, "windows"):
         from limbeck.core.specs import build
         from limbeck.core.yamltext import Document
-        from limbeck.data.windows import WindowSpec, pasts
+        from limbeck.data.window_spec import WindowSpec
+        from limbeck.data.windows import pasts
 
         return pasts(build(WindowSpec, Document(dict(windows), source="the recipe")), path)
     columns = _below(data, "columns")
