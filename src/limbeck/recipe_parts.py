@@ -108,7 +108,8 @@ class TeacherSpec:
 
     `members` networks are trained from different seeds and answer as one. `output` says what the teacher's numbers
     are; `auto` looks. `train` is how it is trained; None takes the run's own. Of a teacher behind an import path
-    `inputs` says whether it takes raw or encoded rows, and `classes` names its classes in the order of its columns.
+    `inputs` says whether it takes raw or encoded rows, and `classes` names its classes in the order of its columns;
+    `mapping` says which class of the student each of them is, null for none.
     `id_column` of a table of predictions holds the ids of the rows.
     """
 
@@ -121,6 +122,7 @@ class TeacherSpec:
     train: TrainSpec | None = None
     inputs: Literal["auto", "raw", "encoded"] = "auto"
     classes: tuple[str, ...] | None = None
+    mapping: Mapping[str, str | None] | None = None
     id_column: str = "id"
 
     def __post_init__(self) -> None:
@@ -130,6 +132,7 @@ class TeacherSpec:
         for name, kind, default in (
             ("inputs", "import", "auto"),
             ("classes", "import", None),
+            ("mapping", "import", None),
             ("id_column", "predictions", "id"),
         ):
             if getattr(self, name) != default and self.kind != kind:

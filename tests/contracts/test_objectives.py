@@ -17,6 +17,8 @@ FIELDS = {
 
 VARIANTS = {
     "KD at 1": ("KD", {"temperature": 1.0}),
+    "GaussianNLL with beta": ("GaussianNLL", {"beta": 0.5}),
+    "OrdinalKD at 3": ("OrdinalKD", {"temperature": 3.0}),
     "KD still to be chosen": ("KD", {"temperature": "auto"}),
     "CE smoothed and weighed": ("CE", {"label_smoothing": 0.1, "class_weight": (1.0, 2.0, 0.5, 1.0, 3.0, 1.0, 1.0)}),
     "BCE smoothed and weighed": ("BCE", {"label_smoothing": 0.1, "positive_weight": (1.0, 2.0, 4.0, 1, 1, 1, 1)}),
@@ -60,3 +62,8 @@ def test_hint_without_a_projector_keeps_all_but_unequal_widths():
     check_objective(bare, only=[name for name in contract_names() if name not in ("unequal widths", "heads")])
     with pytest.raises(AssertionError, match="unequal widths: ShapeMismatch"):
         check_objective(bare, only=["unequal widths"])
+
+
+def test_kd_among_some_classes_keeps_all_but_its_direction():
+    partial = objectives.load("KD")(among=(0, 2, 5))  # chances are renormalised, so that it is affine in neither side
+    check_objective(partial, only=[name for name in contract_names() if name != "direction"])

@@ -6,7 +6,8 @@ import pytest
 
 import limbeck as lb
 from limbeck.core.errors import ConfigError
-from limbeck.data.windows import windows
+from limbeck.data.window_spec import WindowSpec
+from limbeck.data.windows import pasts, windows
 
 HOURS = pd.date_range("2024-01-01", periods=100, freq="h")
 TABLE = pd.DataFrame({"hour": HOURS, "load": np.arange(100.0), "heat": np.arange(100.0) * 10})
@@ -58,6 +59,14 @@ def test_windows_share_the_memory_of_their_table():
     assert [len(rows) for rows in (data.train, data.validation, data.test)] == [
         len(raw.inputs) for raw in splits.values()
     ]
+
+
+def test_every_past_of_a_table_is_there_to_forecast_from():
+    spec = WindowSpec(target="load", history=4, horizon=2, stride=3, time="hour")
+    past, ends = pasts(spec, TABLE[:12])
+    assert past[:, 0, -1].tolist() == [3, 6, 9] and ends["hour"].tolist() == HOURS[[3, 6, 9]].to_numpy().tolist()
+    with pytest.raises(ConfigError, match="4 rows of past at least, got 3"):
+        pasts(spec, TABLE[:3])
 
 
 def test_windows_that_overlap_are_a_group():

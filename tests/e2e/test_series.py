@@ -5,6 +5,7 @@ import pandas as pd
 from e2e_runs import consistent, distil, score, trivial
 
 import limbeck as lb
+from limbeck.cli.tables import answers_table, read_inputs
 from limbeck.compress.onnx_model import OnnxStudent
 from limbeck.stages.recipes import run_recipe
 
@@ -51,6 +52,9 @@ def test_forecasts_of_several_steps_by_a_recipe(tmp_path):
     assert card["names"][:4] == ["load+1@0.1", "load+1@0.5", "load+1@0.9", "load+2@0.1"]
     assert score(run) < 0.6 * trivial(run) and 0.6 < score(run, metric="coverage") <= 1
     assert card["counts"]["test_rows"] == 120 - 3 + 1
+    table = answers_table(run.answering(), *read_inputs(tmp_path / "load.csv", run.folder))
+    assert len(table) == 600 - 24 + 1 and list(table.columns)[:2] == ["hour", "load+1@0.1"]
+    assert str(table["hour"].iloc[-1]).startswith("2024-01-25 23:00")  # the last forecast is of what nobody knows yet
     past = np.asarray(load[-24:], dtype=np.float32)[None, None]
     said = run.predict(past)
     assert said.shape == (1, 9) and (np.diff(said.reshape(3, 3), axis=1) >= 0).all() and abs(said.mean() - 10) < 5

@@ -9,6 +9,7 @@ from sklearn.linear_model import BayesianRidge, LogisticRegression, QuantileRegr
 
 import limbeck as lb
 from limbeck.compress.onnx_model import OnnxStudent
+from limbeck.core.files import read_json
 
 LEVELS = ["low", "fair", "high", "severe"]
 
@@ -137,8 +138,11 @@ def test_a_mean_with_its_spread(tmp_path):
     x, y = diabetes()
     data = lb.Data(train=(x[:250], y[:250]), test=(x[250:], y[250:]), task="gaussian")
     teacher = BayesianRidge().fit(x[:250], y[:250])  # it says its standard deviation when it is asked
-    run = distil(teacher, "mlp(hidden=[16])", data, tmp_path / "run", until="report")
+    run = distil(teacher, "mlp(hidden=[64])", data, tmp_path / "run", until="report", int8=True)
     card = consistent(run, metric="nll")
+    small = read_json(run.folder / "export" / "int8.json")["tasks"]["main"]
+    assert small["changed"]["value"] == pytest.approx(small["original"]["value"], abs=0.05)
+    assert small["correlation"] > 0.98
     assert card["tasks"]["main"]["names"] == ["y mean", "y sd"]
     assert score(run) < trivial(run) and score(run, metric="rmse") < trivial(run, metric="rmse")
     assert 0.8 < score(run, metric="coverage") < 1

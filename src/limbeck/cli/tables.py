@@ -53,7 +53,8 @@ def as_csv(frame: pd.DataFrame) -> pd.DataFrame:
 def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
     """Inputs from a file for the student of a run, and the row ids that stand beside them ({} without).
 
-    What the recipe says of its own files (columns of inputs and ids, size of images) holds for this one too.
+    What the recipe says of its own files (columns of inputs and ids, size of images, windows) holds for this one too;
+    windows are named by the time at which their past ends.
     """
     from limbeck.core.manifest import ASKED_NAME
     from limbeck.core.yamltext import read_yaml
@@ -61,6 +62,13 @@ def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
 
     asked = read_yaml(run / ASKED_NAME).value if (run / ASKED_NAME).is_file() else None
     data = _below(asked, "data")
+    if windows := _below(data, "windows"):
+        from limbeck.core.specs import build
+        from limbeck.core.yamltext import Document
+        from limbeck.data.window_spec import WindowSpec
+        from limbeck.data.windows import pasts
+
+        return pasts(build(WindowSpec, Document(dict(windows), source="the recipe")), path)
     columns = _below(data, "columns")
     if path.is_dir() or path.suffix.lower() == ".npz":
         inputs, size = columns.get("inputs") or (), data.get("image_size")

@@ -4,6 +4,9 @@
     Classification  int64 [N] class ids            logits [B, C]               logits
     MultiLabel      float32 [N, L] of 0 and 1      logits [B, L] (sigmoid)     logits
     Regression      float32 [N, K] standardised    standardised [B, K]         natural units
+    Ordinal         int64 [N] ids of levels        logits [B, C]               logits
+    Quantiles       float32 [N, K] standardised    standardised [B, K·Q]       natural units
+    Gaussian        float32 [N, K] standardised    mean, log variance [B, 2·K] mean, deviation in natural units
     Generation      texts, object [N]              logits [B, T, V] of tokens  texts
     Similarity      float32 [N, 1] scaled scores   embeddings [B, 2·D]         embeddings
     Retrieval       float32 [N, 1] of 1            embeddings [B, 2·D]         embeddings

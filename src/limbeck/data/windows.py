@@ -77,6 +77,22 @@ def cut(
     return {split: _split(spec, series, truth, split, *border) for split, border in borders.items()}
 
 
+def pasts(spec: WindowSpec, table: Any) -> tuple[Array, dict[str, Array]]:
+    """Every past [N, C, history] of a table, the last one too, and the times (or rows) at which each ends."""
+    found = _table(table)
+    if spec.time is not None:
+        refuse_times(found, spec.time)
+    series = _numbers(found, _inputs(found, spec), "inputs")
+    if series.shape[1] < spec.history:
+        raise ConfigError(
+            f"expected {spec.history} rows of past at least, got {series.shape[1]}", "give the rows before these too"
+        )
+    ends = slice(spec.history - 1, None, spec.stride)
+    past = np.lib.stride_tricks.sliding_window_view(series, spec.history, axis=1)[:, :: spec.stride].transpose(1, 0, 2)
+    name = spec.time or "row"
+    return past, {name: (found[name].to_numpy() if spec.time else np.arange(len(found)))[ends]}
+
+
 def _split(spec: WindowSpec, series: Array, truth: Array, split: str, start: int, end: int) -> Raw:
     """Windows whose forecast steps lie from `start` up to `end`."""
     first = max(start, spec.history)

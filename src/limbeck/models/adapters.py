@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from limbeck.core.errors import ConfigError, MissingSignal, ShapeMismatch
 from limbeck.models.estimators import ClassColumns, class_columns, label_columns, refuse_pairwise, refuse_unfitted
 from limbeck.models.fingerprint import module_hash, object_hash
+from limbeck.models.merged import MergedColumns, merged_columns
 from limbeck.models.outputs import (
     AUTO,
     LOGITS,
@@ -31,6 +32,7 @@ from limbeck.models.outputs import (
 )
 from limbeck.models.predict import answer, answering, told
 
+Columns: TypeAlias = ClassColumns | MergedColumns
 Answers: TypeAlias = "dict[str, np.ndarray[Any, Any]]"  # float32 [N, width] by head
 
 
@@ -82,15 +84,17 @@ def adapt(
     output: str = AUTO,
     device: str | None = None,
     classes: Sequence[Any] | None = None,
+    mapping: Mapping[Any, Any] | None = None,
 ) -> Answering:
     """Put a teacher behind the interface.
 
     `output` says whether a module or callable gives logits or probabilities; auto looks at its first answers.
-    `classes` names its classes in the order of its columns, where that is not the task's order.
+    `classes` names its classes in the order of its columns, where that is not the task's order; `mapping` says which of
+    them are which classes of the task.
     Raises ConfigError for what cannot answer, is not fitted, or has other classes.
     """
     check_output_kind(output)
-    columns = None if classes is None else _named_columns(classes, tasks)
+    columns = columns_of(teacher, tasks, classes, mapping)
     if isinstance(teacher, type):
         raise ConfigError(
             f"expected a trained teacher, got the class {teacher.__name__}", "make an object of it and train it first"
@@ -113,23 +117,31 @@ def is_estimator(what: Any) -> bool:
     return not isinstance(what, type) and all(hasattr(what, name) for name in ("fit", "predict", "get_params"))
 
 
-def _named_columns(classes: Sequence[Any], tasks: Mapping[str, TaskLike]) -> ClassColumns:
+def columns_of(
+    teacher: Any, tasks: Mapping[str, TaskLike], classes: Sequence[Any] | None, mapping: Mapping[Any, Any] | None
+) -> Columns | None:
+    """Which columns of a teacher mean which classes, where the user says it; None where nothing was said."""
+    if classes is None and mapping is None:
+        return None
     task = next(iter(tasks.values()))
     if len(tasks) > 1 or task.form != "classification":
+        what = "classes=[...]" if mapping is None else "a mapping of classes"
         raise ConfigError(
-            f"expected classes=[...] for one task of classification, got {', '.join(tasks)} "
+            f"expected {what} for one task of classification, got {', '.join(tasks)} "
             f"({', '.join(each.kind for each in tasks.values())})",
             "give a mapping of tasks to teachers, each lb.Teacher(...) with its own classes",
         )
+    if mapping is not None:
+        own = classes if classes is not None else getattr(teacher, "classes_", None)
+        return merged_columns(own, mapping, task.names, "the teacher")
+    assert classes is not None
     return class_columns(classes, task.names, "the teacher")
 
 
 class _Bridge:
     """Names the outputs of a model and turns probabilities into logits; `auto` is decided by the first answers."""
 
-    def __init__(
-        self, tasks: Mapping[str, TaskLike], output: str, who: str, columns: ClassColumns | None = None
-    ) -> None:
+    def __init__(self, tasks: Mapping[str, TaskLike], output: str, who: str, columns: Columns | None = None) -> None:
         self.tasks, self.output, self.who, self.columns = tasks, output, who, columns
         self.found: dict[str, str] = {}
 
@@ -187,7 +199,7 @@ class TorchModel:
         tasks: Mapping[str, TaskLike],
         *,
         output: str = AUTO,
-        columns: ClassColumns | None = None,
+        columns: Columns | None = None,
         device: str | None = None,
     ) -> None:
         self.fingerprint = module_hash(module)
@@ -243,7 +255,7 @@ class Function:
         tasks: Mapping[str, TaskLike],
         *,
         output: str = AUTO,
-        columns: ClassColumns | None = None,
+        columns: Columns | None = None,
     ) -> None:
         self.function = function
         self.fingerprint = object_hash(function)
@@ -269,7 +281,7 @@ class SklearnEstimator:
     Raises ConfigError where it is not fitted or knows other classes, MissingSignal where it gives decisions only.
     """
 
-    def __init__(self, estimator: Any, tasks: Mapping[str, TaskLike], *, columns: ClassColumns | None = None) -> None:
+    def __init__(self, estimator: Any, tasks: Mapping[str, TaskLike], *, columns: Columns | None = None) -> None:
         if len(tasks) != 1:
             raise ConfigError(
                 f"expected one estimator for each of the {len(tasks)} tasks ({', '.join(tasks)}), got one in all",
@@ -281,7 +293,7 @@ class SklearnEstimator:
         self.head, self.task = next(iter(tasks.items()))
         self.fingerprint = object_hash(estimator)
         self.gives = self._what_it_gives()
-        self.columns = columns
+        self.columns: Columns | None = columns
         own = getattr(estimator, "classes_", None)
         if self.columns is None and self.task.form == "classification" and own is not None:
             self.columns = class_columns(own, self.task.names, self.who)

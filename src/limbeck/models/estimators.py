@@ -13,7 +13,7 @@ from limbeck.core.errors import ConfigError
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 _SHOWN = 8
-_IMPOSSIBLE = 16.1  # below the likeliest class: a probability of 1e-7, the least that answers say
+IMPOSSIBLE = 16.1  # below the likeliest class: a probability of 1e-7, the least that answers say
 
 
 def refuse_unfitted(estimator: Any) -> None:
@@ -47,7 +47,7 @@ class ClassColumns:
         ordered = logits[:, [max(place, 0) for place in self.places]]
         absent = [n for n, place in enumerate(self.places) if place < 0]
         if absent:
-            ordered[:, absent] = logits.max(dim=1, keepdim=True).values - _IMPOSSIBLE
+            ordered[:, absent] = logits.max(dim=1, keepdim=True).values - IMPOSSIBLE
         return ordered
 
 

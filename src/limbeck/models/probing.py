@@ -14,6 +14,7 @@ from limbeck.core.errors import LimbeckError
 from limbeck.core.findings import Finding
 from limbeck.models.adapters import Answering, TaskLike, TorchModel
 from limbeck.models.fingerprint import state_hash
+from limbeck.models.merged import MergedColumns
 from limbeck.models.outputs import DECIDED
 
 _SAME = 1e-4  # of the largest answer
@@ -63,7 +64,9 @@ def _unknown_classes(teacher: Answering) -> list[Finding]:
             "tip",
             "there are classes that the teacher does not know",
             f"the teacher knows {columns.width} of {len(columns.places)} classes, not {named}",
-            "it answers as if these classes could not be; a student learns that from it",
+            "the loss compares the other classes; what a student knows of these it learns from labels"
+            if isinstance(columns, MergedColumns)
+            else "it answers as if these classes could not be; a student learns that from it",
             "train the teacher on rows of every class, or leave these classes out",
             {"missing": list(columns.missing)},
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import torch
 from torch import Tensor, nn
 
 from limbeck.core.errors import ShapeMismatch
@@ -19,17 +20,40 @@ class Series(nn.Module):
         return inputs[:, None] if inputs.dim() == 2 else inputs
 
 
+class FromLast(nn.Module):
+    """Features of a series less its last values, and these values beside them: a level that moves is no news."""
+
+    def __init__(self, shape: nn.Module, features: nn.Module) -> None:
+        super().__init__()
+        self.shape = shape
+        self.features = features
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Features and last values [B, F + C]."""
+        series = self.shape(inputs)
+        last = series[..., -1]
+        return torch.cat([self.features(series - last[..., None]), last], dim=1)
+
+
 def series_cnn(
-    in_shape: Shape, *, width: int = 32, depth: int = 3, reach: int = 3, hidden: int = 0, dropout: float = 0.0
+    in_shape: Shape,
+    *,
+    width: int = 32,
+    depth: int = 3,
+    reach: int = 3,
+    hidden: int = 0,
+    dropout: float = 0.0,
+    level: bool = False,
 ) -> tuple[nn.Module, int]:
     """Convolutions over time with BatchNorm, each reaching twice as far as the one before; rows are [T] or [C, T].
 
     `reach` is how many times to either side the first one sees. After Wang et al., arXiv:1611.06455, with the dilations
     of Bai et al., arXiv:1803.01271. `hidden` 0 averages over time, for classes; `hidden` > 0 puts a fully connected
-    layer on all times, for forecasts, where the last ones count most.
+    layer on all times, for forecasts, where the last ones count most. `level` takes the last value of each channel off
+    and hands it to the last layer (as Zeng et al., arXiv:2205.13504): forecasts of series whose level moves.
     """
     channels, length = _series_shape(in_shape)
-    layers: OrderedDict[str, nn.Module] = OrderedDict(series=Series())
+    own, layers = channels, OrderedDict[str, nn.Module](series=Series())
     for stage in range(depth):
         step = 2**stage
         layers[f"stage{stage + 1}"] = nn.Sequential(
@@ -46,6 +70,9 @@ def series_cnn(
         layers["pool"] = nn.Sequential(nn.AdaptiveAvgPool1d(1), nn.Flatten())
     if dropout:
         layers["dropout"] = nn.Dropout(dropout)
+    if level:
+        shape = layers.pop("series")
+        return FromLast(shape, nn.Sequential(layers)), features + own
     return nn.Sequential(layers), features
 
 

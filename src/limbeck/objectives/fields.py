@@ -114,6 +114,14 @@ class Fields:
             self.note(name, f"expected a tuple of numbers >= 0, one for each class, got {value!r}")
         return self
 
+    def ids(self, name: str) -> Fields:
+        """None, or two and more distinct ids from 0."""
+        value = getattr(self.spec, name)
+        whole = isinstance(value, tuple) and all(isinstance(n, int) and n >= 0 for n in value)
+        if not whole or len(set(value)) < len(value) or len(value) == 1:
+            self.note(name, f"expected distinct ids of two classes or more, or none, got {value!r}")
+        return self
+
     def levels(self, name: str) -> Fields:
         """Rising numbers between 0 and 1."""
         value = getattr(self.spec, name)

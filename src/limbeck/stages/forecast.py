@@ -39,7 +39,7 @@ def check_recipe(recipe: Recipe) -> CheckReport:
     data = read_data(recipe)
     check_data(data)
     teacher = make_teacher(recipe)
-    student, objective = make_student(recipe, data, teacher), make_objective(recipe, data)
+    student, objective = make_student(recipe, data, teacher), make_objective(recipe, data, teacher)
     refuse_unready(settings_of(recipe), data, teacher, student, objective)
     more = recipe.evaluate.attribution in ("auto", True)
     arms = arms_of(objective, data.tasks, unlabeled=data.unlabeled is not None, attribution=more)

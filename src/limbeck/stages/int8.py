@@ -58,7 +58,9 @@ def _judged(job: Job, student: Any) -> dict[str, Any]:
         said[head] = np.concatenate(said[head])
     if job.data.corpus is not None:
         corpus = student.answers(job.data.corpus.inputs)
-    training = {head: task.to_training(said[head]) for head, task in job.data.tasks.items()}
+    training = {  # a kind that reads its answers itself is exported in training space
+        head: said[head] if task.judged_as else task.to_training(said[head]) for head, task in job.data.tasks.items()
+    }
     return all_judged(job.data.tasks, training, job.test, corpus)
 
 
@@ -71,7 +73,7 @@ def _cards(job: Job, said: Mapping[str, Any], seed: int) -> dict[str, Any]:
     for head, task in data.tasks.items():
         truth = Truth.of(test, head, task, data.corpus)
         evidence = Evidence(
-            task=task,
+            task=task.outcome,
             y=truth.y,
             arms={STUDENT: said[head][None], CONTROL: original[head], TEACHER: teacher[head]},
             mask=truth.labelled,

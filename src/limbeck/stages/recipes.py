@@ -39,7 +39,7 @@ def run_recipe(
         data,
         teacher,
         make_student(recipe, data, teacher),
-        make_objective(recipe, data),
+        make_objective(recipe, data, teacher),
         recipe.train,
         Path(out) if out is not None else recipe.folder,
         overwrite=overwrite,
@@ -61,11 +61,11 @@ def settings_of(recipe: Recipe) -> Settings:
     )  # fmt: skip
 
 
-def make_objective(recipe: Recipe, data: Data) -> Sum:
-    """The objective of a recipe, "auto" by the tasks."""
+def make_objective(recipe: Recipe, data: Data, teacher: Teacher) -> Sum:
+    """The objective of a recipe, "auto" by the tasks, among the classes that the teacher knows."""
     from limbeck.stages.verbs import objective_of
 
-    return objective_of(recipe.objective, data)
+    return objective_of(recipe.objective, data, teacher)
 
 
 def make_student(recipe: Recipe, data: Data, teacher: Teacher) -> Student:
@@ -94,7 +94,7 @@ def _teacher(recipe: Recipe, spec: TeacherSpec) -> Teacher:
         return AnsweredTeacher.of(recipe.locate(spec.model.removeprefix(ANSWERS)))
     made = teacher_of(spec.model, members=spec.members, train=spec.train, output=spec.output)
     if isinstance(made, GivenTeacher):
-        return replace(made, inputs=spec.inputs, classes=spec.classes)
+        return replace(made, inputs=spec.inputs, classes=spec.classes, mapping=spec.mapping)
     return made
 
 

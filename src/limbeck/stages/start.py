@@ -43,7 +43,8 @@ def look(job: Job) -> dict[str, Any] | None:
     return found
 
 
-def _alike(task: Any, theirs: np.ndarray[Any, Any], mine: np.ndarray[Any, Any]) -> float | None:
+def _alike(given: Any, theirs: np.ndarray[Any, Any], mine: np.ndarray[Any, Any]) -> float | None:
+    task = given.outcome
     if task.kind not in NUMBERS:
         return float(agreement_rows(task, theirs, mine).mean())
     a, b = theirs[0].astype(np.float64), mine[0].astype(np.float64)

@@ -104,13 +104,15 @@ class GivenTeacher:
     `inputs` says what it takes: "raw" rows as they were given, "encoded" rows as the student takes them, or "auto":
     encoded for a torch module on tables and images, raw for everything else. `output` says whether it gives "logits"
     or "probabilities"; "auto" looks. `classes` names its classes in the order of its columns, where that is another
-    order than the task's.
+    order than the task's. `mapping` says which class of the task each of its classes is, where they differ: chances of
+    classes that are one are added, a class that is None is left out, and classes that none is are left to the labels.
     """
 
     model: Any
     inputs: str = "auto"
     output: str = "auto"
     classes: Sequence[Any] | None = None
+    mapping: Mapping[Any, Any] | None = None
     _answering: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -140,6 +142,16 @@ class GivenTeacher:
         """Whether it answers for every word of some task."""
         return bool(getattr(self.model, "tags", ()))
 
+    def known(self, tasks: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Ids of the classes that it knows where its mapping leaves some out, by task; raises ConfigError."""
+        from limbeck.models.adapters import columns_of
+        from limbeck.models.merged import MergedColumns
+
+        columns = None if self.mapping is None else columns_of(self.model, tasks, self.classes, self.mapping)
+        if not isinstance(columns, MergedColumns) or not columns.missing:
+            return {}
+        return {next(iter(tasks)): columns.known}
+
     def describe(self) -> dict[str, Any]:
         return {"kind": "given", "model": type(self.model).__name__, "fingerprint": self.fingerprint()}
 
@@ -153,7 +165,9 @@ class GivenTeacher:
         refuse_whole_texts(self.model, {head: task.form for head, task in job.data.tasks.items()}, "the teacher")
         if self._by_word:
             return []
-        self._answering = adapt(self.model, job.data.tasks, output=self.output, classes=self.classes)
+        self._answering = adapt(
+            self.model, job.data.tasks, output=self.output, classes=self.classes, mapping=self.mapping
+        )
         return list(probe(self._answering, self._prepare(job.data)(_first(job.data, _PROBED)), job.data.tasks))
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
@@ -177,7 +191,7 @@ class GivenTeacher:
         return self.model if looks_inside(needs) else in_dtype(self.model, dtype)
 
     def _refuse_own_order(self, needs: Needs) -> None:
-        if self.classes is not None:
+        if self.classes is not None or self.mapping is not None:
             raise NotSupported(
                 f"expected a teacher with the task's order of classes where a loss looks inside it "
                 f"({', '.join((*needs.taps, *needs.attention)) or 'live'}), got one with classes=[...]",
@@ -204,7 +218,11 @@ class GivenTeacher:
         own = module_hash(self.model) if isinstance(self.model, nn.Module) else object_hash(self.model)
         tokens = self.tokenizer()
         own = own if tokens is None else object_hash([own, tokens])
-        told = [self.inputs, self.output, None if self.classes is None else [str(name) for name in self.classes]]
+        told: list[Any] = [
+            self.inputs, self.output, None if self.classes is None else [str(name) for name in self.classes]
+        ]  # fmt: skip
+        if self.mapping is not None:
+            told.append(sorted((str(mine), str(said)) for mine, said in self.mapping.items()))
         return own if told == ["auto", "auto", None] else object_hash([own, told])
 
     def tokenizer(self) -> str | None:

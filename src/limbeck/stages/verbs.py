@@ -86,7 +86,8 @@ def distill(
     )  # fmt: skip
     check_data(data)
     source = teacher_of(teacher, members=members, train=as_plan(teacher_train))
-    made, losses, plan = student_of(student, data, source), objective_of(objective, data), as_plan(train) or TrainSpec()
+    made, losses = student_of(student, data, source), objective_of(objective, data, source)
+    plan = as_plan(train) or TrainSpec()
     folder = Path(out) if out is not None else Path("runs") / name
     if console is None and not (folder / "run.json").exists():
         line = long_run(settings, data, source, made, losses, plan)
@@ -115,8 +116,14 @@ def check_data(data: Data) -> None:
         metric_for(next(iter(data.tasks.values())).outcome, data.metric, groups=rows.groups)
 
 
-def objective_of(objective: str | Objective | Sum, data: Data) -> Sum:
-    """The objective as a sum; "auto" is the default of each task."""
+def objective_of(objective: str | Objective | Sum, data: Data, teacher: Teacher | None = None) -> Sum:
+    """The objective as a sum; "auto" is the default of each task. Fields that tasks and teacher decide are theirs."""
+    from limbeck.stages.partial import among_known
+
+    return among_known(_asked(objective, data), teacher, data.tasks)
+
+
+def _asked(objective: str | Objective | Sum, data: Data) -> Sum:
     from limbeck.objectives import parse
     from limbeck.objectives.base import Sum, as_sum
     from limbeck.stages.arms import fitted_to, refuse_objective

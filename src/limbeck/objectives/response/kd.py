@@ -43,29 +43,37 @@ def kd_loss(student: Tensor, teacher: Tensor | TopK, temperature: float = 4.0, m
 
 @dataclass(frozen=True, kw_only=True)
 class KD(Objective):
-    """Softened class probabilities of the teacher, at a temperature; "auto" chooses it from the teacher's entropy."""
+    """Softened class probabilities of the teacher, at a temperature; "auto" chooses it from the teacher's entropy.
+
+    `among` are the ids of the classes that are compared, each side's chances renormalised over them; empty: all.
+    """
 
     on: str = MAIN
     temperature: Temperature = 4.0
+    among: tuple[int, ...] = ()
     kinds: ClassVar[tuple[str, ...]] = ("classification",)
     traits: ClassVar[Traits] = Traits(
         temperature_squared="gradient", shift_invariant=True, direction="forward", sums_over_classes=True
     )
 
     def __post_init__(self) -> None:
-        Fields(self).number("temperature", above=0, words=("auto",)).check()
+        Fields(self).number("temperature", above=0, words=("auto",)).ids("among").check()
 
     def student_needs(self) -> Needs:
-        return Needs(outputs=(self.on,), forms=("dense", "projected"))
+        return Needs(outputs=(self.on,), forms=("dense",) if self.among else ("dense", "projected"))
 
     def teacher_needs(self) -> Needs:
-        return Needs(outputs=(self.on,), forms=("dense", "topk", "projected"))
+        return Needs(outputs=(self.on,), forms=("dense",) if self.among else ("dense", "topk", "projected"))
 
     def loss(
         self, student: Signals, teacher: Signals | None, batch: Batch, head: nn.Module | None
     ) -> tuple[Tensor, Tensor]:
         temperature = known(self.temperature, self.name)
         teacher = answered(teacher)
+        if self.among:
+            left, right, mask = dense_pair(student, teacher, self.on)
+            picked = list(self.among)
+            return weigh(kd_rows(left[..., picked], right[..., picked], temperature), batch, mask)
         answers, own = output_of(teacher, self.on, "teacher"), output_of(student, self.on, "student")
         if isinstance(own, Projected):
             mask = valid_mask(student, teacher, answers, self.on)
