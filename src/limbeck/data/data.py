@@ -35,7 +35,7 @@ from limbeck.data.pairs import (
 )
 from limbeck.data.preprocess import Preprocess
 from limbeck.data.raw import group_names
-from limbeck.data.rows import Array, Rows, row_shape
+from limbeck.data.rows import Array, Rows, digest, row_shape
 from limbeck.data.similarity import Similarity
 from limbeck.data.sources import Columns, NamedColumns, Raw, read
 from limbeck.data.split import keep_labels, split_off
@@ -65,6 +65,7 @@ class Data:
     metric               a metric's name, or a function (y_true, y_pred) -> number, for the first task
     image_size           (height, width) to which images of a folder or data set are resized
     corpus               further documents (a list of texts) among which retrieval is tested
+    sample_rate          of clips: that of plain arrays, to which others are resampled (None: the most frequent one)
 
     Where `columns` is None, the columns of a table are guessed
     from its training rows. Test rows that also stand in train, unlabeled or validation leave the score; the unlabelled
@@ -96,6 +97,7 @@ class Data:
         seed: int = 0,
         image_size: tuple[int, int] | None = None,
         corpus: Any = None,
+        sample_rate: int | None = None,
     ) -> None:
         if train is None:
             raise ConfigError("expected training rows, got none", "give lb.Data(train=(X, y)) or train='train.csv'")
@@ -115,15 +117,14 @@ class Data:
         named = NamedColumns(target=columns) if isinstance(columns, str) else columns
         if embedded == "retrieval":
             named = retrieval_columns(train, named)
-        raws = _read_all(given, named, image_size, embedded)
+        raws = _read_all(given, named, image_size, embedded, sample_rate)
         raws["train"] = _beside(raws["train"], weights, groups, ids)
         if embedded is not None:
             raws = as_pairs(raws, embedded)
         refuse_shapes(raws)
         raws = same_floats({split: like(raws["train"], raw, split) for split, raw in raws.items()})
         findings: list[Finding] = []
-        self.metric = metric
-        self.seed = seed
+        self.metric, self.seed = metric, seed
         self.tasks: dict[str, Task] = _tasks(raws["train"], task, classes, findings)
         rows = _encode_all(as_sources(raws, self.tasks), self.tasks)
         if "test" not in rows and test_fraction is not None:
@@ -162,9 +163,9 @@ class Data:
         for name in SPLITS:
             rows: Rows | None = getattr(self, name)
             if rows is not None:
-                parts[name] = _digest(rows)
+                parts[name] = digest(rows)
         if self.corpus is not None:
-            parts["corpus"] = _digest(self.corpus)
+            parts["corpus"] = digest(self.corpus)
         parts["view"] = None if self.view is None else [self.view.fingerprint, self.views]
         return fingerprint(parts)
 
@@ -204,7 +205,11 @@ class Data:
 
 
 def _read_all(
-    given: Mapping[str, Any], columns: Columns | None, size: tuple[int, int] | None, embedded: str | None = None
+    given: Mapping[str, Any],
+    columns: Columns | None,
+    size: tuple[int, int] | None,
+    embedded: str | None = None,
+    rate: int | None = None,
 ) -> dict[str, Raw]:
     found: dict[str, Raw] = {}
     problems: list[Problem] = []
@@ -216,7 +221,8 @@ def _read_all(
             chosen = columns if columns is not None or "train" not in found else found["train"].columns
             if embedded is not None and split == "unlabeled":
                 chosen = single_texts(value, chosen)
-            found[split] = read(value, chosen, split, size=size)
+            found[split] = read(value, chosen, split, size=size, rate=rate)
+            rate = rate or found[split].rate or None  # that of the training rows holds for every split
             if not len(found[split].inputs):
                 problems.append(Problem(split, "expected rows, got none", "leave the split out or give it rows"))
         except LimbeckError as err:
@@ -314,7 +320,15 @@ def _encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str,
         weight = _weights(raw.weight, labelled, split, problems)
         if not problems:
             rows[split] = Rows(
-                raw.kind, inputs, row_keys(raw.kind, inputs), targets, masks, weight, group_names(raw.groups), raw.ids
+                raw.kind,
+                inputs,
+                row_keys(raw.kind, inputs),
+                targets,
+                masks,
+                weight,
+                group_names(raw.groups),
+                raw.ids,
+                raw.rate,
             )
     if problems:
         raise _together(problems)
@@ -364,24 +378,3 @@ def _weights(given: Array | None, labelled: Array, split: str, problems: list[Pr
         return None
     mean = weight[labelled].mean() if weight[labelled].any() else weight.mean()
     return np.asarray(weight / mean, dtype=np.float32)
-
-
-def _bytes_of(values: Array) -> bytes:
-    """Values as bytes: numbers as they lie in memory, texts one after the other."""
-    if values.dtype == object:
-        return "\0".join(map(str, values)).encode()
-    return np.ascontiguousarray(values).tobytes()
-
-
-def _digest(rows: Rows) -> str:
-    import xxhash
-
-    hasher = xxhash.xxh3_128(np.ascontiguousarray(rows.keys).tobytes())
-    for head in sorted(rows.targets):
-        hasher.update(head.encode() + _bytes_of(rows.targets[head]))
-        hasher.update(np.ascontiguousarray(rows.label_mask[head]).tobytes())
-    if rows.weight is not None:
-        hasher.update(rows.weight.tobytes())
-    if rows.groups is not None:
-        hasher.update("\0".join(str(g) for g in rows.groups).encode())
-    return hasher.hexdigest()

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from limbeck.core.findings import Finding
+from limbeck.data.audio.checks import look_at_clips
 from limbeck.data.frames import is_numeric
 from limbeck.data.keys import found_in, inverse_of
 from limbeck.data.raw import NO_GROUP
@@ -90,6 +91,7 @@ def look(
             yield from _labels(train, head, task)
         yield from _unlabelled(rows, head)
     yield from _inputs(train, used)
+    yield from look_at_clips(rows, notes)
     for note in dict.fromkeys(notes):
         yield _note(
             "LB111",
