@@ -21,6 +21,7 @@ from limbeck.core.findings import Finding
 from limbeck.core.specs import fingerprint
 from limbeck.data import doctor
 from limbeck.data.agree import like, refuse_shapes, same_floats
+from limbeck.data.audio.sources import is_transcript
 from limbeck.data.generation import as_sources, generation_in, is_pair
 from limbeck.data.infer import build_task, infer_task
 from limbeck.data.keys import row_keys
@@ -51,8 +52,8 @@ class Data:
     """Train, unlabeled, validation and test rows of one or several tasks.
 
     train, unlabeled, validation, test   arrays (X, y) or (X, y, ids), frames, data sets, or paths; see `sources`
-    task                 "auto", "classification", "multilabel", "regression", "tagging" (a tag for every word) or
-                         "generation" (texts for texts); a mapping for several tasks;
+    task                 "auto", "classification", "multilabel", "regression", "tagging" (a tag for every word),
+                         "generation" (texts for texts) or "transcription" (texts said in clips); a mapping for several;
                          on two columns of texts "similarity" (with a score) or "retrieval" (a query and its document)
     columns              which columns of a table mean what; a text is the column of labels
     classes              all classes (or labels) in their order, where the training rows may not show them
@@ -274,6 +275,8 @@ def _tasks(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: list
     for head, kind in wanted.items():
         if kind == "auto" and is_pair(raw, head):
             kind = "generation"
+        if kind == "auto" and is_transcript(raw, head):
+            kind = "transcription"
         if kind == "auto":
             kind, note = infer_task(raw.labels[head], head, raw.inputs)
             findings.append(note)

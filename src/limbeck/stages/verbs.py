@@ -103,7 +103,7 @@ def check_data(data: Data) -> None:
             "expected test rows, got none", "give lb.Data(test=(X_test, y_test)); they are read once, at the end"
         )
     for rows in (data.test, data.validation):
-        metric_for(next(iter(data.tasks.values())), data.metric, groups=rows.groups)
+        metric_for(next(iter(data.tasks.values())).outcome, data.metric, groups=rows.groups)
 
 
 def objective_of(objective: str | Objective | Sum, data: Data) -> Sum:

@@ -179,6 +179,12 @@ def _label_in(frame: pd.DataFrame) -> str | None:
     return str(frame.columns[0]) if frame.shape[1] == 1 else guess_target(frame)
 
 
+def is_transcript(raw: Raw, head: str) -> bool:
+    """Whether the labels of clips are texts from a column that is named as transcripts are."""
+    names = raw.label_columns.get(head, ())
+    return raw.kind == "audio" and len(names) == 1 and names[0].lower() in _TRANSCRIPTS
+
+
 def _of_hub(given: Any, columns: Columns | None, split: str, rate: int | None) -> Raw | None:
     """A Hugging Face data set with a column of the feature Audio; its bytes are decoded here."""
     names = [name for name, feature in given.features.items() if type(feature).__name__ == "Audio"]
