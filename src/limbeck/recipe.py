@@ -35,7 +35,15 @@ from limbeck.train.plan import TrainSpec
 _FIRST = "`limbeck init NAME --data FILE` writes one; it needs data, teacher and student"
 _BASE_MARK = "# relative paths start at:"
 
-NETWORKS = ("linear", "mlp", "cnn", "resnet")  # built in; the names of limbeck.models.zoo, which needs torch
+NETWORKS = (
+    "linear",
+    "mlp",
+    "cnn",
+    "resnet",
+    "series_cnn",
+    "audio_cnn",
+    "audio_conformer",
+)  # built in; the names of limbeck.models.zoo, which needs torch
 
 COMMENTS = {  # above the keys of a written recipe
     "name": "the name of the run and of its folder below runs/",

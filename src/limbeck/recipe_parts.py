@@ -42,8 +42,9 @@ class DataSpec:
     no validation file, `test_fraction` where there is no test file. `view` says how rows are augmented,
     `views` how many views of a row the teacher answers (the row itself is the first; 8 where there is a view).
     `windows` makes rows of tables of times; their splits are stretches of time.
-    `image_size` is the (height, width) to which a folder of images is resized. `corpus` is a table of one column of
-    texts: further documents among which retrieval is tested.
+    `image_size` is the (height, width) to which a folder of images is resized, `sample_rate` the rate (Hz) to which
+    clips of sound are resampled. `corpus` is a table of one column of texts: further documents among which retrieval
+    is tested.
     """
 
     shorthand: ClassVar[str] = "builtin"
@@ -62,13 +63,14 @@ class DataSpec:
     view: str | None = None
     views: int | None = None
     image_size: tuple[int, int] | None = None
+    sample_rate: int | None = None
     corpus: str | None = None
     windows: WindowSpec | None = None
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
         at_least(problems, self, 1, "labels")
-        at_least(problems, self, 1, "views")
+        at_least(problems, self, 1, "views", "sample_rate")
         for name in ("validation_fraction", "test_fraction"):
             if not 0 < getattr(self, name) < 1:
                 problems.append(Problem(name, f"expected a fraction between 0 and 1, got {getattr(self, name)!r}"))

@@ -209,11 +209,11 @@ def test_long_lists_are_cut():
 
 def test_rows_without_any_text_or_word_are_counted():
     texts = pd.DataFrame({"sentence": [f"a good film {n}" for n in range(50)], "label": [n % 2 for n in range(50)]})
-    assert not found("LB122", train=texts, test=texts.assign(sentence=texts.sentence + " x"))
+    assert not found("LB125", train=texts, test=texts.assign(sentence=texts.sentence + " x"))
     odd = texts.assign(sentence=["", "  ", None, *texts.sentence[3:]])
-    (finding,) = found("LB122", train=odd, test=texts.assign(sentence=texts.sentence + " x"), validation_fraction=0.5)
+    (finding,) = found("LB125", train=odd, test=texts.assign(sentence=texts.sentence + " x"), validation_fraction=0.5)
     assert finding.grade == "note" and sum(int(part.split()[0]) for part in finding.measured.split(", ")) == 3
     words = pd.DataFrame({"tokens": [["a", f"w{n}"] for n in range(20)], "ner_tags": [["O", "B-X"]] * 20})
     words.at[3, "tokens"], words.at[3, "ner_tags"] = [], []
-    (finding,) = found("LB122", train=words, validation=words[4:], test=words[4:])
+    (finding,) = found("LB125", train=words, validation=words[4:], test=words[4:])
     assert finding.measured == "1 of 20 in train"

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from limbeck.core.errors import ConfigError, ShapeMismatch
-from limbeck.models.zoo import ZOO, build, canonical, is_zoo_name, parse
+from limbeck.models.zoo import ZOO, build, canonical, is_zoo_name, parse, with_settings
 
 ONE, TWO = {"main": 3}, {"kind": 3, "price": 1}
 
@@ -41,13 +41,18 @@ def test_equal_networks_have_one_text():
 
 
 def test_every_setting_of_every_network_changes_it():
-    shape = {"linear": (5,), "mlp": (5,), "series_cnn": (2, 16)}
+    shapes = {"audio_cnn": (800,), "audio_conformer": (800,), "series_cnn": (2, 16)}
+    shape = {"linear": (5,), "mlp": (5,)} | shapes
     for name in ZOO:
         for key, value in parse(name)[1].items():
             other = [3] if isinstance(value, tuple) else 0.25 if isinstance(value, float) else True
-            other = value + 1 if type(value) is int else other
+            sound = {"rate": 8000} if name.startswith("audio") else {}
+            value = sound.get(key, value)
+            step = value + value % 2 if sound else 1  # a kernel stays odd, heads still share a width
+            other = value + step if type(value) is int else other
             first, second = (
-                repr(build(text, shape.get(name, (1, 16, 16)), ONE)) for text in (name, f"{name}({key}={other})")
+                repr(build(with_settings(name, sound | more), shape.get(name, (1, 16, 16)), ONE))
+                for more in ({}, {key: other})
             )
             assert first != second, (name, key)
 

@@ -81,7 +81,8 @@ def export_onnx(
             ensure_ascii=False,
         )
     else:
-        network = trace_rows(module, _traced(preprocess, example), tasks)
+        axes = ("batch", "samples") if preprocess.spec["kind"] == "audio" else ("batch",)
+        network = trace_rows(module, _traced(preprocess, example), tasks, axes)
         encoded = [add_preprocessing(graph, preprocess.spec, reserved)]
     before = len(graph.nodes)
     for (head, task), width in zip(tasks.items(), network.widths, strict=True):
@@ -141,7 +142,7 @@ def refuse_training(module: nn.Module) -> None:
 
 def _traced(preprocess: Preprocess, example: Any) -> Array:
     """Encoded rows [3, ...] to trace with: the first of the example, repeated where there are fewer."""
-    if example is None or not len(example):
+    if example is None or not len(example) or preprocess.spec["kind"] == "audio":
         return np.zeros((3, *preprocess.shape), dtype=np.float32)
     return np.resize(preprocess.encode(example[:3]), (3, *preprocess.shape)).astype(np.float32)
 

@@ -67,7 +67,9 @@ def output_names(tasks: Mapping[str, Task]) -> dict[str, dict[str, str]]:
     """Name the outputs of every head by their role: the role alone for one head, "HEAD.role" for several."""
 
     def roles(task: Task) -> tuple[str, ...]:
-        return (ANSWER,) if task.judged_as else ROLES.get(task.kind, ("probabilities", "label", "logits"))
+        if task.judged_as:
+            return (ANSWER, "mask") if task.positions else (ANSWER,)
+        return ROLES.get(task.kind, ("probabilities", "label", "logits"))
 
     return {
         head: {role: role if len(tasks) == 1 else f"{head}.{role}" for role in roles(task)}
@@ -79,7 +81,11 @@ def add_answers(graph: Graph, task: Task, raw: str, names: Mapping[str, str], wi
     """Turn the raw output [..., width] of one head into what its users read; `raw` is in training space."""
     if task.judged_as:  # what it means, the task itself says when it is asked
         graph.node("Identity", raw, out=names[ANSWER])
-        graph.output(names[ANSWER], TensorProto.FLOAT, width)
+        places = ("frames",) if task.positions else ()
+        graph.output(names[ANSWER], TensorProto.FLOAT, *places, width)
+        if places:
+            graph.node("Identity", WORDS, out=names["mask"])
+            graph.output(names["mask"], TensorProto.BOOL, *places)
         return
     if isinstance(task, Regression):
         wide = graph.node("Mul", raw, graph.constant(np.reshape(task.scale, (1, -1))))

@@ -19,7 +19,7 @@ def add_preprocessing(graph: Graph, spec: Mapping[str, Any], reserved: Set[str])
 
     `reserved` names are taken by outputs; a column of that name enters as "column.NAME", as the metadata says.
     """
-    kinds = {"table": _table, "array": _array, "image": _image}
+    kinds = {"table": _table, "array": _array, "image": _image, "audio": _audio}
     if spec.get("kind") not in kinds:
         raise NotSupported(
             f"expected a preprocessing of {', '.join(kinds)} to export, got {spec.get('kind')!r}",
@@ -90,6 +90,11 @@ def _array(graph: Graph, spec: Mapping[str, Any], reserved: Set[str]) -> str:
         kept = graph.node("Gather", values, graph.constant(spec["keep"], np.int64), axis=1)
         values = _filled(graph, kept, spec["fill"])
     return _standardised(graph, values, spec["mean"], spec["scale"])
+
+
+def _audio(graph: Graph, spec: Mapping[str, Any], reserved: Set[str]) -> str:
+    """Samples at the rate of the training clips, NaN behind the end of each; their features are in the network."""
+    return graph.input("input", TensorProto.FLOAT, ("samples",), rate=spec["rate"])
 
 
 def _image(graph: Graph, spec: Mapping[str, Any], reserved: Set[str]) -> str:

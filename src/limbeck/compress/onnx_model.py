@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.special import expit, softmax
 
-from limbeck.compress.onnx_rows import text_rows
+from limbeck.compress.onnx_rows import clip_rows, text_rows
 from limbeck.compress.onnx_text import Texts
 from limbeck.compress.onnx_words import by_row
 from limbeck.compress.onnx_writer import OnnxDecoder
@@ -86,7 +86,7 @@ class OnnxStudent:
         if self.decoder is not None:
             return self._written(inputs)
         if "task" in facts:
-            return task_from_spec(facts["task"]).predict(self.run(inputs, [facts["outputs"]["answer"]])[0])
+            return task_from_spec(facts["task"]).predict(self._said(inputs, {name: "answer"}, BATCH)[name])
         if facts["kind"] in EMBEDDED:
             low, high = facts.get("low", 0.0), facts.get("high", 1.0)  # the scores of a cosine of 0 and of 1
             return np.asarray(low + pair_cosines(self._pairs(inputs, BATCH)) * (high - low))
@@ -148,6 +148,11 @@ class OnnxStudent:
         """One output of each head by its role; of words a list of arrays, one for each row."""
         wanted = [self.heads[head]["outputs"][role] for head, role in roles.items()]
         tagged = [head for head in roles if self.heads[head]["kind"] == "tagging"]
+        framed = [head for head in roles if head not in tagged and "mask" in self.heads[head]["outputs"]]
+        if framed:
+            *found, mask = self.run(inputs, [*wanted, self.heads[framed[0]]["outputs"]["mask"]], batch)
+            clips = {head: list(values) for head, values in zip(roles, found, strict=True)}
+            return clips | {h: [each[there] for each, there in zip(clips[h], mask, strict=True)] for h in framed}
         if not tagged:
             return dict(zip(roles, self.run(inputs, wanted, batch), strict=True))
         assert self.texts is not None
@@ -178,6 +183,8 @@ class OnnxStudent:
         if self.kind == "table":
             return self._table(inputs)
         (facts,) = self.inputs
+        if self.kind == "audio":
+            return {facts["name"]: clip_rows(inputs, facts["rate"])}
         array = np.asarray(inputs)
         if array.ndim != len(facts["shape"]) + 1 or list(array.shape[1:]) != facts["shape"]:
             raise ShapeMismatch(

@@ -1,9 +1,12 @@
-"""Raw rows for an exported student of text, in the forms that users have: texts, pairs of texts, lists of words."""
+"""Raw rows for an exported student, as users have them: texts, pairs of texts, lists of words, clips of sound."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from limbeck.core.errors import ConfigError
 
@@ -60,3 +63,15 @@ def _texts(values: Any, name: str) -> list[str]:
             )
         made.append(value if isinstance(value, str) else "")
     return made
+
+
+def clip_rows(inputs: Any, rate: int) -> np.ndarray[Any, Any]:
+    """Clips float32 [N, T], NaN behind the end of each: of samples at the rate of the student, paths or records.
+
+    Raises ConfigError for what is no clip.
+    """
+    from limbeck.data.audio.clips import at_rate, clip_of, padded
+
+    if isinstance(inputs, str | Path):
+        raise ConfigError("expected a list of clips, got one path", "give a list: predict([path])")
+    return padded([at_rate(clip_of(cell, f"row {row}", Path()), rate) for row, cell in enumerate(inputs)], 1)

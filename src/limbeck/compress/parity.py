@@ -2,7 +2,7 @@
 
 Logits, standardised values and embeddings may differ by `tolerance` times the larger of 1 and their size, cosines of
 the texts of a row by `tolerance`. A decision that flips counts unless the student itself was undecided within that
-tolerance; of words every word is a decision.
+tolerance; of words every word is a decision, of clips every frame.
 """
 
 from __future__ import annotations
@@ -83,7 +83,12 @@ def _reference(module: nn.Module, preprocess: Preprocess, tasks: Mapping[str, Ta
             mask = module.masks(torch.from_numpy(rows))[head].cpu().numpy()  # type: ignore[operator]
             said[head] = by_row(said[head], mask, list(inputs.iloc[:, 0]), "logits", tasks[head].names)
         return said
-    return predict(module, np.asarray(preprocess.encode(inputs), dtype=np.float32), list(tasks))
+    encoded = np.asarray(preprocess.encode(inputs), dtype=np.float32)
+    found: dict[str, Any] = predict(module, encoded, list(tasks))
+    for head in (head for head, task in tasks.items() if task.positions):
+        mask = module.masks(torch.from_numpy(encoded))[head].cpu().numpy()  # type: ignore[operator]
+        found[head] = [values[there] for values, there in zip(found[head], mask, strict=True)]
+    return found
 
 
 def _frame(exported: OnnxStudent, inputs: Any) -> Any:
@@ -96,7 +101,7 @@ def _frame(exported: OnnxStudent, inputs: Any) -> Any:
 
 
 def _compare(task: Task, reference: Any, found: Any, tolerance: float) -> dict[str, Any]:
-    if isinstance(task, Tagging):  # words one after the other
+    if task.positions:  # one after the other
         reference, found = (np.concatenate([*rows, np.empty((0, task.size))]) for rows in (reference, found))
     found = found if task.judged_as else task.to_training(found)  # in standard deviations, so that units do not matter
     if found.shape != reference.shape:
@@ -124,7 +129,7 @@ def _worst(distance: Any) -> float:
 
 
 def _flips(task: Task, reference: Any, found: Any, margin: Any) -> tuple[Any, Any]:
-    if task.kind == "regression" or task.judged_as:
+    if task.kind == "regression" or (task.judged_as and not task.positions):
         nothing = np.zeros(len(reference), dtype=bool)
         return nothing, nothing
     if task.kind == "multilabel":

@@ -34,8 +34,10 @@ class Traced:
     widths: tuple[int, ...]  # of the last axis of every head
 
 
-def trace_rows(module: nn.Module, rows: np.ndarray[Any, Any], tasks: Mapping[str, Task]) -> Traced:
-    """Trace a network on encoded rows [3, ...]; raises NotSupported for what ONNX cannot hold."""
+def trace_rows(
+    module: nn.Module, rows: np.ndarray[Any, Any], tasks: Mapping[str, Task], axes: tuple[str, ...] = ("batch",)
+) -> Traced:
+    """Trace a network on encoded rows [3, ...], `axes` free; raises NotSupported for what ONNX cannot hold."""
     import torch
 
     class Heads(torch.nn.Module):
@@ -47,9 +49,12 @@ def trace_rows(module: nn.Module, rows: np.ndarray[Any, Any], tasks: Mapping[str
 
         def forward(self, encoded: Tensor) -> tuple[Tensor, ...]:
             outputs = to_outputs(self.inner(encoded), list(tasks))
-            return tuple(outputs[head] for head in tasks)
+            masks = [self.inner.masks(encoded)[head] for head in framed[:1]]  # type: ignore[operator]
+            return (*(outputs[head] for head in tasks), *masks)
 
-    return _trace(Heads(), {"encoded": torch.from_numpy(rows)}, tasks, ("batch",))
+    framed = [head for head, task in tasks.items() if task.positions]
+
+    return _trace(Heads(), {"encoded": torch.from_numpy(rows)}, tasks, axes)
 
 
 def trace_tokens(module: Tokenised, tasks: Mapping[str, Task]) -> Traced:
@@ -79,10 +84,13 @@ def trace_tokens(module: Tokenised, tasks: Mapping[str, Task]) -> Traced:
 
     mask = torch.tensor(_TRACED)
     example = {name: mask if name == "attention_mask" else torch.zeros_like(mask) for name in names}
-    return _trace(Heads(), example, tasks, ("batch", "length"))
+    return _trace(Heads(), example, tasks, ("batch", "length"), given_as_list=True)
 
 
-def _trace(heads: nn.Module, example: Mapping[str, Tensor], tasks: Mapping[str, Task], axes: tuple[str, ...]) -> Traced:
+def _trace(
+    heads: nn.Module, example: Mapping[str, Tensor], tasks: Mapping[str, Task], axes: tuple[str, ...], *,
+    given_as_list: bool = False,
+) -> Traced:  # fmt: skip
     import torch
 
     device = next((p.device for p in heads.parameters()), torch.device("cpu"))
@@ -96,7 +104,7 @@ def _trace(heads: nn.Module, example: Mapping[str, Tensor], tasks: Mapping[str, 
     shapes: Any = tuple(free for _ in given)
     outputs = [*(f"{NET}{head}" for head in tasks), *([WORDS] if len(said) > len(tasks) else [])]
     tensors = dict(zip(example, given, strict=True))
-    model = exported_by_torch(heads, tensors, shapes if len(axes) == 1 else (shapes,), outputs, len(axes) > 1)
+    model = exported_by_torch(heads, tensors, (shapes,) if given_as_list else shapes, outputs, len(axes) > 1)
     return Traced(model, tuple(example), tuple(int(output.shape[-1]) for output in said[: len(tasks)]))
 
 

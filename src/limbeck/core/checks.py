@@ -143,6 +143,27 @@ _PAGES = (
     ),
     Check(
         "LB122",
+        "clips with nothing to hear",
+        "clips whose largest sample is below -60 dB, and clips shorter than 50 ms, are counted in every split",
+        "a model learns their labels by heart, and a teacher guesses there",
+        "listen to them; leave out what is broken",
+    ),
+    Check(
+        "LB123",
+        "clips are cut at the top",
+        "clips that stand at the end of their range for three samples or more in a row are counted",
+        "they were recorded too loud: harmonics appear that new recordings will not have",
+        "record them again at a lower level, or leave them out",
+    ),
+    Check(
+        "LB124",
+        "sampling rates differ",
+        "the rates that files and data sets declare are compared; other clips were resampled to the wanted rate",
+        "clips of a low rate have no high frequencies: a model can tell the sources apart by that",
+        "say sample_rate, the lowest of them, to make all alike",
+    ),
+    Check(
+        "LB125",
         "texts are empty",
         "rows are counted, by split, whose texts are missing or hold nothing but spaces, or that have no words",
         "a model reads nothing in them and answers all of them alike",

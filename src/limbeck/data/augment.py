@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from limbeck.data.audio.views import add_noise, change_gain, mask_band, mask_time, shift
 from limbeck.data.augment_text import TEXT_STEPS, pool_of
 from limbeck.data.counter import normals, uniforms
 from limbeck.data.frames import numbers
@@ -18,11 +19,12 @@ from limbeck.data.rows import Array, Inputs, take_inputs
 
 @dataclass(frozen=True)
 class Frozen:
-    """What steps know of the training rows, fixed when the view was made: partners of swap, spreads for noise."""
+    """What steps know of the training rows, fixed when the view was made: partners, spreads, a sampling rate."""
 
     kind: str
     partners: Inputs | None = None
     spread: Mapping[Any, float] = field(default_factory=dict)
+    rate: int = 0
 
     @cached_property
     def pool(self) -> Array:
@@ -159,6 +161,15 @@ def _common(column: pd.Series, other: pd.Series) -> str:
     return "float64" if both else "object"
 
 
-STEPS: Mapping[str, Callable[[Frozen, Any, Array, float], Any]] = {
-    "shift": _shift, "flip": _flip, "crop": _crop, "cutout": _cutout, "noise": _noise, "swap": _swap, **TEXT_STEPS,
+_IMAGE = {"shift": _shift, "flip": _flip, "crop": _crop, "cutout": _cutout, "noise": _noise}
+_NUMBERS = {"noise": _noise, "swap": _swap}
+STEPS: Mapping[str, Mapping[str, Callable[[Frozen, Any, Array, float], Any]]] = {
+    "image": _IMAGE, "array": _NUMBERS, "table": _NUMBERS, "text": TEXT_STEPS,
+    "audio": {
+        "noise": lambda _, clips, words, snr: add_noise(clips, words, snr),
+        "gain": lambda _, clips, words, most: change_gain(clips, words, most),
+        "shift": lambda frozen, clips, words, most: shift(clips, words, most, frozen.rate),
+        "time_mask": lambda _, clips, words, most: mask_time(clips, words, most),
+        "freq_mask": lambda _, clips, words, most: mask_band(clips, words, most),
+    },
 }  # fmt: skip

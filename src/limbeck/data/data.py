@@ -21,6 +21,7 @@ from limbeck.core.findings import Finding
 from limbeck.core.specs import fingerprint
 from limbeck.data import doctor
 from limbeck.data.agree import like, refuse_shapes, same_floats
+from limbeck.data.audio.sources import is_transcript
 from limbeck.data.generation import as_sources, generation_in, is_pair
 from limbeck.data.infer import build_task, infer_task
 from limbeck.data.keys import row_keys
@@ -36,7 +37,7 @@ from limbeck.data.pairs import (
 )
 from limbeck.data.preprocess import Preprocess
 from limbeck.data.raw import group_names
-from limbeck.data.rows import Array, Rows, row_shape
+from limbeck.data.rows import Array, Rows, digest, row_shape
 from limbeck.data.similarity import Similarity
 from limbeck.data.sources import Columns, NamedColumns, Raw, read
 from limbeck.data.split import keep_labels, split_off
@@ -54,8 +55,8 @@ class Data:
     train, unlabeled, validation, test   arrays (X, y) or (X, y, ids), frames, data sets, or paths; see `sources`
     task                 "auto", "classification", "multilabel", "regression", "ordinal", "quantiles" (with levels of
                          one's own "quantiles(levels=[0.05, 0.5, 0.95])"), "gaussian" (a mean and its spread), "tagging"
-                         (a tag for every word), "generation" (texts for texts) or "package.module:Class" of a kind of
-                         one's own; a mapping for several tasks;
+                         (a tag for every word), "generation" (texts for texts), "transcription" (what clips say) or
+                         "package.module:Class" of a kind of one's own; a mapping for several tasks;
                          on two columns of texts "similarity" (with a score) or "retrieval" (a query and its document)
     columns              which columns of a table mean what; a text is the column of labels
     classes              all classes (or labels) in their order, where the training rows may not show them
@@ -68,6 +69,7 @@ class Data:
     metric               a metric's name, or a function (y_true, y_pred) -> number, for the first task
     image_size           (height, width) to which images of a folder or data set are resized
     corpus               further documents (a list of texts) among which retrieval is tested
+    sample_rate          of clips: that of plain arrays, to which others are resampled (None: the most frequent one)
 
     Where `columns` is None, the columns of a table are guessed
     from its training rows. Test rows that also stand in train, unlabeled or validation leave the score; the unlabelled
@@ -99,6 +101,7 @@ class Data:
         seed: int = 0,
         image_size: tuple[int, int] | None = None,
         corpus: Any = None,
+        sample_rate: int | None = None,
     ) -> None:
         if train is None:
             raise ConfigError("expected training rows, got none", "give lb.Data(train=(X, y)) or train='train.csv'")
@@ -118,15 +121,14 @@ class Data:
         named = NamedColumns(target=columns) if isinstance(columns, str) else columns
         if embedded == "retrieval":
             named = retrieval_columns(train, named)
-        raws = _read_all(given, named, image_size, embedded)
+        raws = _read_all(given, named, image_size, embedded, sample_rate)
         raws["train"] = _beside(raws["train"], weights, groups, ids)
         if embedded is not None:
             raws = as_pairs(raws, embedded)
         refuse_shapes(raws)
         raws = same_floats({split: like(raws["train"], raw, split) for split, raw in raws.items()})
         findings: list[Finding] = []
-        self.metric = metric
-        self.seed = seed
+        self.metric, self.seed = metric, seed
         self.tasks: dict[str, Task] = _tasks(raws["train"], task, classes, findings)
         rows = _encode_all(as_sources(raws, self.tasks), self.tasks)
         if "test" not in rows and test_fraction is not None:
@@ -165,9 +167,9 @@ class Data:
         for name in SPLITS:
             rows: Rows | None = getattr(self, name)
             if rows is not None:
-                parts[name] = _digest(rows)
+                parts[name] = digest(rows)
         if self.corpus is not None:
-            parts["corpus"] = _digest(self.corpus)
+            parts["corpus"] = digest(self.corpus)
         parts["view"] = None if self.view is None else [self.view.fingerprint, self.views]
         return fingerprint(parts)
 
@@ -207,7 +209,11 @@ class Data:
 
 
 def _read_all(
-    given: Mapping[str, Any], columns: Columns | None, size: tuple[int, int] | None, embedded: str | None = None
+    given: Mapping[str, Any],
+    columns: Columns | None,
+    size: tuple[int, int] | None,
+    embedded: str | None = None,
+    rate: int | None = None,
 ) -> dict[str, Raw]:
     found: dict[str, Raw] = {}
     problems: list[Problem] = []
@@ -219,7 +225,8 @@ def _read_all(
             chosen = columns if columns is not None or "train" not in found else found["train"].columns
             if embedded is not None and split == "unlabeled":
                 chosen = single_texts(value, chosen)
-            found[split] = read(value, chosen, split, size=size)
+            found[split] = read(value, chosen, split, size=size, rate=rate)
+            rate = rate or found[split].rate or None  # that of the training rows holds for every split
             if not len(found[split].inputs):
                 problems.append(Problem(split, "expected rows, got none", "leave the split out or give it rows"))
         except LimbeckError as err:
@@ -271,6 +278,8 @@ def _tasks(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: list
     for head, kind in wanted.items():
         if kind == "auto" and is_pair(raw, head):
             kind = "generation"
+        if kind == "auto" and is_transcript(raw, head):
+            kind = "transcription"
         if kind == "auto":
             kind, note = infer_task(raw.labels[head], head, raw.inputs)
             findings.append(note)
@@ -317,7 +326,15 @@ def _encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str,
         weight = _weights(raw.weight, labelled, split, problems)
         if not problems:
             rows[split] = Rows(
-                raw.kind, inputs, row_keys(raw.kind, inputs), targets, masks, weight, group_names(raw.groups), raw.ids
+                raw.kind,
+                inputs,
+                row_keys(raw.kind, inputs),
+                targets,
+                masks,
+                weight,
+                group_names(raw.groups),
+                raw.ids,
+                raw.rate,
             )
     if problems:
         raise _together(problems)
@@ -368,24 +385,3 @@ def _weights(given: Array | None, labelled: Array, split: str, problems: list[Pr
         return None
     mean = weight[labelled].mean() if weight[labelled].any() else weight.mean()
     return np.asarray(weight / mean, dtype=np.float32)
-
-
-def _bytes_of(values: Array) -> bytes:
-    """Values as bytes: numbers as they lie in memory, texts one after the other."""
-    if values.dtype == object:
-        return "\0".join(map(str, values)).encode()
-    return np.ascontiguousarray(values).tobytes()
-
-
-def _digest(rows: Rows) -> str:
-    import xxhash
-
-    hasher = xxhash.xxh3_128(np.ascontiguousarray(rows.keys).tobytes())
-    for head in sorted(rows.targets):
-        hasher.update(head.encode() + _bytes_of(rows.targets[head]))
-        hasher.update(np.ascontiguousarray(rows.label_mask[head]).tobytes())
-    if rows.weight is not None:
-        hasher.update(rows.weight.tobytes())
-    if rows.groups is not None:
-        hasher.update("\0".join(str(g) for g in rows.groups).encode())
-    return hasher.hexdigest()

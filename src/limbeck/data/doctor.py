@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from limbeck.core.findings import Finding
+from limbeck.data.audio.checks import look_at_clips
 from limbeck.data.frames import is_numeric
 from limbeck.data.keys import found_in, inverse_of
 from limbeck.data.raw import NO_GROUP
@@ -92,6 +93,7 @@ def look(
         yield from _unlabelled(rows, head)
     yield from _inputs(train, used)
     yield from _empty(rows)
+    yield from look_at_clips(rows, notes)
     for note in dict.fromkeys(notes):
         yield _note(
             "LB111",
@@ -223,7 +225,7 @@ def _empty(rows: Mapping[str, Rows]) -> Iterator[Finding]:
     gone = {split: empty_rows(part.inputs) for split, part in rows.items() if part.kind == "text"}
     if any(gone.values()):
         yield _note(
-            "LB122", "texts are empty",
+            "LB125", "texts are empty",
             ", ".join(f"{count} of {len(rows[split])} in {split}" for split, count in gone.items() if count),
             "a model reads nothing in them and answers all of them alike",
         )  # fmt: skip

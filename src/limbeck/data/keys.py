@@ -29,12 +29,14 @@ _MISSING, _NUMBER, _TEXT, _BIG, _TIME, _BYTES, _LIST = range(7)
 
 
 def row_keys(kind: str, inputs: Inputs) -> Array:
-    """Keys [N, 2] uint64 (column 0 the high word) of the rows of an array [N, ...], a table or images.
+    """Keys [N, 2] uint64 (column 0 the high word) of the rows of an array [N, ...], a table, images or clips.
 
     Raises ConfigError for values that have no canonical form, naming the column.
     """
     if isinstance(inputs, pd.DataFrame):
         return _table_keys(inputs)
+    if kind == "audio":
+        return _clip_keys(inputs)
     return _image_keys(inputs) if kind == "image" else _array_keys(inputs)
 
 
@@ -112,6 +114,12 @@ def _image_keys(inputs: Array) -> Array:
         return _digests(_flat(part), width, len(part), header)
 
     return _chunked(inputs, make, width)
+
+
+def _clip_keys(inputs: Array) -> Array:
+    clips = [_one_zero_one_nan(clip.astype("<f4", copy=False)) for clip in inputs]
+    keys = [_digests(_flat(clip), 4 * len(clip), 1, b"audio") for clip in clips]
+    return np.concatenate(keys) if keys else np.zeros((0, 2), dtype=np.uint64)
 
 
 def _array_keys(inputs: Array) -> Array:

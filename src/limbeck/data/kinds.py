@@ -26,6 +26,7 @@ KINDS = {
     "similarity": "limbeck.data.similarity:Similarity",
     "retrieval": "limbeck.data.retrieval:Retrieval",
     "tagging": "limbeck.data.tagging:Tagging",
+    "transcription": "limbeck.data.audio.transcription:Transcription",
     "generation": "limbeck.data.generation:Generation",
 }
 GUESSED = ("classification", "multilabel", "regression")  # what labels alone can show

@@ -47,6 +47,9 @@ class OwnView:
         whole = np.array(inputs)
         for i in changed:
             row = np.asarray(self._made(np.array(inputs[i]), words[i], int(i)))
+            if whole.dtype == object:  # clips of any length
+                whole[i] = _clip(row, self.describe())
+                continue
             if row.shape != whole.shape[1:] or not np.can_cast(row.dtype, whole.dtype, "same_kind"):
                 raise ConfigError(
                     f"expected a row {whole.shape[1:]} of {whole.dtype} from the view {self.describe()}, "
@@ -89,6 +92,15 @@ class OwnView:
                 f"expected {like.dtype} in column '{like.name}' from the view {self.describe()}, got: {e}",
                 "return every value in the type that it came in",
             ) from e
+
+
+def _clip(row: Array, view: str) -> Array:
+    if row.ndim != 1 or not row.size or row.dtype.kind != "f" or not np.isfinite(row).all():
+        raise ConfigError(
+            f"expected a clip of finite samples [T] from the view {view}, got {row.dtype} {list(row.shape)}",
+            "return the samples as floats between -1 and 1",
+        )
+    return row.astype(np.float32)
 
 
 def identity(thing: Any, depth: int = _DEEP) -> Any:

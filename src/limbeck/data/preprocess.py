@@ -12,6 +12,8 @@ float32 themselves: ONNX does the same two operations, so that an exported model
     array   {"kind": "array", "shape": [D], "keep": [...], "fill": [...], "mean": [...], "scale": [...]}
             x[:, keep], NaN -> fill, standardised; all lists are as long as `keep`. Rows of more dimensions have
             "keep": null and "fill": null, and one mean and scale for each entry of the last axis.
+    audio   {"kind": "audio", "rate": 16000, "length": T}: clips side by side [N, T], NaN behind the end of each; a
+            matrix is at least as wide as the longest clip that was seen, and the network makes its features itself
     text    {"kind": "text", "columns": [...]}: one or two columns of texts; the network's own tokenizer encodes them
     image   {"kind": "image", "channels", "height", "width", "channel_axis": true, "dtype": "uint8", "mean", "scale"}
             [N, H, W, C] (or [N, H, W] where `channel_axis` is false) -> [N, C, H, W], a mean and scale per channel.
@@ -29,6 +31,7 @@ import pandas as pd
 
 from limbeck.core.errors import ConfigError, ShapeMismatch
 from limbeck.core.specs import fingerprint
+from limbeck.data.audio.clips import lengths, padded
 from limbeck.data.frames import is_numeric, numbers, pick, texts
 from limbeck.data.rows import KINDS, Array, Inputs, Rows
 
@@ -55,6 +58,9 @@ class Preprocess:
         if rows.kind == "text":
             assert isinstance(rows.inputs, pd.DataFrame)
             return cls({"kind": "text", "columns": list(rows.inputs.columns)})
+        if rows.kind == "audio":
+            longest = int(max(lengths(rows.inputs), default=1))
+            return cls({"kind": "audio", "rate": rows.rate, "length": longest})
         if rows.kind == "table":
             return cls(_fit_table(rows.inputs, max_values))
         if rows.kind == "image":
@@ -80,6 +86,8 @@ class Preprocess:
             )
         if self.spec["kind"] == "table":
             return _encode_table(self.spec, inputs)
+        if self.spec["kind"] == "audio":
+            return padded(inputs, self.spec["length"])
         if isinstance(inputs, pd.DataFrame):
             inputs = inputs.to_numpy()
         inputs = np.asarray(inputs)
@@ -91,6 +99,8 @@ class Preprocess:
         spec = self.spec
         if spec["kind"] == "text":
             return ()
+        if spec["kind"] == "audio":
+            return (spec["length"],)
         if spec["kind"] == "image":
             return (spec["channels"], spec["height"], spec["width"])
         if spec["kind"] == "array":

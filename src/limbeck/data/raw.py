@@ -28,7 +28,8 @@ class Raw:
     """One split as it was read.
 
     `inputs` of a kind, `labels` by task, ids, groups and weights by row. `classes` are the classes of a task in the
-    order that the source itself declares; `columns` what a table without named columns was taken to be.
+    order that the source itself declares; `columns` what a table without named columns was taken to be. `rate` is the
+    sampling rate of clips.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Raw:
     notes: tuple[str, ...] = ()
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     columns: Columns | None = None
+    rate: int = 0
 
     def checked(self, split: str) -> Raw:
         """The same, where everything has one entry for each row; else raises ConfigError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 from limbeck.core.errors import ShapeMismatch
 
-KINDS = ("array", "table", "image", "text")
+KINDS = ("array", "table", "image", "text", "audio")
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 Inputs: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame"
@@ -22,8 +22,9 @@ class Rows:
     """One split of the data; every field has one entry per row.
 
     `inputs` are raw: an array [N, ...] of numbers ("array"), a DataFrame ("table"; "text": one or
-    two columns of texts, or one of tuples of words), or [N, H, W] / [N, H, W, C]
-    uint8 or float ("image"). `keys` [N, 2] uint64, column 0 the high word. `targets` in training space by task:
+    two columns of texts, or one of tuples of words), [N, H, W] / [N, H, W, C]
+    uint8 or float ("image"), or objects [N] of clips float32 [T] at
+    the sampling `rate` ("audio"). `keys` [N, 2] uint64, column 0 the high word. `targets` in training space by task:
     int64 [N] class ids, int64 [N, W] tags of words (-1: none), float32 [N, L] of 0/1, float32 [N, K] standardised;
     empty where there are no labels.
     `label_mask` bool [N] by task. `ids` are the user's names of rows, aliases of keys.
@@ -38,6 +39,7 @@ class Rows:
     weight: Array | None = None
     groups: Array | None = None
     ids: Array | None = None
+    rate: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -77,11 +79,12 @@ class Rows:
             weight=None if self.weight is None else self.weight[index],
             groups=None if self.groups is None else self.groups[index],
             ids=None if self.ids is None else self.ids[index],
+            rate=self.rate,
         )
 
     def without_labels(self) -> Rows:
         """The same rows, targets and masks left out."""
-        return Rows(self.kind, self.inputs, self.keys, weight=self.weight, groups=self.groups, ids=self.ids)
+        return replace(self, targets={}, label_mask={})
 
     @staticmethod
     def concat(parts: Sequence[Rows]) -> Rows:
@@ -106,6 +109,7 @@ class Rows:
             weight=np.concatenate([_weight(part) for part in parts]) if weighted else None,
             groups=_all_or_none([part.groups for part in parts]),
             ids=_all_or_none([part.ids for part in parts]),
+            rate=parts[0].rate,
         )
 
 
@@ -154,3 +158,25 @@ def _weight(part: Rows) -> Array:
 def _all_or_none(parts: Sequence[Array | None]) -> Array | None:
     there = [part for part in parts if part is not None]
     return np.concatenate(there) if len(there) == len(parts) else None
+
+
+def _bytes_of(values: Array) -> bytes:
+    """Values as bytes: numbers as they lie in memory, texts one after the other."""
+    if values.dtype == object:
+        return "\0".join(map(str, values)).encode()
+    return np.ascontiguousarray(values).tobytes()
+
+
+def digest(rows: Rows) -> str:
+    """A hash of keys, targets, masks, weights and groups (inputs are behind their keys)."""
+    import xxhash
+
+    hasher = xxhash.xxh3_128(np.ascontiguousarray(rows.keys).tobytes())
+    for head in sorted(rows.targets):
+        hasher.update(head.encode() + _bytes_of(rows.targets[head]))
+        hasher.update(np.ascontiguousarray(rows.label_mask[head]).tobytes())
+    if rows.weight is not None:
+        hasher.update(rows.weight.tobytes())
+    if rows.groups is not None:
+        hasher.update("\0".join(str(g) for g in rows.groups).encode())
+    return hasher.hexdigest()

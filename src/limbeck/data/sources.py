@@ -1,7 +1,7 @@
 """What a split may be given as, and how it becomes raw inputs, raw labels and what else is known of a row.
 
 Arrays, (X, y) or (X, y, ids), data frames, mappings of columns, torch and Hugging Face data sets, CSV, TSV, JSONL,
-Parquet, NPZ, and a folder of images with one folder for each class.
+Parquet, NPZ, and a folder of images or clips with one folder for each class.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.audio.sources import as_audio
 from limbeck.data.columns import Columns as Columns
 from limbeck.data.columns import NamedColumns as NamedColumns
 from limbeck.data.columns import guess_columns as guess_columns
@@ -26,8 +27,12 @@ from limbeck.data.raw import frame_inputs, guessed_from, inputs_of, named_labels
 from limbeck.data.rows import Inputs
 
 
-def read(given: Any, columns: Columns | None, split: str, *, size: tuple[int, int] | None = None) -> Raw:
-    """Read a split from whatever it was given as; raises ConfigError naming the split."""
+def read(
+    given: Any, columns: Columns | None, split: str, *, size: tuple[int, int] | None = None, rate: int | None = None
+) -> Raw:
+    """Read a split from whatever it was given as, clips at a sampling `rate`; raises ConfigError naming the split."""
+    if (sound := as_audio(given, columns, split, rate)) is not None:
+        return sound.checked(split)
     return _read(given, columns, split, size).checked(split)
 
 

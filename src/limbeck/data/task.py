@@ -72,6 +72,7 @@ class TaskKind:
     judged_as: ClassVar[str] = ""  # the kind of outcome that its judged answers are; "": its own
     decided: ClassVar[bool] = False  # whether a teacher's answer is a label too
     positions: ClassVar[bool] = False  # whether a row has an answer at each of its positions, [T, C]
+    aligned: ClassVar[bool] = True  # whether the targets of a row stand at the positions of its answer
     meaning: ClassVar[str] = "numbers"  # what the numbers of an answer are: of "classes", of "labels", or "numbers"
     natural: ClassVar[bool] = False  # whether answers on disk are in other units than in training
     answers_as: ClassVar[str] = ""  # the kind that a model answers as (logits of classes, numbers); "": its own

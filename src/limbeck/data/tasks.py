@@ -10,6 +10,7 @@
     Generation      texts, object [N]              logits [B, T, V] of tokens  texts
     Similarity      float32 [N, 1] scaled scores   embeddings [B, 2·D]         embeddings
     Retrieval       float32 [N, 1] of 1            embeddings [B, 2·D]         embeddings
+    Transcription   int64 [N, U] ids, padded        logits [B, T, C]           logits, as many rows as frames
     Tagging         int64 [N, W] ids of words      logits [B, W, C]            logits, as many rows as words
 
 The order of classes is fixed and explicit, in the task and in its spec. Metric names stand here, `evaluate` has the

@@ -1,7 +1,8 @@
 """Augmentation as a pure function of (seed, row key, view): teacher and student see the same view, no pixel is stored.
 
 View 0 is the row itself. A text such as "shift(2) + flip" composes built-in views: for images shift, flip, crop,
-noise and cutout; for arrays and tables noise and swap; for texts drop and replace, which change words. A callable
+noise and cutout; for arrays and tables noise and swap; for texts drop and replace, which change words; for clips noise
+(its SNR in dB), gain (dB), shift (ms), and time_mask and freq_mask (shares of a clip and of its band). A callable
 (row, generator) -> row of the user's own gets a generator that is seeded by the same counter, and its replay is
 verified on a sample before anything is labelled.
 
@@ -64,7 +65,9 @@ _DEFAULTS: dict[str, dict[str, float]] = {
     "array": {"noise": 0.1, "swap": 0.1},
     "table": {"noise": 0.1, "swap": 0.1},
     "text": {"drop": 0.1, "replace": 0.1},
+    "audio": {"noise": 20, "gain": 6, "shift": 50, "time_mask": 0.1, "freq_mask": 0.1},
 }
+_FREE = ("shift", "noise", "gain")  # strengths that are no shares
 
 
 class Views:
@@ -77,7 +80,8 @@ class Views:
         self._frozen = Frozen(
             kind,
             take_inputs(train.inputs, np.arange(count)) if count else None,
-            spread_of(train.inputs) if "noise" in names and kind != "image" else {},
+            spread_of(train.inputs) if "noise" in names and kind not in ("image", "audio") else {},
+            train.rate,
         )
         self._partner_keys = train.keys[:count]
 
@@ -101,7 +105,7 @@ class Views:
         part: Any = take_inputs(inputs, changed)
         for channel, step in enumerate(self.steps):
             words = row_words(self.seed, keys[changed], views[changed], channel)
-            part = STEPS[step.name](self._frozen, part, words, step.strength)
+            part = STEPS[self.kind][step.name](self._frozen, part, words, step.strength)
         return part if len(changed) == len(inputs) else put_back(inputs, part, changed)
 
 
@@ -159,7 +163,7 @@ def parse(text: str, kind: str) -> tuple[Step, ...]:
             strength = float(found["strength"]) if found and (found["strength"] or "").strip() else known[name]
         except ValueError as e:
             raise ConfigError(f"expected one number in {part}", f"for example {name}({known[name]:g})") from e
-        most = np.inf if name in ("shift", "noise") else 1
+        most = np.inf if name in _FREE else 1
         if not 0 <= strength <= most or (name == "shift" and strength % 1 != 0) or np.isinf(strength):
             wanted = "a whole number" if name == "shift" else "a number" if most > 1 else "a share from 0 to 1"
             raise ConfigError(f"expected {wanted} in {part}, not below 0", f"for example {name}({known[name]:g})")

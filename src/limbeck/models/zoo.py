@@ -20,35 +20,11 @@ from torch import Tensor, nn
 
 from limbeck.core.errors import ConfigError, Problem, ShapeMismatch
 from limbeck.core.kinds import suggest
+from limbeck.models.audio.bodies import audio_cnn, audio_conformer
+from limbeck.models.audio.network import net_of
+from limbeck.models.net import Net as Net
+from limbeck.models.net import Shape
 from limbeck.models.series import series_cnn
-from limbeck.signals import MAIN
-
-Shape = tuple[int, ...]
-
-
-class Net(nn.Module):
-    """A body and one linear head for each task; `spec`, `in_shape` and `out_sizes` are enough to build it again."""
-
-    def __init__(
-        self, body: nn.Module, features: int, out_sizes: Mapping[str, int], spec: str, in_shape: Shape
-    ) -> None:
-        super().__init__()
-        self.body = body
-        if list(out_sizes) == [MAIN]:
-            self.head: nn.Module = nn.Linear(features, out_sizes[MAIN])
-        else:
-            self.head = nn.ModuleDict({name: nn.Linear(features, size) for name, size in out_sizes.items()})
-        self.spec = spec
-        self.in_shape = tuple(in_shape)
-        self.out_sizes = dict(out_sizes)
-
-    def forward(self, inputs: Tensor) -> Tensor | dict[str, Tensor]:
-        """Logits [B, C] for one task, a dict of them for several."""
-        features = self.body(inputs)
-        if isinstance(self.head, nn.ModuleDict):
-            return {name: head(features) for name, head in self.head.items()}
-        logits: Tensor = self.head(features)
-        return logits
 
 
 class Image(nn.Module):
@@ -147,6 +123,8 @@ ZOO: Mapping[str, Callable[..., tuple[nn.Module, int]]] = {
     "cnn": cnn,
     "resnet": resnet,
     "series_cnn": series_cnn,
+    "audio_cnn": audio_cnn,
+    "audio_conformer": audio_conformer,
 }
 
 
@@ -154,12 +132,21 @@ def build(spec: str, in_shape: Shape, out_sizes: Mapping[str, int]) -> Net:
     """Build a network of the zoo with fresh weights (torch's random stream); raises ConfigError, ShapeMismatch."""
     name, settings = parse(spec)
     body, features = ZOO[name](tuple(in_shape), **settings)
-    return Net(body, features, out_sizes, canonical(spec), in_shape)
+    return net_of(body)(body, features, out_sizes, canonical(spec), in_shape)
 
 
 def canonical(spec: str) -> str:
     """The same spec with every setting written out in order; equal networks have equal texts."""
-    name, settings = parse(spec)
+    return _written(*parse(spec))
+
+
+def with_settings(spec: str, settings: Mapping[str, Any]) -> str:
+    """The same network with other settings, every one written out."""
+    name, given = parse(spec)
+    return _written(name, given | dict(settings))
+
+
+def _written(name: str, settings: Mapping[str, Any]) -> str:
     written = ", ".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
     text = written.replace("true", "True").replace("false", "False")
     return f"{name}({text})" if settings else name
@@ -219,7 +206,9 @@ def _read(spec: str) -> tuple[str, dict[str, Any]]:
     return node.func.id, settings
 
 
-_LOWEST = {"hidden": 0, "blocks": 1, "width": 1, "depth": 1, "convs": 1}
+_LOWEST = {
+    "hidden": 0, "blocks": 1, "width": 1, "depth": 1, "convs": 1, "heads": 1, "kernel": 1, "mels": 1, "subsample": 1,
+}  # fmt: skip
 
 
 def _complaint(key: str, value: Any, default: Any) -> str:

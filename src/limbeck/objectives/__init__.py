@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from limbeck.objectives.response.regression_kd import HuberKD as HuberKD
     from limbeck.objectives.response.temperature import auto_temperature as auto_temperature
     from limbeck.objectives.response.temperature import resolve_auto as resolve_auto
+    from limbeck.objectives.sequence.ctc import CTC as CTC
     from limbeck.objectives.sequence.on_policy_kl import OnPolicyKL as OnPolicyKL
     from limbeck.objectives.sequence.sequence_kd import SequenceKD as SequenceKD
     from limbeck.objectives.spelling import dump as dump
@@ -90,6 +91,7 @@ CATALOG: dict[str, Entry] = {
         f"{_HERE}.response.regression_kd:BoundedKD", "response", "NeurIPS 2017", "labels, until as good as the teacher"
     ),
     "CE": Entry(f"{_HERE}.response.ce:CE", "hard", "arXiv:1512.00567", "cross-entropy with labels"),
+    "CTC": Entry(f"{_HERE}.sequence.ctc:CTC", "hard", "ICML 2006", "labels of a sequence, by all their paths"),
     "CoSENT": Entry(
         f"{_HERE}.embedding.cosine_regression:CoSENT",
         "hard",

@@ -52,7 +52,8 @@ class Traits:
     shift_invariant      adding a constant to all logits of a row changes nothing
     row_wise             the loss of a batch is the sum of the losses of its rows (False where `batchwise`)
     unequal_widths       student and teacher taps may differ in width
-    labels               which targets it reads: "none", "class", "multilabel", "real" or "score" (one number a row)
+    labels               which targets it reads: "none", "class", "multilabel", "real", "score" (one number a row) or
+                         "sequence" (class ids above 0, fewer than there are positions)
     direction            "forward": the gradient is affine in the teacher's probabilities, as in KL(teacher || student);
                          "reverse": it is affine in the teacher's log-probabilities, as in KL(student || teacher)
     sums_over_classes    a class that neither side believes in changes nothing: the sum over classes is no mean

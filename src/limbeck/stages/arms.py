@@ -81,6 +81,8 @@ def _is_for(objective: Objective, task: Task) -> bool:
     """
     if task.kind in objective.kinds:
         return True
+    if not task.aligned and objective.traits.labels != "none":
+        return False  # it would look for a label at each position
     fits = bool(set(task.losses) & set(objective.kinds))
     return fits and (task.kind != "generation" or (objective.traits.positions and not objective.batchwise))
 

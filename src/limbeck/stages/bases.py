@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from limbeck.core.errors import ConfigError, LimbeckError
+from limbeck.models.audio.network import for_rows
 from limbeck.models.student import Student
 from limbeck.models.text.chain import is_chain
 from limbeck.models.text.ground import Ground
@@ -42,6 +43,7 @@ def student_of(what: Any, data: Data, teacher: Teacher | None = None) -> Student
     """The student of a run, checked as far as it can be before the teacher is taught."""
     sizes = {head: task.size for head, task in data.tasks.items()}
     kinds = {head: task.form for head, task in data.tasks.items()}
+    what = for_rows(what, data.train.rate, {head: task.kind for head, task in data.tasks.items()})
     return Student.of(
         what, data.preprocess.shape, sizes, kinds=kinds, ground=ground_of(data, teacher), texts=data.texts
     )

@@ -52,6 +52,11 @@ def documents_of(data: Data) -> dict[str, str] | None:
     return found
 
 
+def judged_beside(tasks: Mapping[str, Task]) -> bool:
+    """Whether what is kept of rows beside a transfer set is no answer any more: embeddings, and texts of frames."""
+    return has_embeddings(tasks) or any(task.positions and bool(task.judged_as) for task in tasks.values())
+
+
 def has_embeddings(tasks: Mapping[str, Task]) -> bool:
     """Whether a task is about embeddings."""
     return any(task.kind in EMBEDDED for task in tasks.values())

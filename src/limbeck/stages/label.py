@@ -23,7 +23,7 @@ from limbeck.objectives.base import Sum
 from limbeck.signals import Batch, Needs, TeacherSource
 from limbeck.stages import answers
 from limbeck.stages.job import Job
-from limbeck.stages.judged import all_judged, documents_of, has_embeddings, judged
+from limbeck.stages.judged import all_judged, documents_of, has_embeddings, judged, judged_beside
 from limbeck.stages.label_error import differences, in_words
 from limbeck.stages.taught import trained_how
 from limbeck.stages.teachers import GivenTeacher
@@ -149,7 +149,7 @@ def codecs_of(job: Job) -> dict[str, Codec]:
 
 def ask(job: Job, source: TeacherSource, rows: Rows, corpus: Rows | None = None) -> dict[str, np.ndarray[Any, Any]]:
     """Answers [N, C] of a source for rows as they are judged (logits, natural units, cosines, ranks); words [M, C]."""
-    if isinstance(source, Judged) and has_embeddings(job.data.tasks):
+    if isinstance(source, Judged) and judged_beside(job.data.tasks):
         return {head: source.judged(rows.keys, head) for head in job.data.tasks}
     more = None if corpus is None else _raw(job, source, corpus)
     return all_judged(job.data.tasks, _raw(job, source, rows), rows, more)
@@ -241,6 +241,11 @@ def _judged_as(task: Task) -> Outcome:
     return Tags(CLASSIFICATION, task.names) if isinstance(task, Tagging) else task.outcome
 
 
+def _flat(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Answers [M, C]; those at the positions of each row one after the other."""
+    return np.concatenate(list(values)) if values.dtype == object else values
+
+
 def resolve_objective(job: Job, store: Store) -> Sum:
     """The objective with every "auto" replaced by what the teacher's answers on the distillation rows suggest."""
     import torch
@@ -250,7 +255,7 @@ def resolve_objective(job: Job, store: Store) -> Sum:
     rows = job.pool
     if len(rows) > _AUTO_ROWS:
         rows = rows.take(np.linspace(0, len(rows) - 1, _AUTO_ROWS).astype(np.int64))
-    said: Mapping[str, Any] = {head: torch.from_numpy(v) for head, v in stored_answers(job, store, rows).items()}
+    said: Mapping[str, Any] = {head: torch.from_numpy(_flat(v)) for head, v in stored_answers(job, store, rows).items()}
     resolved, reasons = resolve_auto(job.objective, said)
     job.reasons = list(reasons)
     return resolved

@@ -123,6 +123,7 @@ def read_data(recipe: Recipe) -> Data:
         views=spec.views,
         metric=metric_of(recipe.metric),
         image_size=spec.image_size,
+        sample_rate=spec.sample_rate,
         corpus=read_table(Path(where["corpus"])) if "corpus" in where else None,
         seed=recipe.seed,
     )

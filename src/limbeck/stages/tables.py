@@ -87,7 +87,7 @@ def table_of(
 
     return Table(
         rows.keys,
-        student_gather if views else encode(rows.inputs),
+        student_gather if views or rows.kind == "audio" else encode(rows.inputs),  # clips lie ragged: a batch is padded
         targets,
         masks,
         None if rows.weight is None else torch.from_numpy(rows.weight),

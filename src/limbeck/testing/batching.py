@@ -128,7 +128,7 @@ def missing_labels(objective: Objective) -> None:
         return
     sample = _half_labelled(make_sample(objective))
     value, grads = sample.measured()
-    for garbage in (-100, 999) if kind == "class" else (float("nan"), 1e30):
+    for garbage in (-100, 999) if kind in ("class", "sequence") else (float("nan"), 1e30):
         dirty = sample.with_batch(
             targets={n: _unlabelled(t, sample, n, garbage) for n, t in sample.batch.targets.items()}
         )

@@ -155,6 +155,9 @@ def _labels(
         return {}, {}
     if kind == "class":
         target = torch.randint(0, classes, lead, generator=draw)
+    elif kind == "sequence":
+        known = (torch.arange(lead[1]) % 2 == 0).expand(lead)
+        return {on: torch.randint(1, classes, lead, generator=draw)}, {on: known.clone()}
     elif kind == "multilabel":
         target = torch.randint(0, 2, (*lead, classes), generator=draw).to(torch.float32)
     else:

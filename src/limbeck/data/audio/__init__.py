@@ -1,0 +1,1 @@
+"""Rows of sound: how clips are read, checked and augmented."""

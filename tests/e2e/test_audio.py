@@ -1,0 +1,93 @@
+"""From clips of sound to a verdict and a file that hears."""
+
+import wave
+
+import numpy as np
+import pytest
+
+import limbeck as lb
+from limbeck.compress.onnx_model import OnnxStudent
+from limbeck.core.errors import ConfigError
+
+RATE = 4000
+TEACHER, STUDENT = "audio_cnn(width=12, blocks=1, kernel=5, mels=12)", "audio_cnn(width=4, blocks=1, kernel=3, mels=12)"
+
+
+def sounds(count, seed):
+    """Tones that rise or fall, of several lengths, in noise."""
+    draw = np.random.default_rng(seed)
+    clips, labels = [], []
+    for i in range(count):
+        rising = i % 2
+        time = np.arange(draw.integers(500, 1200)) / RATE
+        slope = (1 if rising else -1) * draw.uniform(1500, 3000)
+        start = draw.uniform(300, 500) if rising else draw.uniform(1200, 1500)
+        wave_ = 0.3 * np.sin(2 * np.pi * (start * time + slope * time**2 / 2))
+        clips.append((wave_ + 0.01 * draw.normal(size=len(time))).astype(np.float32))
+        labels.append(["falling", "rising"][rising])
+    return clips, np.array(labels)
+
+
+def write(path, clip, rate=RATE):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((clip * 32767).astype("<i2").tobytes())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    data = lb.Data(
+        train=sounds(50, 0), unlabeled=sounds(20, 1)[0], test=sounds(40, 2), sample_rate=RATE,
+        view="gain(6) + shift(20)", views=2,
+    )  # fmt: skip
+    plan = lb.TrainSpec(steps=30, batch_size=12, learning_rate=1e-2)
+    return lb.distill(
+        TEACHER, STUDENT, data, train=plan, seeds=3, attribution=False, out=tmp_path_factory.mktemp("audio") / "run"
+    )
+
+
+def test_a_run_on_sound_ends_with_a_verdict(run):
+    assert run.status == "done" and run.verdict in ("helped", "no reliable difference", "hurt")
+    card = run.scorecard["tasks"]["main"]
+    assert card["arms"]["teacher"]["metrics"]["accuracy"]["value"] > 0.9
+    assert (run.folder / "student" / "seed-0" / "config.json").is_file()
+
+
+def test_the_student_reads_back_and_answers_as_its_file(run):
+    clips, _ = sounds(12, 3)
+    from limbeck.data.audio.clips import padded
+    from limbeck.models.predict import predict
+
+    said = predict(run.student, padded(clips, 1), ["main"])["main"]
+    assert np.abs(run.answers(clips)["main"] - said).max() < 1e-3
+
+
+def test_the_file_takes_arrays_paths_and_records_of_another_rate(run, tmp_path):
+    clips, _ = sounds(6, 3)
+    student = OnnxStudent(run.exported)
+    plain = student.predict(clips)
+    assert set(plain) <= {"falling", "rising"}
+    write(tmp_path / "a.wav", clips[0])
+    assert student.predict([str(tmp_path / "a.wav")])[0] == plain[0]
+    twice = {"array": np.repeat(clips[0], 2), "sampling_rate": 2 * RATE}
+    assert student.predict([twice])[0] == plain[0]
+    with pytest.raises(ConfigError, match="expected a list of clips, got one path"):
+        student.predict(str(tmp_path / "a.wav"))
+
+
+def test_a_folder_of_clips_runs_by_a_recipe(tmp_path):
+    clips, labels = sounds(40, 0)
+    for i, (clip, label) in enumerate(zip(clips, labels, strict=True)):
+        (tmp_path / "clips" / label).mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "clips" / label / f"{i}.wav", clip)
+    (tmp_path / "recipe.yaml").write_text(
+        f"name: tones\ndata: {{train: clips}}\nteacher: {TEACHER}\nstudent: {STUDENT}\n"
+        "train: {steps: 5, batch_size: 8}\nseeds: 1\nevaluate: {attribution: false}\nchecks: {ignore: [LB201]}\n"
+    )
+    from limbeck.recipe import Recipe
+    from limbeck.stages.recipes import run_recipe
+
+    done = run_recipe(Recipe.from_yaml(tmp_path / "recipe.yaml"), out=tmp_path / "run")
+    assert done.status == "done" and done.exported.is_file()

@@ -1,0 +1,87 @@
+"""From clips and transcripts to a verdict, and a file that writes what it hears."""
+
+import json
+
+import numpy as np
+import pytest
+
+import limbeck as lb
+from limbeck.core.errors import ConfigError
+from limbeck.data.audio.clips import padded
+from limbeck.data.audio.transcription import Transcription
+
+RATE = 2000
+TONES = {"a": 200, "b": 400, "c": 700}
+TEACHER = "audio_cnn(width=16, blocks=1, mels=12, kernel=5)"
+STUDENT = "audio_cnn(width=6, blocks=1, mels=12, kernel=5)"
+
+
+def spoken(count, seed):
+    """Strings of letters, each a tone, with pauses between."""
+    draw = np.random.default_rng(seed)
+    clips, texts = [], []
+    for _ in range(count):
+        text = "".join(draw.choice(list(TONES), draw.integers(1, 3)))
+        parts = [np.zeros(50)]
+        for letter in text:
+            time = np.arange(draw.integers(120, 200)) / RATE
+            parts += [0.3 * np.sin(2 * np.pi * TONES[letter] * time), np.zeros(50)]
+        clip = np.concatenate(parts)
+        clips.append((clip + 0.005 * draw.normal(size=len(clip))).astype(np.float32))
+        texts.append(text)
+    return clips, texts
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    data = lb.Data(train=spoken(60, 0), unlabeled=spoken(12, 1)[0], test=spoken(30, 2), sample_rate=RATE,
+                   task="transcription")  # fmt: skip
+    plan = lb.TrainSpec(steps=120, batch_size=12, learning_rate=1e-2)
+    return lb.distill(TEACHER, STUDENT, data, train=plan, seeds=3, out=tmp_path_factory.mktemp("ctc") / "run")
+
+
+def test_a_run_on_speech_ends_with_a_verdict_on_its_word_errors(run):
+    card = run.scorecard["tasks"]["main"]
+    assert run.status == "done" and run.verdict in ("helped", "no reliable difference", "hurt")
+    assert card["metric"]["name"] == "wer" and not card["metric"]["higher_is_better"]
+    assert card["arms"]["teacher"]["metrics"]["wer"]["value"] < 0.6
+    assert (run.folder / "pseudo" / "seed-0").is_dir()
+
+
+def test_the_file_writes_what_the_student_writes(run):
+    from limbeck.models.predict import predict
+
+    clips, texts = spoken(20, 3)
+    student = run.student
+    rows = padded(clips, 1)
+    import torch
+
+    mask = student.masks(torch.from_numpy(rows))["main"].numpy()
+    said = predict(student, rows, ["main"])["main"]
+    task = Transcription(tuple("abc"))
+    wanted = task.predict([values[there] for values, there in zip(said, mask, strict=True)])
+    found = run.predict(clips)
+    assert found.tolist() == wanted.tolist()
+    assert [run.predict([clip])[0] for clip in clips[:3]] == found[:3].tolist()
+    assert task.measures()["cer"].fn(found, np.array(texts, dtype=object), None) < 0.8
+
+
+def test_parity_holds_frame_by_frame(run):
+    parity = json.loads((run.folder / "export" / "parity.json").read_text())
+    assert parity["held"] and parity["heads"]["main"]["flips"] == 0
+    assert parity["heads"]["main"]["decisions"] > parity["rows"]
+
+
+def test_losses_that_want_a_label_at_each_frame_are_refused(tmp_path):
+    data = lb.Data(train=spoken(12, 0), test=spoken(4, 2), sample_rate=RATE, task="transcription")
+    with pytest.raises(ConfigError, match="expected a classification task, 'main' is transcription"):
+        lb.distill(TEACHER, STUDENT, data, objective="0.5 * CE + 0.5 * KD(temperature=1)", out=tmp_path / "run")
+
+
+def test_answers_that_were_stored_teach_another_student(run, tmp_path):
+    data = lb.Data(train=spoken(60, 0), unlabeled=spoken(12, 1)[0], test=spoken(30, 2), sample_rate=RATE,
+                   task="transcription")  # fmt: skip
+    answers = lb.TransferSet(run.folder / "transfer")
+    again = lb.distill(answers, STUDENT, data, train=3, seeds=1, onnx=False, attribution=False, out=tmp_path / "run")
+    wer = [each.scorecard["tasks"]["main"]["arms"]["teacher"]["metrics"]["wer"]["value"] for each in (run, again)]
+    assert wer[0] == wer[1]
