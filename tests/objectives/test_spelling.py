@@ -116,7 +116,7 @@ def test_all_problems_at_once():
         ("KD(on=5)", "KD.on: expected text, got 5"),
         ("KD(on='')", "KD.on: expected a name, got ''"),
         ("KD(**{'on': 'a'})", "KD.**: unknown field"),
-        ("KD(lr=1)", "KD.lr: unknown field; known here: on, temperature"),
+        ("KD(lr=1)", "KD.lr: unknown field; known here: among, on, temperature"),
         ("KD(T=1)", "KD.T: unknown field; it is spelt temperature"),
         ("KD(weight=0.9)", "KD.weight: weights are no fields; they stand in the sum"),
         ("DKD(unlabelled='drop')", "DKD.unlabelled: expected one of teacher, skip, got 'drop'"),

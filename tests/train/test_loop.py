@@ -199,7 +199,9 @@ def live(kit, module, table):
 
     from limbeck.transfer.source import Live
 
-    head = SimpleNamespace(kind="classification", form="classification", size=kit.CLASSES, names=("a", "b", "c"))
+    head = SimpleNamespace(
+        kind="classification", form="classification", natural=False, size=kit.CLASSES, names=("a", "b", "c")
+    )
     return Live(module, {MAIN: head}, output="logits")
 
 
