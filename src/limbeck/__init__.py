@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from limbeck.models.text.tagging import TaggingNetwork as TaggingNetwork
     from limbeck.objectives import BCE as BCE
     from limbeck.objectives import CE as CE
+    from limbeck.objectives import CTC as CTC
     from limbeck.objectives import DIST as DIST
     from limbeck.objectives import DKD as DKD
     from limbeck.objectives import KD as KD
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from limbeck.objectives import OrdinalKD as OrdinalKD
     from limbeck.objectives import Pinball as Pinball
     from limbeck.objectives import SequenceKD as SequenceKD
+    from limbeck.objectives import TranscriptKD as TranscriptKD
     from limbeck.objectives import layer_map as layer_map
     from limbeck.objectives.base import ramp as ramp
     from limbeck.objectives.base import term as term
@@ -123,7 +125,9 @@ _PUBLIC = {
     "Recipe": "limbeck.recipe:Recipe",
     "SentenceNetwork": "limbeck.models.text.sentences:SentenceNetwork",
     "Seq2SeqNetwork": "limbeck.models.text.seq2seq:Seq2SeqNetwork",
+    "CTC": "limbeck.objectives:CTC",
     "SequenceKD": "limbeck.objectives:SequenceKD",
+    "TranscriptKD": "limbeck.objectives:TranscriptKD",
     "TaggingNetwork": "limbeck.models.text.tagging:TaggingNetwork",
     "TaskKind": "limbeck.data.task:TaskKind",
     "Teacher": "limbeck.stages.teachers:GivenTeacher",

@@ -52,6 +52,8 @@ def test_a_run_on_sound_ends_with_a_verdict(run):
     assert run.status == "done" and run.verdict in ("helped", "no reliable difference", "hurt")
     card = run.scorecard["tasks"]["main"]
     assert card["arms"]["teacher"]["metrics"]["accuracy"]["value"] > 0.9
+    assert 0 < run.scorecard["costs"]["student"]["real_time_factor"] < 10
+    assert 0 < run.scorecard["costs"]["teacher"]["real_time_factor"] < 10
     assert (run.folder / "student" / "seed-0" / "config.json").is_file()
 
 
@@ -91,3 +93,24 @@ def test_a_folder_of_clips_runs_by_a_recipe(tmp_path):
 
     done = run_recipe(Recipe.from_yaml(tmp_path / "recipe.yaml"), out=tmp_path / "run")
     assert done.status == "done" and done.exported.is_file()
+    from limbeck.cli.tables import answers_table, read_inputs
+
+    (tmp_path / "fast").mkdir()
+    write(tmp_path / "fast" / "a.wav", np.repeat(clips[0], 2), 2 * RATE)  # a file of another rate is resampled
+    inputs, beside = read_inputs(tmp_path / "fast", done.folder)
+    table = answers_table(done.answering(), inputs, beside)
+    assert table["id"].tolist() == ["a.wav"] and table["prediction"].tolist() == done.predict([clips[0]]).tolist()
+    (tmp_path / "table.csv").write_text("path,other\nfast/a.wav,1\n")
+    inputs, _ = read_inputs(tmp_path / "table.csv", done.folder)
+    assert len(inputs) == 1 and inputs[0]["sampling_rate"] == 2 * RATE
+
+
+def test_a_first_recipe_for_a_folder_of_clips(tmp_path):
+    from limbeck.cli.starter import starter
+
+    clips, labels = sounds(6, 0)
+    for i, (clip, label) in enumerate(zip(clips, labels, strict=True)):
+        (tmp_path / "clips" / label).mkdir(parents=True, exist_ok=True)
+        write(tmp_path / "clips" / label / f"{i}.wav", clip)
+    recipe, text = starter("tones", tmp_path, tmp_path / "clips", None, (), "auto")
+    assert recipe.student.startswith("audio_cnn(") and "usual for clips" in text

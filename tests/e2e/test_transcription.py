@@ -1,6 +1,10 @@
 """From clips and transcripts to a verdict, and a file that writes what it hears."""
 
 import json
+import subprocess
+import sys
+import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,3 +89,38 @@ def test_answers_that_were_stored_teach_another_student(run, tmp_path):
     again = lb.distill(answers, STUDENT, data, train=3, seeds=1, onnx=False, attribution=False, out=tmp_path / "run")
     wer = [each.scorecard["tasks"]["main"]["arms"]["teacher"]["metrics"]["wer"]["value"] for each in (run, again)]
     assert wer[0] == wer[1]
+
+
+def test_clips_without_transcripts_are_learned_from_what_the_teacher_heard(run, tmp_path):
+    data = lb.Data(train=spoken(60, 0), unlabeled=spoken(12, 1)[0], test=spoken(30, 2), sample_rate=RATE,
+                   task="transcription")  # fmt: skip
+    answers = lb.TransferSet(run.folder / "transfer")
+    wide = STUDENT.replace("kernel=5", "kernel=5, subsample=4")  # frames of another length
+    again = lb.distill(
+        answers, wide, data, objective="0.5 * CTC + 0.5 * TranscriptKD(min_confidence=0.5)", train=3, seeds=1,
+        onnx=False, attribution=False, out=tmp_path / "run",
+    )  # fmt: skip
+    assert again.status == "done"
+
+
+def test_the_example_transcribes_files_without_limbeck(run, tmp_path):
+    clips, _ = spoken(4, 3)
+    paths = [tmp_path / f"{i}.wav" for i in range(len(clips))]
+    for path, clip in zip(paths, clips, strict=True):
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE)
+            file.writeframes((clip * 32767).astype("<i2").tobytes())
+    example = Path(__file__).parents[2] / "examples" / "transcribe.py"
+    command = [sys.executable, "-c", _WITHOUT.format(str(example)), str(run.exported), *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [line.split("\t")[1] for line in done.stdout.splitlines()] == run.predict([str(p) for p in paths]).tolist()
+
+
+_WITHOUT = """
+import runpy, sys
+sys.modules["torch"] = sys.modules["limbeck"] = None
+runpy.run_path({!r}, run_name="__main__")
+"""

@@ -16,7 +16,9 @@ from limbeck.data.kinds import KINDS
 @verb()
 def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the run; a folder of this name is made.")],
-    data: Annotated[str, typer.Option("--data", metavar="FILE", help="Training rows: a table or a folder of images.")],
+    data: Annotated[
+        str, typer.Option("--data", metavar="FILE", help="Training rows: a table, or a folder of images or clips.")
+    ],
     test: Annotated[str | None, typer.Option("--test", metavar="FILE", help="Test rows; split off without.")] = None,
     target: Annotated[
         list[str] | None, typer.Option("--target", metavar="COLUMN", help="What to predict; repeat for several labels.")

@@ -14,7 +14,9 @@ from limbeck.cli.session import begin, verb
 @verb()
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder or its name.")],
-    data: Annotated[str, typer.Argument(metavar="FILE", help="Inputs: a table, an NPZ file or a folder of images.")],
+    data: Annotated[
+        str, typer.Argument(metavar="FILE", help="Inputs: a table, an NPZ file, a folder of images or clips.")
+    ],
     proba: Annotated[bool, typer.Option("--proba", help="Probabilities, one column per class or label.")] = False,
     out: Out = None,
     json: Json = False,

@@ -16,6 +16,7 @@ _NETWORKS = {  # teacher and student by the kind of rows
     "table": ("sklearn:HistGradientBoostingClassifier(max_iter=200)", "mlp(hidden=[16])"),
     "array": ("mlp(hidden=[128, 64])", "mlp(hidden=[16])"),
     "image": ("cnn(width=32, depth=2)", "cnn(width=8, depth=2)"),
+    "audio": ("audio_cnn(width=96, blocks=4, dropout=0.1)", "audio_cnn(width=20, blocks=3)"),
     "text": ("text_cnn(dim=128, filters=128)", "bag_of_words(dim=32)"),
 }
 _BY_TASK = {  # where the task decides
@@ -75,7 +76,7 @@ def starter(
     return recipe, "".join(f"# guessed {reason}\n" for reason in reasons) + recipe.to_yaml(defaults=False)
 
 
-_KINDS = {"table": "tables", "array": "arrays", "image": "images", "text": "texts"}
+_KINDS = {"table": "tables", "array": "arrays", "image": "images", "text": "texts", "audio": "clips"}
 _BETTER = (
     "no pretrained model: name one as teacher, hf:FOLDER, and make the student of it, for example keep_layers(2) or, "
     "for whole texts, vocabulary(8000) | static(dim=128)"

@@ -58,6 +58,7 @@ def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
     """
     from limbeck.core.manifest import ASKED_NAME
     from limbeck.core.yamltext import read_yaml
+    from limbeck.data.audio.sources import as_audio
     from limbeck.data.sources import NamedColumns, read, read_table
 
     asked = read_yaml(run / ASKED_NAME).value if (run / ASKED_NAME).is_file() else None
@@ -70,6 +71,13 @@ def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
 
         return pasts(build(WindowSpec, Document(dict(windows), source="the recipe")), path)
     columns = _below(data, "columns")
+    where = columns.get("inputs") or ()
+    named = (
+        NamedColumns((where,) if isinstance(where, str) else tuple(where), id=columns.get("id")) if columns else None
+    )
+    if (sound := as_audio(path, named, "unlabeled", None)) is not None:  # with their rate, which may be another one
+        clips = [{"array": clip, "sampling_rate": sound.rate} for clip in sound.inputs]
+        return clips, {} if sound.ids is None else {str(columns.get("id") or "id"): sound.ids}
     if path.is_dir() or path.suffix.lower() == ".npz":
         inputs, size = columns.get("inputs") or (), data.get("image_size")
         inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from limbeck.objectives.sequence.ctc import CTC as CTC
     from limbeck.objectives.sequence.on_policy_kl import OnPolicyKL as OnPolicyKL
     from limbeck.objectives.sequence.sequence_kd import SequenceKD as SequenceKD
+    from limbeck.objectives.sequence.transcript_kd import TranscriptKD as TranscriptKD
     from limbeck.objectives.spelling import dump as dump
     from limbeck.objectives.spelling import parse as parse
 
@@ -158,6 +159,9 @@ CATALOG: dict[str, Entry] = {
     ),
     "SimKD": Entry(
         f"{_HERE}.feature.simkd:SimKD", "feature", "arXiv:2203.14001", "last features, and the teacher's classifier"
+    ),
+    "TranscriptKD": Entry(
+        f"{_HERE}.sequence.transcript_kd:TranscriptKD", "sequence", "arXiv:1606.07947", "what the teacher heard, by CTC"
     ),
 }
 

@@ -31,6 +31,7 @@ from limbeck.stages.bases import taught_of
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.judged import all_judged, judged
 from limbeck.stages.label import resolve_objective
+from limbeck.stages.sound import with_real_time
 from limbeck.stages.tables import encoded, labelled_first, table_of
 from limbeck.stages.text_training import prepare_texts, taught_table, text_validator, texts_of, writes, writing_cost
 from limbeck.stages.words import Truth, decided_words, lengths_of, raw_answers
@@ -359,8 +360,8 @@ def _note(job: Job, stage: Any, found: Sequence[Finding]) -> None:
     if generation_in(job.data.tasks) is not None:
         cost = module_cost(*writing_cost(job, shipped))
     else:
-        cost = module_cost(shipped, encoded(job.data, held, job.student))
-    costs: dict[str, Any] = {"teacher": job.teacher.cost(job)}
+        cost = with_real_time(module_cost(shipped, encoded(job.data, held, job.student)), held)
+    costs: dict[str, Any] = {"teacher": with_real_time(job.teacher.cost(job), job.data.train)}
     for arm in job.arms:
         seconds = sum(entry["seconds"] for entry in facts[arm.name])
         steps = max(entry["steps"] for entry in facts[arm.name])
