@@ -392,7 +392,12 @@ def test_ids_and_more_columns_do_no_harm(command, here):
 def test_no_student_no_run_no_file(command, here):
     shutil.copytree("runs/tiny", "runs/bare")
     shutil.rmtree("runs/bare/export")
-    said(command("predict", "bare", "rows.csv"), 2, "student.onnx, there is none", "run `limbeck export`")
+    said(
+        command("predict", "bare", "rows.csv"),
+        2,
+        "expected an exported student in runs/bare, there is none",
+        "run `limbeck export`",
+    )
     said(command("predict", "tinny", "rows.csv"), 2, "expected a run folder at tinny", "did you mean 'tiny'?")
     said(command("predict", "tiny", "row.csv"), 2, "FILE: row.csv does not exist; did you mean 'rows.csv'?")
 
