@@ -4,8 +4,8 @@ DIR holds fsdd (train.npz and test.npz; the official split is by take). `digits`
 the same with two of the six speakers in the test rows alone, `strings` transcribes two to four digits of one speaker
 in a row, made of official training takes for training and of official test takes for the test (CTC). The teacher and
 three students beside their controls are trained; the student of `strings` is exported and transcribes.
-A run that was killed goes on where it stopped. CTC needs time: after 400 steps the teacher of `strings` still had a word
-error rate of 68 % on validation rows, and its small student wrote nothing.
+A run that was killed goes on where it stopped. CTC needs time: after 400 steps the teacher of `strings` still had a
+word error rate of 68 % on validation rows, and its small student wrote nothing.
 """
 
 from __future__ import annotations
