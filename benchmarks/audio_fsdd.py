@@ -1,10 +1,11 @@
-"""Spoken digits: python benchmarks/audio_fsdd.py --data DIR [--what digits|speakers|strings] [--steps 600].
+"""Spoken digits: python benchmarks/audio_fsdd.py --data DIR [--what digits|speakers|strings] [--steps 3000].
 
 DIR holds fsdd (train.npz and test.npz; the official split is by take). `digits` names the digit of a clip, `speakers`
 the same with two of the six speakers in the test rows alone, `strings` transcribes two to four digits of one speaker
 in a row, made of official training takes for training and of official test takes for the test (CTC). The teacher and
 three students beside their controls are trained; the student of `strings` is exported and transcribes.
-Settings were chosen by hand before the test rows were looked at. A run that was killed goes on where it stopped.
+A run that was killed goes on where it stopped. CTC needs time: after 400 steps the teacher of `strings` still had a
+word error rate of 68 % on validation rows, and its small student wrote nothing.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--what", choices=("digits", "speakers", "strings"), default="digits")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs"))
     args = parser.parse_args()
