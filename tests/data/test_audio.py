@@ -193,7 +193,17 @@ def test_another_format_names_the_package_that_reads_it(tmp_path, monkeypatch):
     (tmp_path / "a.flac").write_bytes(b"fLaC")
     with pytest.raises(NotInstalled, match=r"expected the package soundfile to read a\.flac") as refused:
         read_file(tmp_path / "a.flac")
-    assert "pip install soundfile" in refused.value.todo
+    assert "pip install 'limbeck[audio]'" in refused.value.todo
+
+
+@pytest.mark.parametrize("ending", ["flac", "ogg"])
+def test_packed_formats_are_read_as_the_samples_that_they_hold(tmp_path, ending):
+    soundfile = pytest.importorskip("soundfile")
+    clip = tone(300, seconds=0.5)
+    soundfile.write(tmp_path / f"a.{ending}", clip, RATE)
+    found = read_file(tmp_path / f"a.{ending}")
+    assert found.rate == RATE and len(found.samples) == len(clip)
+    assert np.abs(found.samples - clip).max() < (1e-4 if ending == "flac" else 0.1)
 
 
 def test_a_loose_clip_beside_class_folders_is_refused(tmp_path):

@@ -59,7 +59,7 @@ def _packed(path: Path, data: bytes | None) -> Clip:
     except ImportError as e:
         raise NotInstalled(
             f"expected the package soundfile to read {path.name}, it is not installed",
-            "pip install soundfile, or convert the clips to WAV",
+            "pip install 'limbeck[audio]', or convert the clips to WAV",
         ) from e
     try:
         samples, rate = soundfile.read(path if data is None else io.BytesIO(data), dtype="float32", always_2d=False)
