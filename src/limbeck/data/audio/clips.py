@@ -55,7 +55,7 @@ def read_file(path: Path, data: bytes | None = None) -> Clip:
 
 def _packed(path: Path, data: bytes | None) -> Clip:
     try:
-        import soundfile  # type: ignore[import-not-found,unused-ignore]
+        import soundfile  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError as e:
         raise NotInstalled(
             f"expected the package soundfile to read {path.name}, it is not installed",
