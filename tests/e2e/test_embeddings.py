@@ -232,8 +232,10 @@ def test_a_recipe_of_retrieval_reads_its_corpus_and_teacher_from_folders(teacher
     recipe = Recipe.from_dict(spec, base=tmp_path)
     data = read_data(recipe)
     assert len(data.corpus) == len(found.corpus)
-    assert make_student(recipe, data, make_teacher(recipe)).build(0).width == 8
-    assert [type(term.objective).__name__ for term in make_objective(recipe, data)] == ["InfoNCE", "ContrastiveKD"]
+    taught = make_teacher(recipe)
+    assert make_student(recipe, data, taught).build(0).width == 8
+    losses = [type(term.objective).__name__ for term in make_objective(recipe, data, taught)]
+    assert losses == ["InfoNCE", "ContrastiveKD"]
     with pytest.raises(ConfigError, match=r"corpus: .*other.csv does not exist"):
         Recipe.from_dict(spec | {"data": {**spec["data"], "corpus": "other.csv"}}, base=tmp_path)
 

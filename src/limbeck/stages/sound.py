@@ -12,7 +12,7 @@ def with_real_time(cost: dict[str, Any], rows: Rows) -> dict[str, Any]:
 
     The cost was measured on these rows; below 1 a model keeps up with a speaker, with one thread.
     """
-    if rows.kind != "audio" or not len(rows) or "latency" not in cost:
+    if rows.kind != "audio" or not len(rows) or not cost.get("latency"):
         return cost
     seconds = len(rows.inputs[0]) / rows.rate
     return cost | {"real_time_factor": cost["latency"]["1"]["p50_ms"] / 1000 / seconds}
