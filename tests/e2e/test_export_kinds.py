@@ -238,3 +238,26 @@ def test_a_student_that_writes_is_refused_before_any_work(tmp_path):
         student = "seq2seq(vocabulary=80, d_model=16, heads=2)"
         lb.distill(lambda texts: ["a house"] * len(texts), student, data, int8=True, out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+# ----------------------------------------------------------------------------------------- small networks of pairs
+
+
+@pytest.mark.parametrize("student", ["bag_of_words(dim=8)", "text_cnn(dim=8, filters=4)"])
+def test_small_students_of_pairs_keep_the_texts_apart_in_onnx(student, tmp_path):
+    rng = np.random.default_rng(0)
+    first, second = ([" ".join(rng.choice(WORDS[4:30], rng.integers(1, 6))) for _ in range(120)] for _ in range(2))
+    longer = [len(a.split()) > len(b.split()) for a, b in zip(first, second, strict=True)]
+    rows = pd.DataFrame({"premise": first, "hypothesis": second, "label": longer})
+
+    def teacher(pairs):
+        first, second = (pairs[name].str.split().str.len().to_numpy() for name in ("premise", "hypothesis"))
+        return np.stack([1.0 - (first > second), first > second], axis=1) * 0.8 + 0.1
+
+    data = lb.Data(train=rows[:80], test=rows[80:])
+    run = lb.distill(teacher, student, data, train=20, out=tmp_path / "r", **FEW)
+    facts = json.loads((run.folder / "export" / "parity.json").read_text())
+    assert facts["held"] and facts["heads"]["main"]["flips"] == 0
+    turned = rows[["premise", "hypothesis"]].rename(columns={"premise": "hypothesis", "hypothesis": "premise"})
+    apart = run.answers(rows)["main"] - run.answers(turned[["premise", "hypothesis"]])["main"]
+    assert np.abs(apart).max() > 1e-4  # which text is which matters

@@ -69,6 +69,11 @@ class SmallText(Tokenised):
         speaks[list(plan.silent)] = False
         self.register_buffer("speaks", speaks, persistent=False)
 
+    @property
+    def graph_inputs(self) -> tuple[str, ...]:
+        """The segments, of pairs: each text is pooled by itself."""
+        return ("token_type_ids",) if self.plan.pair else ()
+
     def answers(self, rows: Tensor) -> Tensor | dict[str, Tensor]:
         """Logits [B, C] of trimmed rows [B, T], a mapping of them for several tasks."""
         features = self.body(self.pooled(rows))
