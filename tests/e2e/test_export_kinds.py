@@ -261,3 +261,21 @@ def test_small_students_of_pairs_keep_the_texts_apart_in_onnx(student, tmp_path)
     turned = rows[["premise", "hypothesis"]].rename(columns={"premise": "hypothesis", "hypothesis": "premise"})
     apart = run.answers(rows)["main"] - run.answers(turned[["premise", "hypothesis"]])["main"]
     assert np.abs(apart).max() > 1e-4  # which text is which matters
+
+
+def test_a_teacher_answers_every_view_of_a_text_once(tmp_path):
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS[4:30], rng.integers(2, 7))) for _ in range(100)]
+    rows = pd.DataFrame({"text": texts, "label": [len(text.split()) > 4 for text in texts]})
+    heard = []
+
+    def teacher(table):
+        heard.extend(table["text"])
+        long = (table["text"].str.split().str.len() > 4).to_numpy()
+        return np.stack([1.0 - long, long], axis=1) * 0.8 + 0.1
+
+    data = lb.Data(train=rows[:70], test=rows[70:], view="drop(0.3) + replace(0.3)", views=3)
+    run = lb.distill(teacher, "bag_of_words(dim=8)", data, train=20, out=tmp_path / "r", **FEW)
+    facts = json.loads((run.folder / "run.json").read_text())["stages"]["label"]["facts"]
+    assert facts["answers"] == 3 * len(data.train) and run.exported.is_file()
+    assert len(set(heard) - set(texts)) > len(data.train)  # words were left out or replaced

@@ -122,7 +122,10 @@ class OnnxStudent:
     def _written(self, inputs: Any) -> list[str]:
         """A text for each row."""
         assert self.decoder is not None and self.texts is not None
-        encode = lambda feeds: self.session.run(["hidden"], dict(feeds))[0]  # noqa: E731
+
+        def encode(feeds: Mapping[str, Array]) -> Array:
+            return np.asarray(self.session.run(["hidden"], dict(feeds))[0])
+
         return self.decoder.write(self.texts.rows(inputs), self.texts, encode)
 
     def _pairs(self, inputs: Any, batch: int) -> Array:
