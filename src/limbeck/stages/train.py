@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from limbeck.core.console import Progress as Bar
 from limbeck.core.errors import StoreDamaged
@@ -16,7 +16,6 @@ from limbeck.core.files import checksum, read_json, write_json
 from limbeck.core.findings import Finding
 from limbeck.core.runtime import derive_seed
 from limbeck.data.generation import generation_in
-from limbeck.data.regression import Regression
 from limbeck.data.rows import Rows
 from limbeck.data.words import word_counts
 from limbeck.evaluate.cost import module_cost, training_cost
@@ -29,12 +28,12 @@ from limbeck.stages import answers, start
 from limbeck.stages.arms import CONTROL, PSEUDO, STUDENT, Arm, plain_sum
 from limbeck.stages.bases import taught_of
 from limbeck.stages.job import Job, metric_identity
-from limbeck.stages.judged import all_judged, judged
 from limbeck.stages.label import resolve_objective
+from limbeck.stages.scoring import predictions, validator
 from limbeck.stages.sound import with_real_time
 from limbeck.stages.tables import encoded, labelled_first, table_of
-from limbeck.stages.text_training import prepare_texts, taught_table, text_validator, texts_of, writes, writing_cost
-from limbeck.stages.words import Truth, decided_words, lengths_of, raw_answers
+from limbeck.stages.text_training import prepare_texts, taught_table, writes, writing_cost
+from limbeck.stages.words import decided_words, lengths_of
 from limbeck.train import checkpoint
 from limbeck.train.feed import Feed, Table
 from limbeck.train.loop import Fitted, Progress, fit
@@ -254,44 +253,6 @@ def kept(folder: Path) -> bool:
         return whole(folder, read_json(config_of(folder)))
     except (StoreDamaged, KeyError, TypeError, OSError):
         return False
-
-
-def predictions(job: Job, module: nn.Module, rows: Rows, corpus: Rows | None = None) -> dict[str, np.ndarray[Any, Any]]:
-    """Answers of a student as they are judged, of a tagging task for all words; `corpus` are further documents."""
-    tasks = job.data.tasks
-    if generation_in(tasks) is not None:
-        return texts_of(job, module, rows)
-    found = raw_answers(module, encoded(job.data, rows, job.student), rows, tasks)
-    more = None if corpus is None else raw_answers(module, encoded(job.data, corpus, job.student), corpus, tasks)
-    return all_judged(tasks, found, rows, more)
-
-
-def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
-    """A score on the validation rows, higher is better: the metric, averaged over the tasks."""
-    if generation_in(job.data.tasks) is not None:
-        return text_validator(job, student)
-    rows = job.data.validation
-    inputs: Tensor = encoded(job.data, rows, student)
-    measured = []
-    for number, (head, task) in enumerate(job.data.tasks.items()):
-        truth = Truth.of(rows, head, task)
-        mask = truth.labelled
-        if mask.any():
-            metric = truth.metric(task, job.data.metric if number == 0 else None)
-            weight = None if truth.weight is None else truth.weight[mask]
-            measured.append((head, task, metric, mask, truth.y[mask], weight))
-
-    def validate(module: nn.Module) -> float:
-        found = raw_answers(module, inputs, rows, job.data.tasks)
-        scores = []
-        for head, task, metric, mask, y, weight in measured:
-            value = metric(judged(task, found[head], rows)[mask], y, weight)
-            if isinstance(task, Regression) and not metric.higher_is_better:
-                value /= float(np.mean(np.asarray(task.scale)))  # tasks of different units count alike
-            scores.append(value if metric.higher_is_better else -value)
-        return float(np.mean(scores))
-
-    return validate
 
 
 def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Path) -> nn.Module:

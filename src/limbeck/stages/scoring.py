@@ -1,0 +1,57 @@
+"""What a network of a run answers to rows, as it is judged, and its score on the validation rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from limbeck.data.generation import generation_in
+from limbeck.data.regression import Regression
+from limbeck.data.rows import Rows
+from limbeck.models.student import Student
+from limbeck.stages.job import Job
+from limbeck.stages.judged import all_judged, judged
+from limbeck.stages.tables import encoded
+from limbeck.stages.text_training import text_validator, texts_of
+from limbeck.stages.words import Truth, raw_answers
+
+
+def predictions(job: Job, module: nn.Module, rows: Rows, corpus: Rows | None = None) -> dict[str, np.ndarray[Any, Any]]:
+    """Answers of a student as they are judged, of a tagging task for all words; `corpus` are further documents."""
+    tasks = job.data.tasks
+    if generation_in(tasks) is not None:
+        return texts_of(job, module, rows)
+    found = raw_answers(module, encoded(job.data, rows, job.student), rows, tasks)
+    more = None if corpus is None else raw_answers(module, encoded(job.data, corpus, job.student), corpus, tasks)
+    return all_judged(tasks, found, rows, more)
+
+
+def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
+    """A score on the validation rows, higher is better: the metric, averaged over the tasks."""
+    if generation_in(job.data.tasks) is not None:
+        return text_validator(job, student)
+    rows = job.data.validation
+    inputs: Tensor = encoded(job.data, rows, student)
+    measured = []
+    for number, (head, task) in enumerate(job.data.tasks.items()):
+        truth = Truth.of(rows, head, task)
+        mask = truth.labelled
+        if mask.any():
+            metric = truth.metric(task, job.data.metric if number == 0 else None)
+            weight = None if truth.weight is None else truth.weight[mask]
+            measured.append((head, task, metric, mask, truth.y[mask], weight))
+
+    def validate(module: nn.Module) -> float:
+        found = raw_answers(module, inputs, rows, job.data.tasks)
+        scores = []
+        for head, task, metric, mask, y, weight in measured:
+            value = metric(judged(task, found[head], rows)[mask], y, weight)
+            if isinstance(task, Regression) and not metric.higher_is_better:
+                value /= float(np.mean(np.asarray(task.scale)))  # tasks of different units count alike
+            scores.append(value if metric.higher_is_better else -value)
+        return float(np.mean(scores))
+
+    return validate
