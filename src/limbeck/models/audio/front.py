@@ -36,7 +36,8 @@ class LogMel(nn.Module):
         self.size = 2 ** math.ceil(math.log2(self.window))
         shape = torch.hann_window(self.window, dtype=torch.float64)
         scaled = shape / shape.sum()
-        angle = 2 * math.pi / self.size * torch.outer(torch.arange(self.size // 2 + 1), torch.arange(self.window))
+        turns = torch.outer(torch.arange(self.size // 2 + 1), torch.arange(self.window)) % self.size
+        angle = 2 * math.pi / self.size * turns.double()  # in float32 it would be off by 3e-5 at the end
         waves = torch.cat([angle.cos(), -angle.sin()]) * scaled
         self.register_buffer("taper", scaled.float(), persistent=False)
         self.register_buffer("waves", waves.float()[:, None], persistent=False)
