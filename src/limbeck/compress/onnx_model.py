@@ -80,8 +80,9 @@ class OnnxStudent:
         """Class names [N], 0/1 labels [N, L] or values [N, K] ([N] where K is 1) for raw rows.
 
         Of a task of words a list of tags for each row, one for each of its words, O where the row was cut; texts are
-        split into words (`limbeck.data.words`). Of masks [N, H, W], in the numbers of the training masks. Of similarity the score [N] of the two texts of a row, in the units of
-        the training scores; of retrieval their cosine [N]. Of a student that writes a text for each row.
+        split into words (`limbeck.data.words`). Of masks [N, H, W], in the numbers of the training masks. Of similarity
+        the score [N] of the two texts of a row, in the units of the training scores; of retrieval their cosine [N]. Of
+        a student that writes a text for each row.
         """
         name, facts = self._head(head)
         if self.decoder is not None:

@@ -178,7 +178,8 @@ def _common(column: pd.Series, other: pd.Series) -> str:
 
 
 _IMAGE = {
-    "shift": _shift, "flip": _flip, "flip_ud": _flip_ud, "rot90": _rot90, "crop": _crop, "cutout": _cutout, "noise": _noise,
+    "shift": _shift, "flip": _flip, "flip_ud": _flip_ud, "rot90": _rot90, "crop": _crop,
+    "cutout": _cutout, "noise": _noise,
 }  # fmt: skip
 MOVING = ("shift", "flip", "flip_ud", "rot90", "crop")  # steps on images that move what they show
 _NUMBERS = {"noise": _noise, "swap": _swap}

@@ -71,7 +71,7 @@ def form_of(name: str) -> str:
 
 
 def _python(node: ast.expr) -> ast.expr:
-    """true and false of YAML as Python writes them."""
+    """True and false of YAML as Python writes them."""
     words = {"true": True, "false": False}
     return ast.Constant(words[node.id]) if isinstance(node, ast.Name) and node.id in words else node
 

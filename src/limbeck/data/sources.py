@@ -21,8 +21,8 @@ from limbeck.data.columns import NamedColumns as NamedColumns
 from limbeck.data.columns import guess_columns as guess_columns
 from limbeck.data.datasets import of_dataset, of_hub
 from limbeck.data.files import of_path
-from limbeck.data.masks.sources import as_masked
 from limbeck.data.files import read_table as read_table
+from limbeck.data.masks.sources import as_masked
 from limbeck.data.raw import Raw as Raw
 from limbeck.data.raw import frame_inputs, guessed_from, inputs_of, named_labels, of_frame
 from limbeck.data.rows import Inputs

@@ -1,10 +1,10 @@
 """Augmentation as a pure function of (seed, row key, view): teacher and student see the same view, no pixel is stored.
 
 View 0 is the row itself. A text such as "shift(2) + flip" composes built-in views: for images shift, flip, flip_ud,
-rot90, crop, noise and cutout; for arrays and tables noise and swap; for texts drop and replace, which change words; for clips noise
-(its SNR in dB), gain (dB), shift (ms), and time_mask and freq_mask (shares of a clip and of its band). A callable
-(row, generator) -> row of the user's own gets a generator that is seeded by the same counter, and its replay is
-verified on a sample before anything is labelled.
+rot90, crop, noise and cutout; for arrays and tables noise and swap; for texts drop and replace, which change words; for
+clips noise (its SNR in dB), gain (dB), shift (ms), and time_mask and freq_mask (shares of a clip and of its band). A
+callable (row, generator) -> row of the user's own gets a generator that is seeded by the same counter, and its replay
+is verified on a sample before anything is labelled.
 
 A view keeps the dtype and the shape of its rows: whole numbers move by whole steps, true and false and the categories
 of a table keep valid values.
@@ -211,7 +211,7 @@ def _refuse_far(steps: tuple[Step, ...], train: Rows) -> None:
 
 def _refuse_turns(steps: tuple[Step, ...], train: Rows) -> None:
     """Raise ConfigError for quarter turns of images that are not square, which would have another shape."""
-    height, width = train.inputs.shape[1:3]
+    height, width = np.asarray(train.inputs).shape[1:3]
     if height != width and any(step.name == "rot90" for step in steps):
         raise ConfigError(
             f"expected square images for the view rot90, got {height}x{width}",

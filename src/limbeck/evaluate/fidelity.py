@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.evaluate import pixels
 from limbeck.evaluate.answers import (
     CLASSIFICATION,
     GENERATION,
@@ -26,7 +27,6 @@ from limbeck.evaluate.answers import (
     log_softmax,
     mean_of,
 )
-from limbeck.evaluate import pixels
 from limbeck.evaluate.quality import recalls
 
 MATRIX_LIMIT = 50  # more classes than this: the largest disagreements instead of the matrix

@@ -72,7 +72,8 @@ def _standard(columns: Array) -> Array:
 def alignment_rows(task: Outcome, y: Array, teacher: Array, model: Array) -> Array:
     """Share of each row in the partial correlation between teacher and model given the truth, [S, N].
 
-    Of masks: how many more of its pixels are like the teacher's than like the truth. Of texts: how much more a text is like the teacher's than like the reference (chrF).
+    Of masks: how many more of its pixels are like the teacher's than like the truth. Of texts: how much more a text is
+    like the teacher's than like the reference (chrF).
     """
     if task.kind == SEGMENTATION:
         return pixels.alignment_rows(y, teacher, model)

@@ -33,7 +33,7 @@ def class_damage(
             **{name: float(values[c]) for name, values in found.items()},
             "damage": float(found["student"][c] - found["teacher"][c]),
         }
-        for c in np.flatnonzero(count)
+        for c in np.flatnonzero(count).tolist()
     ]
     return sorted(table, key=lambda line: (line["damage"], line["name"]))
 
@@ -42,7 +42,7 @@ def _recall(answers: Array, y: Array, classes: int, weights: Array | None) -> Ar
     right, _, true = counts_of(answers, y, classes)
     w = np.ones(len(y)) if weights is None else np.asarray(weights, dtype=np.float64)
     over, under = w @ right, w @ true
-    return np.divide(over, under, out=np.full(classes, np.nan), where=under > 0)
+    return np.asarray(np.divide(over, under, out=np.full(classes, np.nan), where=under > 0))
 
 
 def two_by_two(y: Array, pairs: Pairs, teacher: Array, student: Array) -> dict[str, float]:

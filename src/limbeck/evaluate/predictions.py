@@ -1,7 +1,8 @@
 """Predictions on disk: one Parquet file with the columns key, arm, seed and one list of numbers, or a text, per head.
 
-`key` is the row key in 32 hexadecimal digits. Masks are the class ids of their pixels, as bytes. Classification and multilabel answers are logits, regression answers
-are in natural units, texts are texts; the schema's metadata says so ("limbeck.schema" = "1").
+`key` is the row key in 32 hexadecimal digits. Masks are the class ids of their pixels, as bytes. Classification and
+multilabel answers are logits, regression answers are in natural units, texts are texts; the schema's metadata says so
+("limbeck.schema" = "1").
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ _ACTIVATIONS: dict[type[nn.Module], str] = {
 def to_outputs(raw: Any, heads: Sequence[str]) -> dict[str, Any]:
     """Name the outputs [B, C] in what a model returned: a tensor, a tuple, a mapping or an object with `logits`.
 
-    One dimension [B] becomes [B, 1], maps [B, C, H, W] become the positions [B, H·W, C]; an output of another form (hidden states with their head) stays as it is.
+    One dimension [B] becomes [B, 1], maps [B, C, H, W] become the positions [B, H·W, C]; an output of another form
+    (hidden states with their head) stays as it is.
     Raises MissingSignal where an output is not there.
     """
     if isinstance(raw, _FORMS):

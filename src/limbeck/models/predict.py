@@ -14,7 +14,6 @@ from limbeck.core.errors import LimbeckError
 from limbeck.core.runtime import device_of
 from limbeck.models.outputs import to_outputs
 
-
 _PIXELS = 1 << 20  # of the images that are answered at once
 
 

@@ -24,8 +24,8 @@ from limbeck.signals import Batch, Needs, TeacherSource
 from limbeck.stages import answers
 from limbeck.stages.job import Job
 from limbeck.stages.judged import all_judged, documents_of, has_embeddings, judged, judged_beside
-from limbeck.stages.pixels import batch_for, codec_for, few_for, plan_for
 from limbeck.stages.label_error import differences, in_words
+from limbeck.stages.pixels import batch_for, codec_for, few_for, plan_for, sizes_of
 from limbeck.stages.taught import trained_how
 from limbeck.stages.teachers import GivenTeacher
 from limbeck.stages.words import Truth, flattened, lengths_of, words_read
@@ -105,6 +105,8 @@ def label_error(job: Job, stage: Stage, source: TeacherSource) -> None:
 
 def _label_pool(job: Job, source: TeacherSource, ident: Identity) -> Store:
     rows = job.pool
+    for line in sizes_of(rows, job.data.tasks, max(job.data.views, 1), _dtype(job)):
+        job.console.say(line)
     with job.console.progress("label", len(rows) * max(job.data.views, 1)) as bar:
         told = [0]
 

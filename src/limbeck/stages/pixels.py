@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from limbeck.data.rows import Array, Rows
 from limbeck.data.tasks import Task
 from limbeck.data.views import Views
 from limbeck.models.predict import at_once
+from limbeck.report.words import size
 from limbeck.train.feed import Moving
 from limbeck.transfer.codecs import Pixels
 
@@ -98,3 +99,30 @@ def plan_for(job_rows: Rows, tasks: Mapping[str, Task], dtype: str) -> dict[str,
         return {}
     batch = batch_for(job_rows, tasks)
     return {"shard_rows": min(codec.shard_rows(width, batch) for codec, width in masked)}
+
+
+def sizes_of(rows: Rows, tasks: Mapping[str, Task], views: int, dtype: str) -> Iterator[str]:
+    """How large the stored answers to all pixels will be, said before labelling."""
+    for head, task in tasks.items():
+        codec = codec_for(task, rows, dtype)
+        if codec is not None:
+            yield (
+                f"the teacher's answers of {head} will take {size(len(rows) * views * _bytes(codec, task))}: "
+                f"{len(rows)} images x {views} "
+                f"view{'s' if views > 1 else ''} x {codec.positions} pixels x {task.size} classes, {dtype}"
+            )
+
+
+def stored_bytes(data: Data, codec: str) -> int:
+    """Bytes that the answers to all pixels will take on disk; 0 without a task of masks."""
+    pool = len(data.train) + (0 if data.unlabeled is None else len(data.unlabeled))
+    found = [
+        (made, task)
+        for task in data.tasks.values()
+        if (made := codec_for(task, data.train, "float32" if codec == "fp32" else "float16")) is not None
+    ]
+    return sum(pool * max(data.views, 1) * _bytes(made, task) for made, task in found)
+
+
+def _bytes(codec: Pixels, task: Task) -> int:
+    return codec.columns(task.size)[0].row_bytes

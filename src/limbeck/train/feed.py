@@ -37,7 +37,7 @@ class Moving(Protocol):
     """Moves targets [B, ...] by task, and where they are labelled, as views [B] move the rows of the table [B]."""
 
     def __call__(
-        self, targets: dict[str, Tensor], masks: dict[str, Tensor], index: Array, views: Array
+        self, targets: dict[str, Tensor], masks: dict[str, Tensor], index: Array, views: Array, /
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Give targets and masks."""
         ...
@@ -56,7 +56,8 @@ class Table:
     """Rows as tensors: what a feed reads.
 
     `inputs` [N, ...] is encoded, or a `Gather` that augments and encodes; `teacher_inputs` likewise, None unless the
-    teacher runs live. `moving` moves targets that have places in a row, such as masks, as a view moves it. `targets` and `label_mask` by task; a mask that is True everywhere is left out.
+    teacher runs live. `targets` and `label_mask` by task; a mask that is True everywhere is left out. `moving` moves
+    targets that have places in a row, such as masks, as a view moves the row.
     Raises ShapeMismatch where lengths differ, ConfigError where inputs are not finite.
     """
 

@@ -74,25 +74,25 @@ class Reader:
         self.split, self.where, self.size = split, where, size
         self.notes: list[str] = []
         self.sizes: set[tuple[int, int]] = set()
+        self.last = (0, 0)  # of the image that was read last
 
     def pair(self, image: Any, mask: Any, row: str) -> tuple[Array, Array | None]:
         """Pixels and mask (None where there is none) of one row; raises ConfigError where their sizes differ."""
-        with decoding("an image", f"{row} of {self.split}"):
-            with self._open(image) as opened:
-                shape = (opened.height, opened.width)
-                self.sizes.add(shape)
-                pixels = pixels_of(opened, self.size, self.notes)
+        with decoding("an image", f"{row} of {self.split}"), self._open(image) as opened:
+            shape = (opened.height, opened.width)
+            self.last = shape
+            self.sizes.add(shape)
+            pixels = pixels_of(opened, self.size, self.notes)
         if is_missing(mask):
             return pixels, None
-        with decoding("a mask", f"{row} of {self.split}"):
-            with self._open(mask) as opened:
-                if (opened.height, opened.width) != shape:
-                    raise ConfigError(
-                        f"expected a mask of the size of its image, {shape[0]}x{shape[1]}, got "
-                        f"{opened.height}x{opened.width}",
-                        "every pixel of an image needs one of its mask: check which belongs to which",
-                    )
-                return pixels, mask_of(opened, self.size)
+        with decoding("a mask", f"{row} of {self.split}"), self._open(mask) as opened:
+            if (opened.height, opened.width) != shape:
+                raise ConfigError(
+                    f"expected a mask of the size of its image, {shape[0]}x{shape[1]}, got "
+                    f"{opened.height}x{opened.width}",
+                    "every pixel of an image needs one of its mask: check which belongs to which",
+                )
+            return pixels, mask_of(opened, self.size)
 
     def _open(self, cell: Any) -> Any:
         from PIL import Image

@@ -26,7 +26,7 @@ NO_LABEL, IGNORED = -1, 255
 BINARY = (0, 255)  # how pictures of two tones are saved
 MOST = 255  # classes, so that decisions fit a byte
 _BACKGROUND = ("background", "object")
-_SHOWN = 8
+_MANY = 10  # objects in one image
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,20 @@ class Segmentation(TaskKind):
 def no_mask(mask: Any) -> bool:
     """Whether a row has no mask."""
     return not isinstance(mask, np.ndarray) and is_missing(mask)
+
+
+def looks_numbered(raw: Any) -> bool:
+    """Whether masks number their objects: each holds 1 to its own count, many of them somewhere."""
+    counts = []
+    for mask in raw:
+        if no_mask(mask):
+            continue
+        found = np.unique(mask)
+        found = found[found > 0]
+        if len(found) and int(found[-1]) != len(found):
+            return False
+        counts.append(len(found))
+    return len(set(counts)) > 1 and max(counts) >= _MANY
 
 
 def values_of(raw: Any) -> tuple[int, ...]:

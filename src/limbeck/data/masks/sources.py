@@ -12,7 +12,7 @@ import pandas as pd
 from limbeck.core.errors import ConfigError
 from limbeck.data.columns import Columns, NamedColumns, targets_of
 from limbeck.data.files import read_table
-from limbeck.data.images import IMAGES, image_files, stack
+from limbeck.data.images import IMAGES, decoding, image_files, stack
 from limbeck.data.labels import is_missing
 from limbeck.data.masks.arrays import objects
 from limbeck.data.masks.pictures import Reader, holds_pictures
@@ -74,7 +74,7 @@ def _of_folders(path: Path, split: str, size: tuple[int, int] | None) -> Raw:
 def _by_stem(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for file in image_files(folder):
-        stem = file.relative_to(folder).with_suffix("").as_posix()
+        stem = _stem(file, folder)
         if stem in found:
             raise ConfigError(
                 f"expected one picture of each name in {folder}, got {found[stem].name} and {file.name}",
@@ -178,3 +178,60 @@ def _may_hold(kind: Any) -> bool:
 
     tests = (types.is_binary, types.is_large_binary, types.is_string, types.is_large_string, types.is_struct)
     return any(test(kind) for test in tests)
+
+
+def pictures_in(
+    path: Path, columns: Columns | None, size: tuple[int, int] | None
+) -> tuple[Array, Array, list[tuple[int, int]]]:
+    """Images [N, ...] of a folder or table, the names of their rows, and the (height, width) that each had.
+
+    Raises ConfigError where there are none.
+    """
+    reader = Reader("the inputs", path if path.is_dir() else path.parent, size)
+    ids: list[Any]
+    if path.is_dir():
+        folder = path / IMAGE_FOLDER if is_masked_folder(path) else path
+        files = image_files(folder)
+        cells, ids = [str(file.resolve()) for file in files], [_stem(file, folder) for file in files]
+    else:
+        frame = _table(path)
+        if frame is None:
+            raise ConfigError(
+                f"expected a folder of images or a table with a column of them, got {path.name}",
+                f"known endings: {', '.join(IMAGES)}",
+            )
+        pictures = [str(name) for name in frame.columns if holds_pictures(frame[name])]
+        wanted = [name for name in (columns.inputs if columns is not None else ()) if name in pictures]
+        image = (wanted or [name for name in pictures if name.lower() not in _MASK_NAMES] or pictures)[0]
+        cells = list(_present(frame[image], image, "the inputs"))
+        name = columns.id if columns is not None else None
+        ids = list(frame[name]) if name is not None and name in frame.columns else list(range(len(frame)))
+    if not cells:
+        raise ConfigError(f"expected images in {path}, there are none", f"known endings: {', '.join(IMAGES)}")
+    images, sizes = [], []
+    for cell, row in zip(cells, ids, strict=True):
+        images.append(reader.pair(cell, None, str(row))[0])
+        sizes.append(reader.last)
+    return stack(images, str(path)), np.array([str(row) for row in ids]), sizes
+
+
+def _stem(file: Path, folder: Path) -> str:
+    return file.relative_to(folder).with_suffix("").as_posix()
+
+
+def common_size(path: Path) -> tuple[int, int] | None:
+    """A (height, width) for images of a folder whose sizes differ, multiples of 16 within them all; None for one size.
+
+    Raises ConfigError for files that are no images.
+    """
+    from PIL import Image
+
+    folder = path / IMAGE_FOLDER if is_masked_folder(path) else path
+    sizes = set()
+    for file in image_files(folder):
+        with decoding("an image", str(file)), Image.open(file) as image:
+            sizes.add((image.height, image.width))
+    if len(sizes) < 2:
+        return None
+    height, width = (max(16, min(size[axis] for size in sizes) // 16 * 16) for axis in (0, 1))
+    return height, width
