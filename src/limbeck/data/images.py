@@ -86,7 +86,7 @@ def _shallow(image: Any) -> Any:
     from PIL import Image
 
     values = np.asarray(image)
-    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    low, high = float(values.min()), float(values.max())
     whole = values.dtype.kind in "iu"
     if low < 0 or high > _TOP or not whole:
         raise ConfigError(

@@ -46,7 +46,7 @@ def read_all(
             if embedded is not None and split == "unlabeled":
                 chosen = single_texts(value, chosen)
             found[split] = read(value, chosen, split, size=size, rate=rate)
-            found[split] = beside_masks(found["train"], found[split])
+            found[split] = beside_masks(found.get("train", found[split]), found[split])
             rate = rate or found[split].rate or None  # that of the training rows holds for every split
             if not len(found[split].inputs):
                 problems.append(Problem(split, "expected rows, got none", "leave the split out or give it rows"))

@@ -32,10 +32,10 @@ def read(
     given: Any, columns: Columns | None, split: str, *, size: tuple[int, int] | None = None, rate: int | None = None
 ) -> Raw:
     """Read a split from whatever it was given as, clips at a sampling `rate`; raises ConfigError naming the split."""
-    if (sound := as_audio(given, columns, split, rate)) is not None:
-        return sound.checked(split)
     if (pictures := as_masked(given, columns, split, size)) is not None:
         return pictures.checked(split)
+    if (sound := as_audio(given, columns, split, rate)) is not None:
+        return sound.checked(split)
     return _read(given, columns, split, size).checked(split)
 
 

@@ -14,7 +14,7 @@ from limbeck.data.images import IMAGES, decoding, pixels_of
 from limbeck.data.labels import is_missing
 from limbeck.data.rows import Array
 
-_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"II*\0", b"MM\0*")
 RESIZED = "images were resized to"
 
 
@@ -56,7 +56,7 @@ def is_picture(cell: Any) -> bool:
     if isinstance(cell, Mapping):
         return set(cell) <= {"bytes", "path"} and bool(cell) and is_picture(cell.get("bytes") or cell.get("path"))
     if isinstance(cell, bytes):
-        return cell.startswith(_MAGIC)
+        return cell.startswith(_MAGIC) or (cell.startswith(b"RIFF") and cell[8:12] == b"WEBP")
     if isinstance(cell, str):
         return cell.lower().endswith(IMAGES)
     return hasattr(cell, "convert") and hasattr(cell, "mode")

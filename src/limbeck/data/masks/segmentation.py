@@ -55,7 +55,8 @@ class Segmentation(TaskKind):
 
     def __post_init__(self) -> None:
         if self.instances:
-            names = self.classes if len(self.classes) == 2 and self.values == () else _BACKGROUND
+            told = len(self.classes) == 2 and self.classes != tuple(map(str, self.values))
+            names = self.classes if told else _BACKGROUND
             object.__setattr__(self, "classes", names)
             object.__setattr__(self, "values", (0, 1))
         elif not self.values:
