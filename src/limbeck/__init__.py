@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from limbeck.objectives import BCE as BCE
     from limbeck.objectives import CE as CE
     from limbeck.objectives import CTC as CTC
+    from limbeck.objectives import CWD as CWD
     from limbeck.objectives import DIST as DIST
     from limbeck.objectives import DKD as DKD
     from limbeck.objectives import KD as KD
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from limbeck.objectives import ContrastiveKD as ContrastiveKD
     from limbeck.objectives import CoSENT as CoSENT
     from limbeck.objectives import CosineRegression as CosineRegression
+    from limbeck.objectives import Dice as Dice
     from limbeck.objectives import EmbeddingCosine as EmbeddingCosine
     from limbeck.objectives import EmbeddingMSE as EmbeddingMSE
     from limbeck.objectives import GaussianKD as GaussianKD
@@ -94,9 +96,11 @@ _PUBLIC = {
     "Console": "limbeck.core.console:Console",
     "ContrastiveKD": "limbeck.objectives:ContrastiveKD",
     "CosineRegression": "limbeck.objectives:CosineRegression",
+    "CWD": "limbeck.objectives:CWD",
     "DIST": "limbeck.objectives:DIST",
     "DKD": "limbeck.objectives:DKD",
     "Data": "limbeck.data.data:Data",
+    "Dice": "limbeck.objectives:Dice",
     "EmbeddingCosine": "limbeck.objectives:EmbeddingCosine",
     "EmbeddingMSE": "limbeck.objectives:EmbeddingMSE",
     "GaussianKD": "limbeck.objectives:GaussianKD",

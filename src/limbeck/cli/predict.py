@@ -25,9 +25,11 @@ def predict(
 ) -> None:
     """Let the student of a run answer a file.
 
-    A table on stdout, or in DIR (or the file that is named); ids are kept where the recipe names them.
+    A table on stdout, or in DIR (or the file that is named); ids are kept where the recipe names them. Masks are
+    written as PNG files into DIR.
     """
     console = begin(json=json, quiet=quiet, verbose=verbose)
+    from limbeck.cli.masks import answers_masks, write_masks
     from limbeck.cli.tables import answers_table, as_csv, existing, read_inputs, write_table
     from limbeck.core.run import find_run
 
@@ -36,6 +38,11 @@ def predict(
     from limbeck.stages.result import load
 
     student = load(folder).answering()
+    if (head := answers_masks(student)) is not None:
+        written = write_masks(student, head, Path(data), folder, out)
+        console.result(f"{out}  {len(written):,} masks")
+        console.emit({"run": str(folder), "written": str(out), "masks": written})
+        return
     frame = answers_table(student, *read_inputs(Path(data), folder), proba=proba)
     if out is not None:
         target = out if out.suffix in (".csv", ".jsonl", ".parquet") else out / "predictions.csv"

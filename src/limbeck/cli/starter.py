@@ -10,6 +10,7 @@ from typing import Any
 
 from limbeck.core.errors import ConfigError
 from limbeck.data.embedded import EMBEDDED
+from limbeck.data.kinds import kind_name
 from limbeck.recipe import Recipe
 
 _NETWORKS = {  # teacher and student by the kind of rows
@@ -23,6 +24,7 @@ _BY_TASK = {  # where the task decides
     "generation": (
         "seq2seq(d_model=256, layers=3, ffn=1024)", "seq2seq(d_model=128, layers=3, decoder_layers=1, ffn=256)"
     ),
+    "segmentation": ("unet(width=16, depth=3)", "unet(width=4, depth=3)"),
     "tagging": ("text_cnn(dim=128, filters=128)", "text_cnn(dim=32, filters=32)"),
     "similarity": ("st:sentence-transformers/all-MiniLM-L6-v2", "static(dim=256)"),
     "retrieval": ("st:sentence-transformers/all-MiniLM-L6-v2", "static(dim=256)"),
@@ -41,6 +43,7 @@ class _Look:
     task: str
     reasons: list[str]
     rows: int
+    size: tuple[int, int] | None = None
 
 
 def starter(
@@ -49,8 +52,8 @@ def starter(
     """The recipe and its text for a file of rows; raises ConfigError where the file cannot be read."""
     found = _look(data, target, task)
     teacher, student = _NETWORKS[found.kind]
-    if found.task in _BY_TASK:
-        teacher, student = _BY_TASK[found.task]
+    if kind_name(found.task) in _BY_TASK:
+        teacher, student = _BY_TASK[kind_name(found.task)]
     elif found.kind == "table" and found.rows < _FEW:
         teacher = _FOREST
     if found.task == "regression":
@@ -60,6 +63,8 @@ def starter(
     where: dict[str, Any] = {"train": str(data.resolve()), "task": found.task}
     if test is not None:
         where["test"] = str(test.resolve())
+    if found.size is not None:
+        where["image_size"] = list(found.size)
     if found.columns:
         where["columns"] = found.columns
     values = {"name": name, "data": where, "teacher": {"model": teacher}, "student": student}
@@ -93,6 +98,8 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _look(data: Path, target: Sequence[str], task: str) -> _Look:
+    from limbeck.data.masks.arrays import are_masks
+    from limbeck.data.masks.sources import common_size, is_masked_folder
     from limbeck.data.sources import read
 
     if task in EMBEDDED:
@@ -104,13 +111,24 @@ def _look(data: Path, target: Sequence[str], task: str) -> _Look:
             f"expected no --target for a folder of images, got {', '.join(target)}", "the folders are the classes"
         )
     columns = {"target": list(target) if len(target) > 1 else target[0]} if target else {}
-    raw = read(data, _named(target) if target else None, "train")
+    size = common_size(data) if data.is_dir() and is_masked_folder(data) else None
+    raw = read(data, _named(target) if target else None, "train", size=size)
     if not raw.labels:
-        todo = "put images into one folder for each class" if data.is_dir() else "name the labels with --target"
+        todo = (
+            "put images into one folder for each class, or into images/ with their masks in masks/"
+            if data.is_dir()
+            else "name the labels with --target"
+        )
         raise ConfigError(f"expected labels in {data}, found none", todo)
     inputs = f"inputs: {raw.kind} rows of shape {tuple(raw.inputs.shape[1:])}"
     labels = "labels: the names of the folders" if data.is_dir() else "labels: by their name"
-    return _with_task(raw, columns, [inputs, f"target: {', '.join(target)} (as asked)" if target else labels], task)
+    if are_masks(next(iter(raw.labels.values()))):
+        labels = "labels: the pictures in masks/ of the same names"
+    found = _with_task(raw, columns, [inputs, f"target: {', '.join(target)} (as asked)" if target else labels], task)
+    if size is None:
+        return found
+    said = f"image_size: {size[0]}x{size[1]} (the sizes of the images differ, and all are as large as that)"
+    return replace(found, size=size, reasons=[*found.reasons, said])
 
 
 def _look_at_table(data: Path, target: Sequence[str], task: str) -> _Look:
@@ -176,12 +194,16 @@ def _named(target: Sequence[str], name: str | None = None, inputs: Sequence[str]
 def _with_task(raw: Any, columns: dict[str, Any], reasons: list[str], task: str) -> _Look:
     from limbeck.data.generation import is_pair
     from limbeck.data.infer import infer_task
+    from limbeck.data.masks.segmentation import looks_numbered
 
     if task == "auto" and is_pair(raw, next(iter(raw.labels))):
         task, reasons = "generation", [*reasons, "task: generation (two columns of free text)"]
     elif task == "auto":
         task, note = infer_task(next(iter(raw.labels.values())), inputs=raw.inputs)
         reasons = [*reasons, f"task: {task} ({note.measured})"]
+        if task == "segmentation" and looks_numbered(next(iter(raw.labels.values()))):
+            task = "segmentation(instances=True)"
+            reasons.append("instances: masks number their objects from 1; all of them are one class")
         if "similarity" in note.todo:
             reasons.append("a score that a network reads off both texts; --task similarity compares embeddings instead")
     else:

@@ -87,6 +87,19 @@ def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
     return frame, {str(name): frame[name].to_numpy()} if name in frame.columns else {}
 
 
+def asked_columns(run: Path) -> tuple[Any, tuple[int, int] | None]:
+    """The columns of inputs and ids that the recipe of a run names (None: none), and the size of its images."""
+    from limbeck.core.manifest import ASKED_NAME
+    from limbeck.core.yamltext import read_yaml
+    from limbeck.data.sources import NamedColumns
+
+    data = _below(read_yaml(run / ASKED_NAME).value if (run / ASKED_NAME).is_file() else None, "data")
+    columns, size = _below(data, "columns"), data.get("image_size")
+    where = columns.get("inputs") or ()
+    named = NamedColumns((where,) if isinstance(where, str) else tuple(where), id=columns.get("id"))
+    return (named if columns else None), tuple(size) if size else None
+
+
 def _below(values: Any, key: str) -> Mapping[str, Any]:
     """A section of a recipe as it was written; {} where it is none or written short."""
     found = values.get(key) if isinstance(values, Mapping) else None

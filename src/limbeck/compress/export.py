@@ -86,7 +86,7 @@ def export_onnx(
         encoded = [add_preprocessing(graph, preprocess.spec, reserved)]
     before = len(graph.nodes)
     for (head, task), width in zip(tasks.items(), network.widths, strict=True):
-        add_answers(graph, task, f"{NET}{head}", names[head], width)
+        add_answers(graph, task, f"{NET}{head}", names[head], width, preprocess.shape)
     model = _joined(graph, before, network.model, encoded)
     facts = about | {
         "limbeck.schema": str(SCHEMA),

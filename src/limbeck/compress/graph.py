@@ -15,6 +15,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from limbeck.compress.traced import WORDS
+from limbeck.data.masks.segmentation import Segmentation
 from limbeck.data.tasks import Classification, Regression, Retrieval, Similarity, Tagging, Task
 
 BATCH = "batch"
@@ -67,7 +68,7 @@ def output_names(tasks: Mapping[str, Task]) -> dict[str, dict[str, str]]:
     """Name the outputs of every head by their role: the role alone for one head, "HEAD.role" for several."""
 
     def roles(task: Task) -> tuple[str, ...]:
-        if task.judged_as:
+        if task.judged_as and not isinstance(task, Segmentation):
             return (ANSWER, "mask") if task.positions else (ANSWER,)
         return ROLES.get(task.kind, ("probabilities", "label", "logits"))
 
@@ -77,8 +78,16 @@ def output_names(tasks: Mapping[str, Task]) -> dict[str, dict[str, str]]:
     }
 
 
-def add_answers(graph: Graph, task: Task, raw: str, names: Mapping[str, str], width: int) -> None:
-    """Turn the raw output [..., width] of one head into what its users read; `raw` is in training space."""
+def add_answers(
+    graph: Graph, task: Task, raw: str, names: Mapping[str, str], width: int, shape: tuple[int, ...] = ()
+) -> None:
+    """Turn the raw output [..., width] of one head into what its users read; `raw` is in training space.
+
+    `shape` is that of an encoded row, which masks have the height and width of.
+    """
+    if isinstance(task, Segmentation):
+        _add_masks(graph, task, raw, names, shape[-2:])
+        return
     if task.judged_as:  # what it means, the task itself says when it is asked
         graph.node("Identity", raw, out=names[ANSWER])
         places = ("frames",) if task.positions else ()
@@ -112,3 +121,14 @@ def add_answers(graph: Graph, task: Task, raw: str, names: Mapping[str, str], wi
     if words:
         graph.node("Identity", WORDS, out=names["mask"])
         graph.output(names["mask"], TensorProto.BOOL, *words)
+
+
+def _add_masks(graph: Graph, task: Segmentation, raw: str, names: Mapping[str, str], size: tuple[int, ...]) -> None:
+    """Scores [B, C, H, W] and class ids [B, H, W] of the scores [B, P, C] of pixels."""
+    first = graph.node("Transpose", raw, perm=[0, 2, 1])
+    shaped = graph.node("Reshape", first, graph.constant([0, task.size, *size], np.int64), out=names["logits"])
+    graph.node("Softmax", shaped, out=names["probabilities"], axis=1)
+    graph.node("ArgMax", shaped, out=names["label"], axis=1, keepdims=0)
+    graph.output(names["label"], TensorProto.INT64, *size)
+    graph.output(names["probabilities"], TensorProto.FLOAT, task.size, *size)
+    graph.output(names["logits"], TensorProto.FLOAT, task.size, *size)

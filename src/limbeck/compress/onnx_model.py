@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.special import expit, softmax
 
+from limbeck.compress.onnx_masks import MASKS, at_once, by_pixel, in_values
 from limbeck.compress.onnx_rows import clip_rows, text_rows
 from limbeck.compress.onnx_text import Texts
 from limbeck.compress.onnx_words import by_row
@@ -38,7 +39,7 @@ CHANCES: dict[str, Any] = {
 
 def raw_role(facts: Mapping[str, Any]) -> str:
     """The output of a head that holds its answers as the network gives them."""
-    return "answer" if "task" in facts else RAW.get(facts["kind"], "logits")
+    return "answer" if "answer" in facts["outputs"] else RAW.get(facts["kind"], "logits")
 
 
 class OnnxStudent:
@@ -79,12 +80,15 @@ class OnnxStudent:
         """Class names [N], 0/1 labels [N, L] or values [N, K] ([N] where K is 1) for raw rows.
 
         Of a task of words a list of tags for each row, one for each of its words, O where the row was cut; texts are
-        split into words (`limbeck.data.words`). Of similarity the score [N] of the two texts of a row, in the units of
-        the training scores; of retrieval their cosine [N]. Of a student that writes a text for each row.
+        split into words (`limbeck.data.words`). Of masks [N, H, W], in the numbers of the training masks. Of similarity
+        the score [N] of the two texts of a row, in the units of the training scores; of retrieval their cosine [N]. Of
+        a student that writes a text for each row.
         """
         name, facts = self._head(head)
         if self.decoder is not None:
             return self._written(inputs)
+        if facts["kind"] == MASKS:
+            return in_values(task_from_spec(facts["task"]), self.run(inputs, [facts["outputs"]["label"]])[0])
         if "task" in facts:
             return task_from_spec(facts["task"]).predict(self._said(inputs, {name: "answer"}, BATCH)[name])
         if facts["kind"] in EMBEDDED:
@@ -100,8 +104,12 @@ class OnnxStudent:
         return _values(facts["names"])[label] if facts["kind"] == "classification" else label
 
     def predict_proba(self, inputs: Any, head: str | None = None) -> Any:
-        """Probabilities [N, C] for raw rows, in the order of the names of the head; of words [W, C] for each row."""
+        """Probabilities [N, C] for raw rows, in the order of the names of the head; of words [W, C] for each row, of
+        masks [N, C, H, W].
+        """
         name, facts = self._head(head)
+        if facts["kind"] == MASKS:
+            return self.run(inputs, [facts["outputs"]["probabilities"]])[0]
         if "task" in facts and facts["form"] in CHANCES:
             return CHANCES[facts["form"]](self.run(inputs, [facts["outputs"]["answer"]])[0])
         if facts["kind"] in (*RAW, "generation") or "task" in facts:
@@ -139,13 +147,14 @@ class OnnxStudent:
     def answers(self, inputs: Any, batch: int = BATCH) -> dict[str, Any]:
         """What every head says: logits [N, C], values [N, K] or the embeddings of both texts of a row [N, 2·D].
 
-        Of a task of words a list of logits [W, C], one array for each row.
+        Of a task of words a list of logits [W, C], one array for each row; of masks logits [N, P, C] of all pixels.
         """
         if self.decoder is not None:
             return {head: self._written(inputs) for head in self.heads}
         if self.texts is not None and self.texts.apart:
             return {head: self._pairs(inputs, batch) for head in self.heads}
-        return self._said(inputs, {head: raw_role(f) for head, f in self.heads.items()}, batch)
+        said = self._said(inputs, {head: raw_role(f) for head, f in self.heads.items()}, batch)
+        return {h: by_pixel(v) if self.heads[h]["kind"] == MASKS else v for h, v in said.items()}
 
     def _said(self, inputs: Any, roles: Mapping[str, str], batch: int) -> dict[str, Any]:
         """One output of each head by its role; of words a list of arrays, one for each row."""
@@ -172,6 +181,7 @@ class OnnxStudent:
         if self.texts is not None:
             return self.texts.run(lambda feeds: self.session.run(outputs, feeds), inputs, batch)
         feeds = self.feeds(inputs)
+        batch = at_once(self.heads, self.inputs, batch)
         rows = len(next(iter(feeds.values())))
         parts = [
             self.session.run(outputs, {name: values[at : at + batch] for name, values in feeds.items()})

@@ -85,7 +85,7 @@ def _reference(module: nn.Module, preprocess: Preprocess, tasks: Mapping[str, Ta
         return said
     encoded = np.asarray(preprocess.encode(inputs), dtype=np.float32)
     found: dict[str, Any] = predict(module, encoded, list(tasks))
-    for head in (head for head, task in tasks.items() if task.positions):
+    for head in (head for head, task in tasks.items() if task.positions and task.kind != "segmentation"):
         mask = module.masks(torch.from_numpy(encoded))[head].cpu().numpy()  # type: ignore[operator]
         found[head] = [values[there] for values, there in zip(found[head], mask, strict=True)]
     return found

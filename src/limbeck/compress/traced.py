@@ -52,7 +52,7 @@ def trace_rows(
             masks = [self.inner.masks(encoded)[head] for head in framed[:1]]  # type: ignore[operator]
             return (*(outputs[head] for head in tasks), *masks)
 
-    framed = [head for head, task in tasks.items() if task.positions]
+    framed = [head for head, task in tasks.items() if task.positions and task.kind != "segmentation"]
 
     return _trace(Heads(), {"encoded": torch.from_numpy(rows)}, tasks, axes)
 

@@ -170,6 +170,34 @@ _PAGES = (
         "leave these rows out, or look at how the column was read",
     ),
     Check(
+        "LB126",
+        "images and masks were resized",
+        "the sizes of the files are compared with image_size; masks take the value of the nearest pixel",
+        "masks are judged at the size at which they were read",
+        "set image_size to the size at which masks will be used",
+    ),
+    Check(
+        "LB127",
+        "images were converted",
+        "images of 16 bits are scaled to 8, CMYK becomes RGB",
+        "a student sees what was read; images that use few of the 16 bits become dark and coarse",
+        "convert them yourself, the same way in training and in use",
+    ),
+    Check(
+        "LB128",
+        "classes of few pixels",
+        "the labelled pixels of each class are counted over the training masks",
+        "the mean over pixels hardly sees them, in the loss and in pixel accuracy",
+        "look at mean IoU, and add Dice to the objective",
+    ),
+    Check(
+        "LB129",
+        "masks of 0 and 255 are masks of two classes",
+        "the numbers that training masks hold are looked at",
+        "255 often marks pixels without a label; where it is all there is beside 0 it is a class",
+        "nothing; where 255 is to be ignored, name all classes",
+    ),
+    Check(
         "LB201",
         "the teacher is no better than its control",
         "the teacher's score is compared, paired by row, with a constant answer and with the student that was trained "

@@ -73,6 +73,22 @@ def _flip(_: Frozen, images: Array, words: Array, chance: float) -> Array:
     return out
 
 
+def _flip_ud(_: Frozen, images: Array, words: Array, chance: float) -> Array:
+    out = images.copy()
+    flipped = uniforms(words, 1)[:, 0] < chance
+    out[flipped] = images[flipped][:, ::-1]
+    return out
+
+
+def _rot90(_: Frozen, images: Array, words: Array, chance: float) -> Array:
+    """One, two or three quarter turns, each as likely."""
+    out, draws = images.copy(), uniforms(words, 2)
+    turns = np.where(draws[:, 0] < chance, 1 + np.floor(draws[:, 1] * 3).astype(int), 0)
+    for count in (1, 2, 3):
+        out[turns == count] = np.rot90(images[turns == count], count, axes=(1, 2))
+    return out
+
+
 def _crop(_: Frozen, images: Array, words: Array, least: float) -> Array:
     u = uniforms(words, 3)
     out = np.empty_like(images)
@@ -161,7 +177,11 @@ def _common(column: pd.Series, other: pd.Series) -> str:
     return "float64" if both else "object"
 
 
-_IMAGE = {"shift": _shift, "flip": _flip, "crop": _crop, "cutout": _cutout, "noise": _noise}
+_IMAGE = {
+    "shift": _shift, "flip": _flip, "flip_ud": _flip_ud, "rot90": _rot90, "crop": _crop,
+    "cutout": _cutout, "noise": _noise,
+}  # fmt: skip
+MOVING = ("shift", "flip", "flip_ud", "rot90", "crop")  # steps on images that move what they show
 _NUMBERS = {"noise": _noise, "swap": _swap}
 STEPS: Mapping[str, Mapping[str, Callable[[Frozen, Any, Array, float], Any]]] = {
     "image": _IMAGE, "array": _NUMBERS, "table": _NUMBERS, "text": TEXT_STEPS,

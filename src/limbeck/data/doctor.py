@@ -12,6 +12,7 @@ from limbeck.core.findings import Finding
 from limbeck.data.audio.checks import look_at_clips
 from limbeck.data.frames import is_numeric
 from limbeck.data.keys import found_in, inverse_of
+from limbeck.data.masks.checks import is_about_pictures, look_at_pictures
 from limbeck.data.raw import NO_GROUP
 from limbeck.data.rows import Rows
 from limbeck.data.tasks import Task
@@ -94,7 +95,8 @@ def look(
     yield from _inputs(train, used)
     yield from _empty(rows)
     yield from look_at_clips(rows, notes)
-    for note in dict.fromkeys(notes):
+    yield from look_at_pictures(rows, tasks, notes)
+    for note in dict.fromkeys(note for note in notes if not is_about_pictures(note)):
         yield _note(
             "LB111",
             "columns were read with a guess or a change",

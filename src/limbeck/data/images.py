@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from limbeck.core.errors import ConfigError
+from limbeck.core.errors import ConfigError, LimbeckError
 from limbeck.data.raw import Raw
 from limbeck.data.rows import Array
 from limbeck.signals import MAIN
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+_DEEP = ("I", "F")  # modes of more than 8 bits begin so
+_TOP = 65535  # of 16 bits
+DEEP_NOTE = "images of 16 bits were scaled to 8 (divided by 257)"
+CMYK_NOTE = "images in CMYK were converted to RGB"
 
 
 def of_folder(path: Path, split: str, size: tuple[int, int] | None) -> Raw:
     """Images in class folders, or flat without labels; raises ConfigError naming the file that does not fit."""
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES and not p.name.startswith("."))
+    files = image_files(path)
     if not files:
         raise ConfigError(f"expected images in {path}, there are none", f"known endings: {', '.join(IMAGES)}")
     inside = [file.relative_to(path).parts for file in files]
@@ -29,25 +34,71 @@ def of_folder(path: Path, split: str, size: tuple[int, int] | None) -> Raw:
             f"expected every image of {split} in a folder named as its class, got {loose[0]} in {path} itself",
             "move it into the folder of its class, or out of the data",
         )
-    inputs = stack((_open(file, size) for file in files), str(path))
+    notes: list[str] = []
+    inputs = stack((opened(file, size, notes) for file in files), str(path))
     labels = {} if flat or split == "unlabeled" else {MAIN: np.array([parts[0] for parts in inside], dtype=object)}
-    return Raw("image", inputs, labels, ids=np.array(["/".join(parts) for parts in inside]))
+    ids = np.array(["/".join(parts) for parts in inside])
+    return Raw("image", inputs, labels, ids=ids, notes=tuple(dict.fromkeys(notes)))
 
 
-def _open(file: Path, size: tuple[int, int] | None) -> Array:
+def image_files(path: Path) -> list[Path]:
+    """The files of images below a folder, in order; hidden ones are left out."""
+    return sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGES and not p.name.startswith("."))
+
+
+@contextmanager
+def decoding(what: str, where: str) -> Iterator[None]:
+    """Say of whatever goes wrong with a file of an image what it was to be and where; raises ConfigError."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(file) as image:
-            return pixels_of(image, size)
+        yield
+    except LimbeckError as e:
+        raise ConfigError(f"{where}: {e.what}", e.todo) from e
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        raise ConfigError(f"expected an image at {file}, got: {e}", "remove or replace it") from e
+        raise ConfigError(f"expected {what} at {where}, got: {e}", "remove or replace it") from e
 
 
-def pixels_of(image: Any, size: tuple[int, int] | None) -> Array:
-    """A PIL image as uint8 [H, W] where it is grey, else [H, W, 3], resized to (height, width) where asked."""
-    plain = image.convert("L" if image.mode in ("1", "L") else "RGB")
+def opened(file: Path, size: tuple[int, int] | None, notes: list[str]) -> Array:
+    """The pixels of a file, and notes of what was changed; raises ConfigError naming it."""
+    from PIL import Image
+
+    with decoding("an image", str(file)), Image.open(file) as image:
+        return pixels_of(image, size, notes)
+
+
+def pixels_of(image: Any, size: tuple[int, int] | None, notes: list[str] | None = None) -> Array:
+    """A PIL image as uint8 [H, W] where it is grey, else [H, W, 3], resized to (height, width) where asked.
+
+    16 bits are scaled to 8, nothing is clipped; raises ConfigError for more bits.
+    """
+    if image.mode.startswith(_DEEP):
+        image = _shallow(image)
+        _say(notes, DEEP_NOTE)
+    elif image.mode == "CMYK":
+        _say(notes, CMYK_NOTE)
+    plain = image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
     return np.asarray(plain if size is None else plain.resize((size[1], size[0])))
+
+
+def _shallow(image: Any) -> Any:
+    """A grey image of 16 bits as one of 8."""
+    from PIL import Image
+
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
+    whole = values.dtype.kind in "iu"
+    if low < 0 or high > _TOP or not whole:
+        raise ConfigError(
+            f"expected an image of 8 or 16 bits, got {values.dtype} pixels from {low:g} to {high:g}",
+            "save it with 8 or 16 bits, or give float arrays: lb.Data(train=(X, y))",
+        )
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+
+
+def _say(notes: list[str] | None, note: str) -> None:
+    if notes is not None:
+        notes.append(note)
 
 
 def stack(pixels: Iterable[Array], where: str) -> Array:

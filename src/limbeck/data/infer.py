@@ -13,6 +13,7 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.data.kinds import GUESSED, kind_of, settings_of
 from limbeck.data.labels import as_labels, numbers_of, present, text_of
+from limbeck.data.masks.arrays import are_masks
 from limbeck.data.rows import Array, Inputs
 from limbeck.data.tagging import looks_tagged
 from limbeck.data.task import TaskKind
@@ -28,6 +29,8 @@ def infer_task(raw: Any, head: str = MAIN, inputs: Inputs | None = None) -> tupl
     Raises ConfigError when there is no label at all.
     """
     values = as_labels(raw)
+    if are_masks(values):
+        return "segmentation", _taken(head, "segmentation", "labels are masks, one number a pixel", "")
     known = values[present(values)]
     if not len(known):
         raise ConfigError("expected labels to infer the task from, got none", "say task='classification' or another")
@@ -38,13 +41,17 @@ def infer_task(raw: Any, head: str = MAIN, inputs: Inputs | None = None) -> tupl
     others = " or ".join(f"'{other}'" for other in GUESSED if other != kind)
     if kind == "regression" and known.ndim == 1 and inputs is not None and _two_texts(inputs):
         others = f"'similarity' (a student that embeds each text, for search and comparison) or {others}"
-    return kind, Finding(
+    return kind, _taken(head, kind, reason, others)
+
+
+def _taken(head: str, kind: str, reason: str, others: str) -> Finding:
+    return Finding(
         code="LB110",
         grade="note",
         title=f"task of {head} taken as {kind}",
         measured=reason,
         why="the task decides the loss, the metric and how answers are read",
-        todo=f"say task='{kind}' to silence this, or {others} if it is wrong",
+        todo=f"say task='{kind}' to silence this" + (f", or {others} if it is wrong" if others else ""),
         data={"head": head, "kind": kind},
     )
 

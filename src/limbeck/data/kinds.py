@@ -25,6 +25,7 @@ KINDS = {
     "ordinal": "limbeck.data.ordinal:Ordinal",
     "similarity": "limbeck.data.similarity:Similarity",
     "retrieval": "limbeck.data.retrieval:Retrieval",
+    "segmentation": "limbeck.data.masks.segmentation:Segmentation",
     "tagging": "limbeck.data.tagging:Tagging",
     "transcription": "limbeck.data.audio.transcription:Transcription",
     "generation": "limbeck.data.generation:Generation",
@@ -53,6 +54,11 @@ def kind_of(name: str) -> type[TaskKind]:
     return found
 
 
+def kind_name(text: str) -> str:
+    """The name of a kind, settings left aside."""
+    return text.partition("(")[0].strip()
+
+
 def is_kind(name: str) -> bool:
     """Whether a name can be that of a kind, without importing anything."""
     name = name.partition("(")[0].strip()
@@ -62,6 +68,12 @@ def is_kind(name: str) -> bool:
 def form_of(name: str) -> str:
     """The kind whose models can answer a kind."""
     return kind_of(name).answers_as or name.partition("(")[0].strip()
+
+
+def _python(node: ast.expr) -> ast.expr:
+    """True and false of YAML as Python writes them."""
+    words = {"true": True, "false": False}
+    return ast.Constant(words[node.id]) if isinstance(node, ast.Name) and node.id in words else node
 
 
 def settings_of(text: str) -> dict[str, Any]:
@@ -90,7 +102,7 @@ def settings_of(text: str) -> dict[str, Any]:
             problems.append(Problem(f"{name.strip()}.{keyword.arg}", "unknown setting", todo))
             continue
         try:
-            value = ast.literal_eval(keyword.value)
+            value = ast.literal_eval(_python(keyword.value))
         except ValueError:
             raise wrong from None
         found[keyword.arg] = tuple(value) if isinstance(value, list) else value

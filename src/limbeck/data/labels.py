@@ -11,16 +11,19 @@ import numpy as np
 import pandas as pd
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.masks.arrays import as_masks
 from limbeck.data.rows import Array
 
 _SEPARATORS = re.compile(r"[|;]")
 
 
 def as_labels(raw: Any) -> Array:
-    """Labels as an array: numbers [N] or [N, L], or objects [N] (text, None, lists of names).
+    """Labels as an array: numbers [N] or [N, L], or objects [N] (text, None, lists of names, masks [H, W]).
 
     Raises ConfigError for dates, single values and more than two dimensions.
     """
+    if (masks := as_masks(raw)) is not None:
+        return masks
     if isinstance(raw, pd.Series | pd.DataFrame | pd.Index | pd.Categorical):
         values = np.asarray(raw.to_numpy())
     elif isinstance(raw, list | tuple):

@@ -15,7 +15,8 @@ from limbeck.data.audio.sources import is_transcript
 from limbeck.data.generation import generation_in, is_pair
 from limbeck.data.infer import build_task, infer_task
 from limbeck.data.keys import row_keys
-from limbeck.data.kinds import form_of
+from limbeck.data.kinds import form_of, kind_name
+from limbeck.data.masks.arrays import are_masks, image_kind, refuse_other, refuse_pairs
 from limbeck.data.pairs import single_texts
 from limbeck.data.raw import group_names
 from limbeck.data.rows import Array, Rows, row_shape
@@ -45,6 +46,7 @@ def read_all(
             if embedded is not None and split == "unlabeled":
                 chosen = single_texts(value, chosen)
             found[split] = read(value, chosen, split, size=size, rate=rate)
+            found[split] = beside_masks(found.get("train", found[split]), found[split])
             rate = rate or found[split].rate or None  # that of the training rows holds for every split
             if not len(found[split].inputs):
                 problems.append(Problem(split, "expected rows, got none", "leave the split out or give it rows"))
@@ -57,6 +59,13 @@ def read_all(
             "expected labels for the training rows, got none", "give train=(X, y), or name the target column"
         )
     return found
+
+
+def beside_masks(train: Raw, raw: Raw) -> Raw:
+    """A split of images where the training rows are images with masks, whatever the dtype of their pixels."""
+    labels = {**train.labels, **raw.labels}
+    kind = image_kind(raw.kind, raw.inputs, labels)
+    return raw if kind == raw.kind else replace(raw, kind=kind)
 
 
 def together(problems: list[Problem]) -> ConfigError:
@@ -105,6 +114,8 @@ def tasks_of(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: li
         if kind == "auto":
             kind, note = infer_task(raw.labels[head], head, raw.inputs)
             findings.append(note)
+        if are_masks(raw.labels[head]):
+            refuse_other(kind_name(kind), head)
         names = classes.get(head) if isinstance(classes, Mapping) else classes
         if names is None and form_of(kind) in ("classification", "tagging"):
             names = raw.classes.get(head)
@@ -135,6 +146,8 @@ def encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str, 
             if split == "unlabeled":
                 continue
             try:
+                if task.kind == "segmentation":
+                    refuse_pairs(raw.kind, inputs, raw.labels[head], split, head)
                 if task.kind == "tagging":
                     refuse_lengths(inputs, raw.labels[head], split, head)
                 targets[head], masks[head] = task.encode(raw.labels[head])

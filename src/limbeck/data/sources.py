@@ -22,6 +22,7 @@ from limbeck.data.columns import guess_columns as guess_columns
 from limbeck.data.datasets import of_dataset, of_hub
 from limbeck.data.files import of_path
 from limbeck.data.files import read_table as read_table
+from limbeck.data.masks.sources import as_masked
 from limbeck.data.raw import Raw as Raw
 from limbeck.data.raw import frame_inputs, guessed_from, inputs_of, named_labels, of_frame
 from limbeck.data.rows import Inputs
@@ -31,6 +32,8 @@ def read(
     given: Any, columns: Columns | None, split: str, *, size: tuple[int, int] | None = None, rate: int | None = None
 ) -> Raw:
     """Read a split from whatever it was given as, clips at a sampling `rate`; raises ConfigError naming the split."""
+    if (pictures := as_masked(given, columns, split, size)) is not None:
+        return pictures.checked(split)
     if (sound := as_audio(given, columns, split, rate)) is not None:
         return sound.checked(split)
     return _read(given, columns, split, size).checked(split)

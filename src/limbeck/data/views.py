@@ -1,10 +1,10 @@
 """Augmentation as a pure function of (seed, row key, view): teacher and student see the same view, no pixel is stored.
 
-View 0 is the row itself. A text such as "shift(2) + flip" composes built-in views: for images shift, flip, crop,
-noise and cutout; for arrays and tables noise and swap; for texts drop and replace, which change words; for clips noise
-(its SNR in dB), gain (dB), shift (ms), and time_mask and freq_mask (shares of a clip and of its band). A callable
-(row, generator) -> row of the user's own gets a generator that is seeded by the same counter, and its replay is
-verified on a sample before anything is labelled.
+View 0 is the row itself. A text such as "shift(2) + flip" composes built-in views: for images shift, flip, flip_ud,
+rot90, crop, noise and cutout; for arrays and tables noise and swap; for texts drop and replace, which change words; for
+clips noise (its SNR in dB), gain (dB), shift (ms), and time_mask and freq_mask (shares of a clip and of its band). A
+callable (row, generator) -> row of the user's own gets a generator that is seeded by the same counter, and its replay
+is verified on a sample before anything is labelled.
 
 A view keeps the dtype and the shape of its rows: whole numbers move by whole steps, true and false and the categories
 of a table keep valid values.
@@ -23,7 +23,7 @@ import pandas as pd
 from limbeck.core.errors import ConfigError
 from limbeck.core.kinds import suggest
 from limbeck.core.specs import fingerprint as hash_of
-from limbeck.data.augment import STEPS, Frozen, spread_of, widened
+from limbeck.data.augment import MOVING, STEPS, Frozen, spread_of, widened
 from limbeck.data.counter import row_words
 from limbeck.data.own_view import OwnView, verify_replay
 from limbeck.data.rows import Array, Rows, take_inputs
@@ -61,7 +61,7 @@ class Step:
 
 
 _DEFAULTS: dict[str, dict[str, float]] = {
-    "image": {"shift": 2, "flip": 0.5, "crop": 0.8, "noise": 0.05, "cutout": 0.3},
+    "image": {"shift": 2, "flip": 0.5, "flip_ud": 0.5, "rot90": 0.75, "crop": 0.8, "noise": 0.05, "cutout": 0.3},
     "array": {"noise": 0.1, "swap": 0.1},
     "table": {"noise": 0.1, "swap": 0.1},
     "text": {"drop": 0.1, "replace": 0.1},
@@ -90,6 +90,18 @@ class Views:
         """A hash of steps, seed and the frozen partners and spreads."""
         spread = [[str(name), value] for name, value in self._frozen.spread.items()]
         return hash_of([[str(step) for step in self.steps], self.kind, self.seed, self._partner_keys.tolist(), spread])
+
+    def moved(self, masks: Array, keys: Array, views: Array, fill: int) -> Array:
+        """Masks [B, H, W] of integers moved as the images with these keys; `fill` where nothing was before."""
+        changed = np.flatnonzero(np.asarray(views) > 0)
+        if not len(changed):
+            return masks
+        part = masks[changed] - fill  # steps fill with 0
+        for channel, step in enumerate(self.steps):
+            if step.name in MOVING:
+                words = row_words(self.seed, keys[changed], np.asarray(views)[changed], channel)
+                part = STEPS["image"][step.name](self._frozen, part, words, step.strength)
+        return np.asarray(put_back(masks, part + fill, changed))
 
     def describe(self) -> str:
         """The text that makes it."""
@@ -134,6 +146,7 @@ def view_of(given: Any, kind: str, seed: int, train: Rows) -> View | None:
             _refuse_words(train)
         if kind == "image":
             _refuse_far(steps, train)
+            _refuse_turns(steps, train)
         return Views(steps, kind, seed, train)
     if isinstance(given, Views | OwnView) or (hasattr(given, "fingerprint") and callable(given)):
         made: View = given
@@ -142,6 +155,12 @@ def view_of(given: Any, kind: str, seed: int, train: Rows) -> View | None:
         raise ConfigError(
             f"expected a view as text or as a function (row, generator) -> row, got {type(given).__name__}",
             "for example view='shift(2) + flip'",
+        )
+    if any(values.dtype == np.int16 for values in train.targets.values()):
+        raise ConfigError(
+            "expected a built-in view for images with masks, got a function, which would leave the masks where they "
+            "are",
+            "for example view='flip + rot90 + shift(4)', which moves both",
         )
     own = OwnView(given, seed)
     verify_replay(own, train)
@@ -188,3 +207,13 @@ def _refuse_far(steps: tuple[Step, ...], train: Rows) -> None:
     far = next((step for step in steps if step.name == "shift" and step.strength >= side), None)
     if far is not None:
         raise ConfigError(f"expected a shift below the {side} pixels of an image, got {far}", "for example shift(2)")
+
+
+def _refuse_turns(steps: tuple[Step, ...], train: Rows) -> None:
+    """Raise ConfigError for quarter turns of images that are not square, which would have another shape."""
+    height, width = np.asarray(train.inputs).shape[1:3]
+    if height != width and any(step.name == "rot90" for step in steps):
+        raise ConfigError(
+            f"expected square images for the view rot90, got {height}x{width}",
+            "give image_size=(side, side), or use flip and flip_ud",
+        )

@@ -5,6 +5,7 @@
     multilabel      logits [S, N, L] (sigmoid)     0/1, integer [S, N, L]       0/1 [N, L]
     regression      natural units [S, N, K]        the same                     natural units [N, K]
     generation      none                           texts, object [S, N]         texts, object [N]
+    segmentation    none                           class ids, integer [S, N, P] class ids [N, P], -1 without a label
     similarity      cosines [S, N, 1]              the same                     scaled scores [N, 1]
     retrieval       ranks [S, N, 1], 1 the first   the same                     numbers of documents [N, 1]
 
@@ -24,6 +25,7 @@ Array: TypeAlias = np.ndarray[Any, Any]
 
 CLASSIFICATION, MULTILABEL, REGRESSION = "classification", "multilabel", "regression"
 SIMILARITY, RETRIEVAL, GENERATION = "similarity", "retrieval", "generation"
+SEGMENTATION = "segmentation"  # a class for each of the P pixels of an image, which is a row
 TAGGING = "tagging"  # its words are judged as rows of classification, sentence by sentence
 KINDS = (CLASSIFICATION, MULTILABEL, REGRESSION, SIMILARITY, TAGGING, GENERATION)  # what can be judged without a run
 NUMBERS = (REGRESSION, SIMILARITY, RETRIEVAL)  # kinds whose answers are numbers, not scores of something to decide on
@@ -67,6 +69,8 @@ def stacked(task: Outcome, answers: Array, rows: int, who: str = "the answers") 
     answers = np.asarray(answers)
     if answers.dtype == bool:
         answers = answers.astype(np.int64)
+    if task.kind == SEGMENTATION:
+        return _masks(answers, rows, who)
     width = len(task.names)
     single = task.kind == GENERATION or (task.kind == CLASSIFICATION and not has_scores(task, answers))
     row_dims = 1 if single else 2
@@ -84,12 +88,24 @@ def stacked(task: Outcome, answers: Array, rows: int, who: str = "the answers") 
     return answers
 
 
+def _masks(answers: Array, rows: int, who: str) -> Array:
+    """Decisions [S, N, P]; raises ShapeMismatch for another shape."""
+    answers = answers[None] if answers.ndim == 2 else answers
+    if answers.ndim != 3 or answers.shape[1] != rows or answers.dtype.kind not in "iu":
+        raise ShapeMismatch(
+            f"expected {who} to be class ids of the shape [seeds×{rows}×pixels], got {answers.dtype} "
+            f"{list(answers.shape)}",
+            "give the class that each pixel was decided for",
+        )
+    return answers
+
+
 def truth(task: Outcome, y: Array) -> Array:
     """Bring the truth into its shape: [N] class ids, or [N, L] / [N, K]."""
     y = np.asarray(y)
     if task.kind == CLASSIFICATION:
         return y.astype(np.int64)
-    if task.kind == GENERATION:
+    if task.kind in (GENERATION, SEGMENTATION):
         return y
     return y[:, None] if y.ndim == 1 else y
 

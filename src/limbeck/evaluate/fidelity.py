@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.evaluate import pixels
 from limbeck.evaluate.answers import (
     CLASSIFICATION,
     GENERATION,
     MULTILABEL,
     NUMBERS,
+    SEGMENTATION,
     Array,
     Outcome,
     decide,
@@ -46,11 +48,11 @@ def _by_student(teacher: Array, student: Array, rows: Any) -> Array:
 
 
 def agreement_rows(task: Outcome, teacher: Array, student: Array) -> Array:
-    """1 where student and teacher decide alike, per seed and row [S, N] (multilabel: share of equal labels)."""
+    """1 where student and teacher decide alike, per seed and row [S, N] (share of equal labels, of equal pixels)."""
 
     def equal(left: Array, right: Array) -> Array:
         same = (left == right).astype(np.float64)
-        return np.asarray(same.mean(axis=-1)) if task.kind == MULTILABEL else same
+        return np.asarray(same.mean(axis=-1)) if task.kind in (MULTILABEL, SEGMENTATION) else same
 
     return _by_student(decide(task, teacher), decide(task, student), equal)
 
@@ -89,6 +91,8 @@ def class_damage(
     """
     if task.kind in (*NUMBERS, GENERATION):
         return []
+    if task.kind == SEGMENTATION:
+        return pixels.class_damage(task.names, y, teacher, student, control, weights)
     arms = {"teacher": teacher, "student": student} | ({"control": control} if control is not None else {})
     recall = {name: np.mean([_recall(task, a, y, weights) for a in arm], axis=0) for name, arm in arms.items()}
     count = np.bincount(y, minlength=len(task.names)) if task.kind == CLASSIFICATION else y.sum(axis=0).astype(np.int64)
@@ -118,6 +122,8 @@ def two_by_two(task: Outcome, y: Array, teacher: Array, student: Array) -> dict[
     """Rows by who is right (mean count over seeds): both, teacher or student only, neither; None for values, texts."""
     if task.kind in (*NUMBERS, GENERATION):
         return None
+    if task.kind == SEGMENTATION:
+        return pixels.two_by_two(y, list(pairs(teacher, student)), teacher, student)
 
     def right(answers: Array) -> Array:
         same = decide(task, answers) == y
@@ -138,6 +144,8 @@ def agreement_matrix(task: Outcome, teacher: Array, student: Array) -> dict[str,
 
     Beyond 50 classes: the 50 largest disagreements instead.
     """
+    if task.kind == SEGMENTATION:
+        return pixels.agreement_matrix(task.names, list(pairs(teacher, student)), teacher, student)
     if task.kind != CLASSIFICATION:
         return None
     size = len(task.names)

@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.evaluate import pixels
 from limbeck.evaluate.answers import (
     GENERATION,
     MULTILABEL,
     NUMBERS,
     REGRESSION,
     RETRIEVAL,
+    SEGMENTATION,
     SIMILARITY,
     Array,
     Outcome,
@@ -70,8 +72,11 @@ def _standard(columns: Array) -> Array:
 def alignment_rows(task: Outcome, y: Array, teacher: Array, model: Array) -> Array:
     """Share of each row in the partial correlation between teacher and model given the truth, [S, N].
 
-    Of texts: how much more a text is like the teacher's than like the reference (chrF).
+    Of masks: how many more of its pixels are like the teacher's than like the truth. Of texts: how much more a text is
+    like the teacher's than like the reference (chrF).
     """
+    if task.kind == SEGMENTATION:
+        return pixels.alignment_rows(y, teacher, model)
     if task.kind == GENERATION:
         return np.stack([np.mean([chrf_rows(m, t) for t in teacher], axis=0) - chrf_rows(m, y) for m in model])
     reference = np.mean([detail(task, y, t) for t in teacher], axis=0)
@@ -85,7 +90,8 @@ def stored_fit(task: Outcome, answers: Array, y: Array) -> dict[str, Any]:
     than three standard deviations above random moves, "constant" where all are alike and nothing can be told.
     """
     rng = np.random.default_rng(0)
-    sample, moves = (SAMPLE, MOVES) if task.kind != GENERATION else (TEXT_SAMPLE, TEXT_MOVES)
+    large = task.kind in (GENERATION, SEGMENTATION)
+    sample, moves = (TEXT_SAMPLE, TEXT_MOVES) if large else (SAMPLE, MOVES)
     keep = rng.permutation(len(y))[:sample]
     guess, target = decide(task, answers)[keep], y[keep]
     score = _match(task, guess, target)
@@ -98,6 +104,8 @@ def stored_fit(task: Outcome, answers: Array, y: Array) -> dict[str, Any]:
 def _match(task: Outcome, guess: Array, y: Array) -> float:
     if task.kind == GENERATION:
         return float(np.mean([shared_words(*pair) for pair in zip(guess, y, strict=True)]))
+    if task.kind == SEGMENTATION:
+        return float((guess == y)[y >= 0].mean())
     if task.kind not in NUMBERS:
         return float((guess == y).mean())
     left, right = _standard(guess), _standard(y)

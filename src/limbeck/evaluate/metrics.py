@@ -16,6 +16,7 @@ from limbeck.evaluate.answers import (
     MULTILABEL,
     REGRESSION,
     RETRIEVAL,
+    SEGMENTATION,
     SIMILARITY,
     TAGGING,
     Array,
@@ -231,6 +232,7 @@ DEFAULT = {
     REGRESSION: "r2",
     SIMILARITY: "spearman",
     RETRIEVAL: "recall@10",
+    SEGMENTATION: "mean_iou",
     TAGGING: "entity_f1",
     GENERATION: "bleu",
 }

@@ -1,7 +1,8 @@
 """Predictions on disk: one Parquet file with the columns key, arm, seed and one list of numbers, or a text, per head.
 
-`key` is the row key in 32 hexadecimal digits. Classification and multilabel answers are logits, regression answers
-are in natural units, texts are texts; the schema's metadata says so ("limbeck.schema" = "1").
+`key` is the row key in 32 hexadecimal digits. Masks are the class ids of their pixels, as bytes. Classification and
+multilabel answers are logits, regression answers are in natural units, texts are texts; the schema's metadata says so
+("limbeck.schema" = "1").
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def write(
             continue
         words = None if lengths is None else lengths.get(head)
         _check(head, arm, np.asarray(values), len(seeds), len(keys) if words is None else int(words.sum()))
-        flat = np.ascontiguousarray(values, dtype=np.float32)
+        decided = np.asarray(values).dtype == np.uint8  # of pixels, whose scores would be many
+        flat = np.ascontiguousarray(values, dtype=np.uint8 if decided else np.float32)
         width = flat.shape[-1]
         offsets = np.arange(flat.shape[0] * flat.shape[1] + 1, dtype=np.int64) * width  # 32 bits end at 2^31 values
         columns[head] = pa.LargeListArray.from_arrays(offsets, pa.array(flat.ravel()))

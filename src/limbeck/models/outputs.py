@@ -6,6 +6,7 @@ model is saved; where it cannot be taken off (a softmax inside `forward`), the l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ OUTPUT_KINDS = (LOGITS, PROBABILITIES, AUTO)
 _SMALLEST = 1e-7  # probabilities below it count as it: its logarithm, -16, is as sure as float32 answers get
 _SUM_WITHIN = 2e-2  # half precision, and numbers that were rounded to two digits
 _FORMS = (Tensor, Projected, TopK, Sampled, Text)
-DECIDED = ("classification", "multilabel")  # kinds of task whose outputs may be probabilities
+DECIDED = ("classification", "segmentation", "multilabel")  # kinds of task whose outputs may be probabilities
 _ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.Softmax: "softmax",
     nn.LogSoftmax: "log_softmax",
@@ -34,7 +35,8 @@ _ACTIVATIONS: dict[type[nn.Module], str] = {
 def to_outputs(raw: Any, heads: Sequence[str]) -> dict[str, Any]:
     """Name the outputs [B, C] in what a model returned: a tensor, a tuple, a mapping or an object with `logits`.
 
-    One dimension [B] becomes [B, 1]; an output of another form (hidden states with their head) stays as it is.
+    One dimension [B] becomes [B, 1], maps [B, C, H, W] become the positions [B, H·W, C]; an output of another form
+    (hidden states with their head) stays as it is.
     Raises MissingSignal where an output is not there.
     """
     if isinstance(raw, _FORMS):
@@ -84,6 +86,8 @@ def _from_tuple(raw: Sequence[Any], heads: Sequence[str]) -> dict[str, Tensor]:
 
 
 def _two_dimensional(output: Any) -> Any:
+    if isinstance(output, Tensor) and output.dim() == 4:  # scores for each pixel, whose classes come last from here on
+        return output.flatten(2).transpose(1, 2)
     return output[:, None] if isinstance(output, Tensor) and output.dim() == 1 else output
 
 
@@ -96,6 +100,17 @@ def check_width(output: Tensor, size: int, head: str, who: str) -> None:
     if width != size and size:
         raise ShapeMismatch(
             f"expected {who} to give {size} numbers a row for '{head}', it gives {width}", _width_todo(width, size)
+        )
+
+
+def check_pixels(output: Tensor, size: Sequence[int], head: str, who: str) -> None:
+    """Refuse an output [B, P, C] that has not scores for every pixel of images of a size; raises ShapeMismatch."""
+    pixels = math.prod(size)
+    if output.dim() != 3 or output.shape[1] != pixels:
+        got = f"scores for {output.shape[1]} places" if output.dim() == 3 else f"{list(output.shape[1:])} numbers"
+        raise ShapeMismatch(
+            f"expected {who} to give scores for each of {'x'.join(map(str, size))} pixels for '{head}', it gives {got}",
+            "return [B, C, H, W] at the size of the images, as unet(width=8) does: enlarge what is smaller",
         )
 
 

@@ -14,6 +14,8 @@ from limbeck.core.errors import LimbeckError
 from limbeck.core.runtime import device_of
 from limbeck.models.outputs import to_outputs
 
+_PIXELS = 1 << 20  # of the images that are answered at once
+
 
 @runtime_checkable
 class InParts(Protocol):
@@ -102,11 +104,17 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat(list(parts))
 
 
+def at_once(shape: Sequence[int], batch_size: int = 1024) -> int:
+    """Rows of a batch: fewer than asked for where they are large images [N, C, H, W], whose maps fill memory."""
+    return min(batch_size, max(1, _PIXELS // (shape[2] * shape[3]))) if len(shape) == 4 else batch_size
+
+
 def predict(
     model: nn.Module, inputs: Tensor | np.ndarray, heads: Sequence[str], batch_size: int = 1024
 ) -> dict[str, np.ndarray]:
     """Outputs [N, C] ([N, T, C] of words) float32 of each head for inputs [N, ...], in batches."""
     tensor = torch.as_tensor(inputs)
+    batch_size = at_once(tuple(tensor.shape), batch_size)
     device = device_of(model)
     parts: dict[str, list[Tensor]] = {head: [] for head in heads}
     with answering(model):

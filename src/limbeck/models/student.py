@@ -27,6 +27,7 @@ from limbeck.models.outputs import (
     PROBABILITIES,
     AsLogits,
     check_output_kind,
+    check_pixels,
     check_width,
     looks_like_probabilities,
     replace_module,
@@ -188,7 +189,10 @@ class Student:
 
         module = self._raw(seed)
         refuse_whole_texts(module, self.kinds, f"the student {self.label}")
-        check_fit(module, self.in_shape, self.out_sizes, f"the student {self.label}", tokens=self.encoder is not None)
+        check_fit(
+            module, self.in_shape, self.out_sizes, f"the student {self.label}", tokens=self.encoder is not None,
+            masked=tuple(head for head, kind in self.kinds.items() if kind == "segmentation"),
+        )  # fmt: skip
         for path in self.bridge.paths:
             replace_module(module, path, nn.Identity())
         if not self.bridge.wrapped:
@@ -285,9 +289,13 @@ def _outputs(module: nn.Module, probe: Tensor, heads: Sequence[str]) -> dict[str
 
 
 def check_fit(
-    module: nn.Module, in_shape: tuple[int, ...], out_sizes: Mapping[str, int], who: str, *, tokens: bool = False
-) -> None:
-    """Run two rows of zeros (token 0) through a module and refuse it where its widths are not those of the tasks."""
+    module: nn.Module, in_shape: tuple[int, ...], out_sizes: Mapping[str, int], who: str, *, tokens: bool = False,
+    masked: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Run two rows of zeros (token 0) through a module and refuse it where its widths are not those of the tasks.
+
+    Heads that are `masked` must have scores for every pixel.
+    """
     if not in_shape:  # rows of text have no shape of their own
         raise ConfigError(
             f"expected a network that takes text, got {who}, which takes numbers",
@@ -310,6 +318,8 @@ def check_fit(
     for head, output in to_outputs(raw, list(out_sizes)).items():
         if out_sizes[head]:  # 0: as wide as the vocabulary
             check_width(output, out_sizes[head], head, who)
+        if head in masked:
+            check_pixels(output, in_shape[-2:], head, who)
 
 
 def caller(

@@ -25,6 +25,7 @@ from limbeck.models.audio.network import net_of
 from limbeck.models.net import Net as Net
 from limbeck.models.net import Shape
 from limbeck.models.series import series_cnn
+from limbeck.models.unet import PixelNet, UNet, unet
 
 
 class Image(nn.Module):
@@ -122,6 +123,7 @@ ZOO: Mapping[str, Callable[..., tuple[nn.Module, int]]] = {
     "mlp": mlp,
     "cnn": cnn,
     "resnet": resnet,
+    "unet": unet,
     "series_cnn": series_cnn,
     "audio_cnn": audio_cnn,
     "audio_conformer": audio_conformer,
@@ -132,7 +134,8 @@ def build(spec: str, in_shape: Shape, out_sizes: Mapping[str, int]) -> Net:
     """Build a network of the zoo with fresh weights (torch's random stream); raises ConfigError, ShapeMismatch."""
     name, settings = parse(spec)
     body, features = ZOO[name](tuple(in_shape), **settings)
-    return net_of(body)(body, features, out_sizes, canonical(spec), in_shape)
+    made = PixelNet if isinstance(body, UNet) else net_of(body)
+    return made(body, features, out_sizes, canonical(spec), in_shape)
 
 
 def canonical(spec: str) -> str:

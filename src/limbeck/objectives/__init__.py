@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from limbeck.objectives.response.bce import BCE as BCE
     from limbeck.objectives.response.bernoulli_kd import BernoulliKD as BernoulliKD
     from limbeck.objectives.response.ce import CE as CE
+    from limbeck.objectives.response.cwd import CWD as CWD
+    from limbeck.objectives.response.dice import Dice as Dice
     from limbeck.objectives.response.dist import DIST as DIST
     from limbeck.objectives.response.dkd import DKD as DKD
     from limbeck.objectives.response.gaussian import GaussianKD as GaussianKD
@@ -105,8 +107,10 @@ CATALOG: dict[str, Entry] = {
     "CosineRegression": Entry(
         f"{_HERE}.embedding.cosine_regression:CosineRegression", "hard", "arXiv:1908.10084", "cosines against scores"
     ),
+    "CWD": Entry(f"{_HERE}.response.cwd:CWD", "response", "arXiv:2011.13256", "where each class is seen in an image"),
     "DIST": Entry(f"{_HERE}.response.dist:DIST", "response", "arXiv:2205.10536", "correlations of probabilities"),
     "DKD": Entry(f"{_HERE}.response.dkd:DKD", "response", "arXiv:2203.08679", "target and other classes apart"),
+    "Dice": Entry(f"{_HERE}.response.dice:Dice", "hard", "arXiv:1606.04797", "overlap with true masks"),
     "EmbeddingCosine": Entry(
         f"{_HERE}.embedding.embedding_cosine:EmbeddingCosine", "embedding", "arXiv:2004.09813", "directions of texts"
     ),

@@ -9,6 +9,7 @@ from limbeck.core.run import Stage
 from limbeck.data.generation import generation_in
 from limbeck.stages.int8 import int8
 from limbeck.stages.job import Job, metric_identity
+from limbeck.stages.pixels import few_for
 from limbeck.stages.train import best_seed, load_student
 
 FOLDER, NAME, PARITY = "export", "student.onnx", "parity.json"
@@ -32,10 +33,11 @@ def export(job: Job) -> None:
             _export_writer(job, stage, module, seed)
             return
         path = job.run.path(FOLDER, NAME)
+        test = few_for(job.test, job.data.tasks, len(job.test))
         facts: dict[str, Any] = {"run": job.settings.name, "seed": seed}
         export_onnx(module, job.data.preprocess, job.data.tasks, path, example=job.test.inputs, metadata=facts)
         parity = check_parity(
-            path, module, job.data.preprocess, job.data.tasks, job.test.inputs, tolerance=job.settings.tolerance
+            path, module, job.data.preprocess, job.data.tasks, test.inputs, tolerance=job.settings.tolerance
         )
         write_json(job.run.path(FOLDER, PARITY), parity)
         if job.settings.int8:

@@ -31,6 +31,7 @@ class CheckReport:
 def check_recipe(recipe: Recipe) -> CheckReport:
     """Read the data, build the models, time a few steps; raises ConfigError for what would end the run at once."""
     from limbeck.stages.arms import arms_of
+    from limbeck.stages.pixels import stored_bytes
     from limbeck.stages.ready import refuse_unready
     from limbeck.stages.recipes import make_objective, make_student, make_teacher, read_data, settings_of
     from limbeck.stages.text_length import cut_findings
@@ -63,6 +64,7 @@ def check_recipe(recipe: Recipe) -> CheckReport:
         "arms": [arm.name for arm in arms],
         "students": len(arms) * recipe.seeds,
         "memory_bytes": _memory(data, student),
+        **({"transfer_set_bytes": stored} if (stored := stored_bytes(data, recipe.codec)) else {}),
         "parameters": student.describe()["parameters"],
         "test_rows": len(data.test) if data.test is not None else 0,
         "smallest_gain": smallest,

@@ -25,6 +25,7 @@ from limbeck.stages import answers
 from limbeck.stages.job import Job
 from limbeck.stages.judged import all_judged, documents_of, has_embeddings, judged, judged_beside
 from limbeck.stages.label_error import differences, in_words
+from limbeck.stages.pixels import batch_for, codec_for, few_for, plan_for, sizes_of
 from limbeck.stages.taught import trained_how
 from limbeck.stages.teachers import GivenTeacher
 from limbeck.stages.words import Truth, flattened, lengths_of, words_read
@@ -104,6 +105,8 @@ def label_error(job: Job, stage: Stage, source: TeacherSource) -> None:
 
 def _label_pool(job: Job, source: TeacherSource, ident: Identity) -> Store:
     rows = job.pool
+    for line in sizes_of(rows, job.data.tasks, max(job.data.views, 1), _dtype(job)):
+        job.console.say(line)
     with job.console.progress("label", len(rows) * max(job.data.views, 1)) as bar:
         told = [0]
 
@@ -121,8 +124,9 @@ def _label_pool(job: Job, source: TeacherSource, ident: Identity) -> Store:
             views=max(job.data.views, 1),
             view=job.data.view,
             codecs=codecs_of(job),
-            batch_size=_BATCH,
+            batch_size=batch_for(rows, job.data.tasks, _BATCH),
             progress=progress,
+            **plan_for(rows, job.data.tasks, _dtype(job)),
         )
 
 
@@ -141,10 +145,16 @@ def _sized(job: Job, source: TeacherSource) -> dict[str, Task]:
 
 def codecs_of(job: Job) -> dict[str, Codec]:
     """How the answers of each task are stored, where the run says it; "auto" leaves it to the store."""
+    dtype = _dtype(job)
+    pixels = {head: codec_for(task, job.pool, dtype) for head, task in job.data.tasks.items()}
+    fixed: dict[str, Codec] = {head: codec for head, codec in pixels.items() if codec is not None}
     if job.settings.codec == "auto":
-        return {}
-    dtype = {"fp16": "float16", "fp32": "float32"}[job.settings.codec]
-    return {head: codec_of(task.positions, dtype) for head, task in job.data.tasks.items()}
+        return fixed
+    return {head: codec_of(task.positions, dtype) for head, task in job.data.tasks.items()} | fixed
+
+
+def _dtype(job: Job) -> str:
+    return "float32" if job.settings.codec == "fp32" else "float16"
 
 
 def ask(job: Job, source: TeacherSource, rows: Rows, corpus: Rows | None = None) -> dict[str, np.ndarray[Any, Any]]:
@@ -167,8 +177,9 @@ class Judged(Protocol):
 def _raw(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
     """Answers float32 [N, C] of a source in training space; of a tagging task [M, C] for all words."""
     parts: dict[str, list[Any]] = {head: [] for head in job.data.tasks}
-    for start in range(0, len(rows), _BATCH):
-        part = rows.take(np.arange(start, min(start + _BATCH, len(rows))))
+    size = batch_for(rows, job.data.tasks, _BATCH)
+    for start in range(0, len(rows), size):
+        part = rows.take(np.arange(start, min(start + size, len(rows))))
         said = source.answer(Batch(keys=part.keys, teacher_inputs=part.inputs))
         for head, task in job.data.tasks.items():
             parts[head].append(flattened(task, head, said, part))
@@ -209,6 +220,7 @@ def refuse_ignorant(job: Job, store: Store) -> None:
     rows = job.data.train
     if has_embeddings(job.data.tasks) and len(rows) > _LOOKED_AT:  # ranks among all of them would take long
         rows = rows.take(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(np.int64))
+    rows = few_for(rows, job.data.tasks, len(rows))
     said = stored_answers(job, store, rows)
     for head, task in job.data.tasks.items():
         truth = Truth.of(rows, head, task)
@@ -253,8 +265,7 @@ def resolve_objective(job: Job, store: Store) -> Sum:
     from limbeck.objectives.response.temperature import resolve_auto
 
     rows = job.pool
-    if len(rows) > _AUTO_ROWS:
-        rows = rows.take(np.linspace(0, len(rows) - 1, _AUTO_ROWS).astype(np.int64))
+    rows = few_for(rows, job.data.tasks, _AUTO_ROWS)
     said: Mapping[str, Any] = {head: torch.from_numpy(_flat(v)) for head, v in stored_answers(job, store, rows).items()}
     resolved, reasons = resolve_auto(job.objective, said)
     job.reasons = list(reasons)

@@ -16,6 +16,8 @@ def differences(exact: Array, found: Array, kind: str) -> dict[str, Any]:
     rows, largest (absolute difference of a number), and of classes and labels agreement (share of equal decisions) and
     kl, the mean KL(exact || found) of a row in nats (summed over labels).
     """
+    if exact.dtype == np.uint8:  # masks: all that is kept of them is decisions
+        return {"rows": len(exact), "agreement": float(np.mean(exact == found))}
     measured: dict[str, Any] = {"rows": len(exact), "largest": float(np.abs(exact - found).max(initial=0.0))}
     right, left = exact.astype(np.float64), found.astype(np.float64)
     if kind in ("classification", "tagging"):
@@ -32,6 +34,8 @@ def differences(exact: Array, found: Array, kind: str) -> dict[str, Any]:
 
 def in_words(measured: dict[str, Any]) -> str:
     """The measures as a sentence."""
+    if "largest" not in measured:
+        return f"{measured['agreement']:.3%} of the pixels are decided alike ({measured['rows']} images)"
     said = f"numbers differ by at most {measured['largest']:.2g}"
     if "agreement" in measured:
         said += f", {measured['agreement']:.1%} of decisions are the same, KL {measured['kl']:.1e}"

@@ -42,6 +42,7 @@ def refuse_unready(settings: Settings, data: Data, teacher: Teacher, student: St
     if settings.exports(data.tasks):
         refuse_export(student)
     refuse_teacher(teacher, data.tasks)
+    refuse_blind(teacher, data.tasks)
     refuse_silent_words(teacher, student, data)
     refuse_taps(objective, student, teacher)
     refuse_half(settings, teacher)
@@ -76,6 +77,19 @@ def refuse_teacher(teacher: Teacher, tasks: Mapping[str, Task]) -> None:
             f"kind {kind}",
             "give st:FOLDER, a SentenceTransformer, a function that embeds both columns, or answers of one of these; "
             f"embeddings of several models have no mean; {SCORES}",
+        )
+
+
+def refuse_blind(teacher: Teacher, tasks: Mapping[str, Task]) -> None:
+    """Refuse a teacher that cannot have scores for the pixels of images, for a task of masks; raises ConfigError."""
+    if not any(task.kind == "segmentation" for task in tasks.values()):
+        return
+    if isinstance(teacher, TableTeacher | TaughtEstimator):
+        kind = "a table of predictions" if isinstance(teacher, TableTeacher) else "an estimator"
+        raise ConfigError(
+            f"expected a teacher with scores for every pixel of an image, got {kind}",
+            "give a network such as unet(width=16), a torch module or a function that returns [B, C, H, W], or the "
+            "answers of another run (a transfer set)",
         )
 
 

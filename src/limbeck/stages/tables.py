@@ -16,6 +16,7 @@ from limbeck.data.rows import Rows, take_inputs
 from limbeck.data.tagging import NO_LABEL
 from limbeck.data.tasks import Task
 from limbeck.models.student import Student
+from limbeck.stages.pixels import masks_of, moving_of
 from limbeck.train.feed import Table
 
 Array = np.ndarray[Any, Any]
@@ -65,7 +66,9 @@ def table_of(
     masks: dict[str, Tensor] = {}
     for head, task in data.tasks.items():
         values, mask = _labels(rows, head, task)
-        if task.positions:
+        if task.kind == "segmentation":
+            values, mask = masks_of(rows, values, mask, None if pseudo is None else pseudo.get(head))
+        elif task.positions:
             values, mask = _of_words(values, mask, None if pseudo is None else pseudo.get(head))
         elif pseudo is not None and head in pseudo:
             values = np.where(mask if values.ndim == 1 else mask[:, None], values, pseudo[head])
@@ -92,6 +95,7 @@ def table_of(
         masks,
         None if rows.weight is None else torch.from_numpy(rows.weight),
         None if teacher_inputs is None else teacher_gather,
+        moving_of(data, rows) if views else None,
     )
 
 

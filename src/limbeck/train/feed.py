@@ -33,6 +33,16 @@ class Gather(Protocol):
         ...
 
 
+class Moving(Protocol):
+    """Moves targets [B, ...] by task, and where they are labelled, as views [B] move the rows of the table [B]."""
+
+    def __call__(
+        self, targets: dict[str, Tensor], masks: dict[str, Tensor], index: Array, views: Array, /
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Give targets and masks."""
+        ...
+
+
 class Ordering(Protocol):
     """The order of n rows; an epoch is a permutation, a place in it is found without skipping."""
 
@@ -46,7 +56,8 @@ class Table:
     """Rows as tensors: what a feed reads.
 
     `inputs` [N, ...] is encoded, or a `Gather` that augments and encodes; `teacher_inputs` likewise, None unless the
-    teacher runs live. `targets` and `label_mask` by task; a mask that is True everywhere is left out.
+    teacher runs live. `targets` and `label_mask` by task; a mask that is True everywhere is left out. `moving` moves
+    targets that have places in a row, such as masks, as a view moves the row.
     Raises ShapeMismatch where lengths differ, ConfigError where inputs are not finite.
     """
 
@@ -56,6 +67,7 @@ class Table:
     label_mask: Mapping[str, Tensor] = field(default_factory=dict)
     weight: Tensor | None = None
     teacher_inputs: Tensor | Gather | None = None
+    moving: Moving | None = None
 
     def __post_init__(self) -> None:
         lengths = {f"targets of {name}": len(values) for name, values in self.targets.items()}
@@ -87,6 +99,7 @@ class Table:
             {name: moved(values) for name, values in self.label_mask.items()},
             moved(self.weight),
             moved(self.teacher_inputs),
+            self.moving,
         )
 
     @property
@@ -254,12 +267,16 @@ class Feed:
                 teaching = inputs
             else:
                 teaching = teaching.index_select(0, index) if isinstance(teaching, Tensor) else teaching(rows, views)
+        targets = {name: values.index_select(0, index) for name, values in table.targets.items()}
+        masks = {name: values.index_select(0, index) for name, values in table.label_mask.items()}
+        if table.moving is not None and views is not None:
+            targets, masks = table.moving(targets, masks, rows, views)
         return Batch(
             table.keys.take(rows, axis=0),
             views,
             teaching,
             inputs,
-            {name: values.index_select(0, index) for name, values in table.targets.items()},
-            {name: values.index_select(0, index) for name, values in table.label_mask.items()},
+            targets,
+            masks,
             None if table.weight is None else table.weight.index_select(0, index),
         )

@@ -12,6 +12,7 @@ from limbeck.signals import Signals, TopK
 from limbeck.transfer.codecs import Array, Codec, is_ragged
 from limbeck.transfer.frames import Frames
 from limbeck.transfer.manifest import Head
+from limbeck.transfer.pixels import Pixels
 from limbeck.transfer.ragged import GAP
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Asked:
             return self._topk(output, said)
         values = self._tensor(output)
         if not is_ragged(self.codec):
-            self._shaped(tuple(values.shape))
+            wanted = self.codec.shape(self.head.size) if isinstance(self.codec, Pixels) else (self.head.size,)
+            self._shaped(tuple(values.shape), wanted)
             return self.codec.encode(self._natural(values, self.places), self.name, self.keys), None
         mask = self._mask(tuple(values.shape[:-1]) if values.shape[-1:] == (self.head.size,) else (), said, values)
         if self.head.kind == "tagging":  # a word without an answer keeps its place, or all behind it would move up
@@ -63,13 +65,20 @@ class Asked:
             )
         return output.detach().cpu()
 
-    def _shaped(self, shape: tuple[int, ...]) -> None:
-        if shape != (len(self.places), self.head.size):
+    def _shaped(self, shape: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+        if shape == (len(self.places), *wanted):
+            return
+        if len(wanted) > 1:
             raise ShapeMismatch(
-                f"expected the teacher's answers for head '{self.name}' to have shape "
-                f"[{len(self.places)}, {self.head.size}], got {list(shape)}",
-                "the first axis is the rows that were asked, the second the classes, labels or columns of the task",
+                f"expected the teacher's answers for head '{self.name}' to have scores of {wanted[1]} classes for each "
+                f"of {wanted[0]} pixels, got {list(shape[1:])} for each image",
+                "give scores [B, C, H, W] at the size of the images: enlarge what is smaller, and take padding off",
             )
+        raise ShapeMismatch(
+            f"expected the teacher's answers for head '{self.name}' to have shape "
+            f"[{len(self.places)}, {self.head.size}], got {list(shape)}",
+            "the first axis is the rows that were asked, the second the classes, labels or columns of the task",
+        )
 
     def _mask(self, shape: tuple[int, ...], said: Signals, values: Any) -> Array:
         """Where the rows have answers, bool [B, T]."""
@@ -107,7 +116,8 @@ class Asked:
     def _finite(self, values: Array, owners: Array) -> None:
         if np.isfinite(values).all():
             return
-        bad = np.array(list(dict.fromkeys(owners[~np.isfinite(values).all(axis=1)].tolist())))
+        finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        bad = np.array(list(dict.fromkeys(owners[~finite].tolist())))
         raise LimbeckError(
             f"expected finite answers of the teacher for head '{self.name}', got NaN or infinity for {len(bad)} of "
             f"{len(self.places)} rows of a batch: {self._named(bad)}",

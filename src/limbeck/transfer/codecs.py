@@ -18,6 +18,7 @@ from limbeck.transfer.codec import Column as Column
 from limbeck.transfer.codec import as_floats
 from limbeck.transfer.codec import is_ragged as is_ragged
 from limbeck.transfer.frames import Frames as Frames
+from limbeck.transfer.pixels import Pixels as Pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,7 +62,7 @@ class Dense:
         return {"name": self.name, **asdict(self)}
 
 
-CODECS: Mapping[str, Callable[..., Codec]] = {Dense.name: Dense, Frames.name: Frames}
+CODECS: Mapping[str, Callable[..., Codec]] = {Dense.name: Dense, Frames.name: Frames, Pixels.name: Pixels}
 
 
 def codec_from_spec(spec: Mapping[str, Any]) -> Codec:
