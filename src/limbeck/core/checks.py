@@ -170,6 +170,20 @@ _PAGES = (
         "leave these rows out, or look at how the column was read",
     ),
     Check(
+        "LB137",
+        "distillation hurts in a slice",
+        "student and control are compared in every slice of the test rows, at a level that counts all slices of a task",
+        "the mean hides rows for which the teacher is a bad guide",
+        "look at the teacher on these rows; leave them to labels, or train it on more of them",
+    ),
+    Check(
+        "LB138",
+        "the student falls behind in a slice",
+        "student minus teacher in a slice is compared with that on the other rows, at a level that counts all slices",
+        "the mean hides who pays for the small model",
+        "give the student more unlabelled rows of this kind, or a larger student",
+    ),
+    Check(
         "LB201",
         "the teacher is no better than its control",
         "the teacher's score is compared, paired by row, with a constant answer and with the student that was trained "
