@@ -184,6 +184,13 @@ _PAGES = (
         "give the student more unlabelled rows of this kind, or a larger student",
     ),
     Check(
+        "LB139",
+        "clips are too short for their transcript",
+        "the frames that the student answers a clip with are compared with its characters, one more between equal ones",
+        "CTC has no path that spells such a transcript: the clip is counted and teaches nothing",
+        "choose a smaller subsample of the student, or mend transcripts that belong to other clips",
+    ),
+    Check(
         "LB201",
         "the teacher is no better than its control",
         "the teacher's score is compared, paired by row, with a constant answer and with the student that was trained "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from limbeck.report.exported import int8_sentence, int8_table
-from limbeck.report.slices import Cells, noise_table, slice_tables
+from limbeck.report.slices import Cells, heard_table, noise_table, slice_tables
 from limbeck.report.words import (
     ARMS,
     GRADES,
@@ -69,8 +69,8 @@ def page_of(scorecard: Mapping[str, Any], state: Mapping[str, Any] | None = None
         prefix = f"{head}: " if several else ""
         found = (
             _arms(card, costs), _sources(card), _fidelity(card), _classes(card),
-            _told("Slice by slice", slice_tables(card)), _told("In noise", noise_table(card)), _calibration(card),
-            _examples(card),
+            _told("What the teacher heard", heard_table(card)), _told("Slice by slice", slice_tables(card)),
+            _told("In noise", noise_table(card)), _calibration(card), _examples(card),
         )  # fmt: skip
         for section in found:
             if section is not None:

@@ -54,3 +54,20 @@ def _table(card: Mapping[str, Any], name: str, lines: list[Mapping[str, Any]]) -
         )
     header = (name, "rows", *(f"{ARMS[arm]}, {metric_name(card)}" for arm in arms), "gain", "")
     return header, tuple(rows), ""
+
+
+def heard_table(card: Mapping[str, Any]) -> tuple[tuple[str, ...], list[Cells]]:
+    """Which transcripts of a teacher were learned from, where a term of the objective leaves some out."""
+    found = card.get("heard")
+    if not found:
+        return (), []
+    text = (
+        f"Clips in which the teacher is less sure than {found['min_confidence']:g} (geometric mean of the probability "
+        f"of its best class per {found['per']}) teach nothing about their transcript.",
+    )
+    rows = tuple(
+        (name, count(found[key]["rows"]), count(found[key]["silent"]), count(found[key]["unsure"]), count(left))
+        for name, key in (("with a transcript", "labelled"), ("without", "unlabelled"))
+        if (left := found[key]["rows"] - found[key]["silent"] - found[key]["unsure"]) is not None and found[key]["rows"]
+    )
+    return text, [(("clips", "answered", "nothing heard", "left out as unsure", "learned from"), rows, "")]

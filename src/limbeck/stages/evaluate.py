@@ -60,7 +60,7 @@ def _scorecard(job: Job) -> dict[str, Any]:
         for arm, seeds in _arms(job).items()
     }
     facts = job.run.stage("train", {}).facts
-    return scorecard.build(
+    card = scorecard.build(
         {head: _evidence(job, head, tests, held) for head in job.data.tasks},
         name=job.settings.name,
         seeds=job.seeds,
@@ -71,6 +71,9 @@ def _scorecard(job: Job) -> dict[str, Any]:
         margin=job.settings.margin,
         provenance=_provenance(job, facts),
     )
+    for head, counted in facts.get("heard", {}).items():
+        card["tasks"][head]["heard"] = counted
+    return card
 
 
 def _arms(job: Job) -> dict[str, tuple[int, ...]]:

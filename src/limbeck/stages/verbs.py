@@ -151,6 +151,7 @@ def run_job(
     from limbeck.stages.job import Job, identity
     from limbeck.stages.ready import refuse_unready
     from limbeck.stages.text_length import cut_findings
+    from limbeck.stages.transcripts import short_findings
 
     check_stage(until)
     refuse_unready(settings, data, teacher, student, objective)
@@ -163,6 +164,7 @@ def run_job(
         run.fingerprints(data=data.fingerprint, student=student.fingerprint)
         job.add(list(data.findings))
         job.add(cut_findings(data, student, settings.writing))
+        job.add(short_findings(data, student))
         for stage in STAGES[: STAGES.index(until) + 1]:
             stage_functions()[stage](job)
         if until != STAGES[-1] and not run.stage(STAGES[-1], {}).finished:
