@@ -1,8 +1,10 @@
 """From clips of sound to a verdict and a file that hears."""
 
+import json
 import wave
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import limbeck as lb
@@ -145,3 +147,54 @@ def test_a_first_recipe_for_a_folder_of_clips(tmp_path):
         write(tmp_path / "clips" / label / f"{i}.wav", clip)
     recipe, text = starter("tones", tmp_path, tmp_path / "clips", None, (), "auto")
     assert recipe.student.startswith("audio_cnn(") and "usual for clips" in text
+
+
+def clips_beside_a_table(folder, **columns):
+    clips, labels = sounds(40, 0)
+    (folder / "wav").mkdir()
+    for i, clip in enumerate(clips):
+        write(folder / "wav" / f"{i}.wav", clip)
+    frame = pd.DataFrame({"file": [f"wav/{i}.wav" for i in range(40)], **columns})
+    frame.to_csv(folder / "clips.csv", index=False)
+    return labels
+
+
+@pytest.mark.parametrize(("column", "task"), [("label", "classification"), ("text", "transcription")])
+def test_a_first_recipe_for_a_table_of_clips_runs(tmp_path, column, task):
+    from limbeck.cli.starter import starter
+    from limbeck.recipe import Recipe
+    from limbeck.stages.recipes import read_data, run_recipe
+
+    words = ["up", "down"] * 20
+    clips_beside_a_table(tmp_path, **{"speaker": list("abcd") * 10, column: words})
+    recipe, text = starter("tones", tmp_path, tmp_path / "clips.csv", None, (), "auto")
+    assert recipe.data.task == task and recipe.data.columns.inputs == ("file",)
+    assert recipe.data.columns.target == column and recipe.data.columns.slices == ("speaker",)
+    assert "too few to keep them apart" in text and f"files of sound at {RATE} Hz" in text
+    (tmp_path / "recipe.yaml").write_text(text)
+    quick = ("train.steps=2", "seeds=1", "checks.ignore=[LB201]", "export.onnx=false",
+             "teacher.0.model=audio_cnn(width=8,blocks=1)", "student=audio_cnn(width=4,blocks=1)")  # fmt: skip
+    done = run_recipe(Recipe.from_yaml(tmp_path / "recipe.yaml", quick), out=tmp_path / "run")
+    assert done.status == "done"
+    assert set(read_data(recipe).test.slices["speaker"]) <= set("abcd")
+
+
+def test_many_speakers_are_kept_apart_and_a_table_without_labels_is_refused(tmp_path):
+    from limbeck.cli.starter import starter
+
+    clips_beside_a_table(tmp_path, speaker=[f"s{i % 12}" for i in range(40)], label=["x", "y"] * 20)
+    recipe, text = starter("tones", tmp_path, tmp_path / "clips.csv", None, (), "auto")
+    assert recipe.data.columns.group == "speaker" and "no speaker stands in two splits" in text
+    pd.read_csv(tmp_path / "clips.csv")[["file"]].to_csv(tmp_path / "bare.csv", index=False)
+    with pytest.raises(ConfigError, match="expected a column of labels or transcripts beside the clips"):
+        starter("tones", tmp_path, tmp_path / "bare.csv", None, (), "auto")
+
+
+def test_int8_of_a_student_of_sound_is_measured(tmp_path):
+    data = lb.Data(train=sounds(30, 0), test=sounds(20, 2), sample_rate=RATE)
+    run = lb.distill(TEACHER, STUDENT, data, train=10, seeds=1, int8=True, attribution=False, ignore=("LB201",),
+                     out=tmp_path / "run")  # fmt: skip
+    found = json.loads((run.folder / "export" / "int8.json").read_text())
+    assert found["reason"] is None and found["tensors"] > 0 and found["tasks"]["main"]["rows"] == 20
+    clips, _ = sounds(4, 3)
+    assert len(OnnxStudent(run.folder / "export" / "student.int8.onnx").predict(clips)) == 4

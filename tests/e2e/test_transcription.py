@@ -140,6 +140,14 @@ def test_a_beam_search_is_a_setting_of_the_task_and_goes_with_the_file(run, tmp_
         lb.Data(train=spoken(12, 0), sample_rate=RATE, task="transcription(beam=3)")
 
 
+def test_int8_of_a_student_that_transcribes_is_measured(tmp_path):
+    data = lb.Data(train=spoken(20, 0), test=spoken(10, 2), sample_rate=RATE, task="transcription")
+    run = lb.distill(TEACHER, STUDENT, data, train=4, seeds=1, int8=True, attribution=False, ignore=("LB201",),
+                     out=tmp_path / "run")  # fmt: skip
+    found = json.loads((run.folder / "export" / "int8.json").read_text())
+    assert found["reason"] is None and found["tensors"] > 0 and found["tasks"]["main"]["metric"]["name"] == "wer"
+
+
 def test_clips_that_are_too_short_for_their_transcript_are_counted(tmp_path):
     clips, texts = spoken(20, 0)
     clips[3], texts[3] = clips[3][:100], "abcabc"  # 50 ms are three frames of 20 ms
