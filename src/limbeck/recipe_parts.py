@@ -22,7 +22,8 @@ TABLE_ENDINGS = (".csv", ".parquet", ".npz", ".jsonl")  # of a file of predictio
 class Columns:
     """Which columns of a table mean what; without `inputs` every column that means nothing else is an input.
 
-    `target` is one column, several (multi-label, several values), or a mapping of task to columns.
+    `target` is one column, several (multi-label, several values), or a mapping of task to columns. By `slices` the
+    test rows are told apart in the scorecard; these columns stay inputs where they are such, `drop` takes them out.
     """
 
     inputs: tuple[str, ...] = ()
@@ -31,6 +32,7 @@ class Columns:
     group: str | None = None
     weight: str | None = None
     drop: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,11 +178,13 @@ class EvaluateSpec:
     """How the claim is tested.
 
     `attribution` trains two more arms that tell where a gain came from (auto: where there are unlabelled rows).
-    `margin` is how far below the teacher still counts as "as good as the teacher" (unit of the metric).
+    `margin` is how far below the teacher still counts as "as good as the teacher" (unit of the metric). `noise` asks
+    all models again about the test clips with white noise at these signal-to-noise ratios (dB): [20, 10, 5, 0].
     """
 
     attribution: Literal["auto"] | bool = "auto"
     margin: float = 0.01
+    noise: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []

@@ -227,3 +227,53 @@ def test_silence_clipping_and_rates_are_found(tmp_path):
 
 def test_sound_that_is_well_has_no_finding(tmp_path):
     assert not {"LB122", "LB123", "LB124"} & {f.code for f in lb.Data(train=folder_of(tmp_path)).findings}
+
+
+def test_folders_of_packed_formats_are_read(tmp_path):
+    soundfile = pytest.importorskip("soundfile", reason="FLAC and OGG need the package soundfile")
+    for number, name in enumerate(("low", "high")):
+        (tmp_path / name).mkdir()
+        for i in range(6):
+            ending = "flac" if i % 2 else "ogg"
+            soundfile.write(tmp_path / name / f"{i}.{ending}", tone(300 + 900 * number + 10 * i, 0.3), RATE)
+    data = lb.Data(train=tmp_path)
+    assert data.train.kind == "audio" and data.train.rate == RATE and data.tasks["main"].names == ("high", "low")
+
+
+def test_stereo_files_become_mono(tmp_path):
+    folder_of(tmp_path)
+    both = np.stack([tone(400), np.zeros_like(tone(400))], axis=1).reshape(-1)
+    (tmp_path / "low" / "stereo.wav").write_bytes(wav_bytes(both, channels=2))
+    clip = read_file(tmp_path / "low" / "stereo.wav").samples
+    assert clip.shape == tone(400).shape and np.abs(clip - tone(400) / 2).max() < 1e-3
+    assert all(each.ndim == 1 for each in lb.Data(train=tmp_path).train.inputs)
+
+
+def test_a_text_that_is_called_sound_is_named(tmp_path):
+    folder_of(tmp_path)
+    (tmp_path / "low" / "notes.wav").write_text("these are the notes of a recording\n" * 20)
+    with pytest.raises(ConfigError, match=r"expected sound that can be read at .*notes\.wav") as refused:
+        lb.Data(train=tmp_path)
+    assert "not what its ending says" in refused.value.todo
+
+
+def test_clips_without_a_transcript_are_unlabelled_and_strange_letters_of_test_are_named(tmp_path):
+    clips = [tone(300 + 20 * i) for i in range(20)]
+    texts = ["ab", None, "b", ""] * 5
+    data = lb.Data(train=(clips, texts), task="transcription", sample_rate=RATE)
+    (missing,) = [f for f in data.findings if f.code == "LB117"]
+    assert "main" in missing.measured or "10" in missing.measured
+    assert data.train.label_mask["main"].sum() + data.validation.label_mask["main"].sum() == 10
+    test = ([tone(900), tone(950)], ["a", "xy"])
+    with pytest.raises(ConfigError, match="expected the 2 characters of the training transcripts, got 'x' in row 1"):
+        lb.Data(train=(clips, texts), test=test, task="transcription", sample_rate=RATE)
+
+
+def test_clips_that_are_shorter_than_a_frame_and_silent_ones_have_finite_answers():
+    import torch
+
+    from limbeck.models import zoo
+
+    net = zoo.build("audio_cnn(width=4, blocks=1, mels=8, rate=8000)", (800,), {"main": 2}).eval()
+    rows = torch.from_numpy(padded([np.zeros(400, np.float32), np.ones(3, np.float32), tone(300)], 1))
+    assert torch.isfinite(net(rows)).all()

@@ -1,8 +1,10 @@
 """From clips of sound to a verdict and a file that hears."""
 
+import json
 import wave
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import limbeck as lb
@@ -23,7 +25,8 @@ def sounds(count, seed):
         slope = (1 if rising else -1) * draw.uniform(1500, 3000)
         start = draw.uniform(300, 500) if rising else draw.uniform(1200, 1500)
         wave_ = 0.3 * np.sin(2 * np.pi * (start * time + slope * time**2 / 2))
-        clips.append((wave_ + 0.01 * draw.normal(size=len(time))).astype(np.float32))
+        wave_[: len(time) // 5] = 0  # a pause, in which there is the noise alone
+        clips.append((wave_ + draw.uniform(0.005, 0.02) * draw.normal(size=len(time))).astype(np.float32))
         labels.append(["falling", "rising"][rising])
     return clips, np.array(labels)
 
@@ -44,8 +47,9 @@ def run(tmp_path_factory):
     )  # fmt: skip
     plan = lb.TrainSpec(steps=30, batch_size=12, learning_rate=1e-2)
     return lb.distill(
-        TEACHER, STUDENT, data, train=plan, seeds=3, attribution=False, out=tmp_path_factory.mktemp("audio") / "run"
-    )
+        TEACHER, STUDENT, data, train=plan, seeds=3, attribution=False, noise=(20, -10),
+        out=tmp_path_factory.mktemp("audio") / "run",
+    )  # fmt: skip
 
 
 def test_a_run_on_sound_ends_with_a_verdict(run):
@@ -55,6 +59,35 @@ def test_a_run_on_sound_ends_with_a_verdict(run):
     assert 0 < run.scorecard["costs"]["student"]["real_time_factor"] < 10
     assert 0 < run.scorecard["costs"]["teacher"]["real_time_factor"] < 10
     assert (run.folder / "student" / "seed-0" / "config.json").is_file()
+
+
+def test_clips_are_judged_by_length_and_ratio_and_in_noise(run):
+    card = run.scorecard["tasks"]["main"]
+    assert [each["name"] for each in card["slices"]["by"]] == ["length", "SNR"]
+    assert sum(line["rows"] for line in card["slices"]["by"][0]["slices"]) == 40
+    clear, loud = card["noise"]
+    assert (clear["snr"], loud["snr"], clear["rows"]) == (20, -10, 40)
+    for arm in ("teacher", "student", "control"):
+        assert loud["arms"][arm]["value"] < clear["arms"][arm]["value"] + 0.05
+    assert loud["arms"]["teacher"]["value"] < 0.9 < clear["arms"]["teacher"]["value"] + 0.05
+    text = (run.folder / "report.md").read_text()
+    assert "## Slice by slice" in text and "## In noise" in text and "-10 dB" in text
+
+
+def test_a_table_of_answers_is_not_asked_about_noise(run, tmp_path):
+    data = lb.Data(train=sounds(50, 0), unlabeled=sounds(20, 1)[0], test=sounds(40, 2), sample_rate=RATE,
+                   view="gain(6) + shift(20)", views=2)  # fmt: skip
+    again = lb.distill(
+        lb.TransferSet(run.folder / "transfer"), STUDENT, data, train=3, seeds=1, onnx=False, attribution=False,
+        noise=(10,), ignore=("LB201",), out=tmp_path / "run",
+    )  # fmt: skip
+    assert set(again.scorecard["tasks"]["main"]["noise"][0]["arms"]) == {"student", "control"}
+    assert "was not asked again" in (again.folder / "report.md").read_text()
+    with pytest.raises(ConfigError, match="expected clips of sound to add noise to, got rows of kind array"):
+        rows = np.random.default_rng(0).normal(size=(30, 3)), [0, 1] * 15
+        lb.distill("mlp", "linear", lb.Data(train=rows, test_fraction=0.3), noise=(10,), out=tmp_path / "other")
+    with pytest.raises(ConfigError, match="expected different signal-to-noise ratios"):
+        lb.distill(TEACHER, STUDENT, data, noise=(10, 10), out=tmp_path / "twice")
 
 
 def test_the_student_reads_back_and_answers_as_its_file(run):
@@ -114,3 +147,54 @@ def test_a_first_recipe_for_a_folder_of_clips(tmp_path):
         write(tmp_path / "clips" / label / f"{i}.wav", clip)
     recipe, text = starter("tones", tmp_path, tmp_path / "clips", None, (), "auto")
     assert recipe.student.startswith("audio_cnn(") and "usual for clips" in text
+
+
+def clips_beside_a_table(folder, **columns):
+    clips, labels = sounds(40, 0)
+    (folder / "wav").mkdir()
+    for i, clip in enumerate(clips):
+        write(folder / "wav" / f"{i}.wav", clip)
+    frame = pd.DataFrame({"file": [f"wav/{i}.wav" for i in range(40)], **columns})
+    frame.to_csv(folder / "clips.csv", index=False)
+    return labels
+
+
+@pytest.mark.parametrize(("column", "task"), [("label", "classification"), ("text", "transcription")])
+def test_a_first_recipe_for_a_table_of_clips_runs(tmp_path, column, task):
+    from limbeck.cli.starter import starter
+    from limbeck.recipe import Recipe
+    from limbeck.stages.recipes import read_data, run_recipe
+
+    words = ["up", "down"] * 20
+    clips_beside_a_table(tmp_path, **{"speaker": list("abcd") * 10, column: words})
+    recipe, text = starter("tones", tmp_path, tmp_path / "clips.csv", None, (), "auto")
+    assert recipe.data.task == task and recipe.data.columns.inputs == ("file",)
+    assert recipe.data.columns.target == column and recipe.data.columns.slices == ("speaker",)
+    assert "too few to keep them apart" in text and f"files of sound at {RATE} Hz" in text
+    (tmp_path / "recipe.yaml").write_text(text)
+    quick = ("train.steps=2", "seeds=1", "checks.ignore=[LB201]", "export.onnx=false",
+             "teacher.0.model=audio_cnn(width=8,blocks=1)", "student=audio_cnn(width=4,blocks=1)")  # fmt: skip
+    done = run_recipe(Recipe.from_yaml(tmp_path / "recipe.yaml", quick), out=tmp_path / "run")
+    assert done.status == "done"
+    assert set(read_data(recipe).test.slices["speaker"]) <= set("abcd")
+
+
+def test_many_speakers_are_kept_apart_and_a_table_without_labels_is_refused(tmp_path):
+    from limbeck.cli.starter import starter
+
+    clips_beside_a_table(tmp_path, speaker=[f"s{i % 12}" for i in range(40)], label=["x", "y"] * 20)
+    recipe, text = starter("tones", tmp_path, tmp_path / "clips.csv", None, (), "auto")
+    assert recipe.data.columns.group == "speaker" and "no speaker stands in two splits" in text
+    pd.read_csv(tmp_path / "clips.csv")[["file"]].to_csv(tmp_path / "bare.csv", index=False)
+    with pytest.raises(ConfigError, match="expected a column of labels or transcripts beside the clips"):
+        starter("tones", tmp_path, tmp_path / "bare.csv", None, (), "auto")
+
+
+def test_int8_of_a_student_of_sound_is_measured(tmp_path):
+    data = lb.Data(train=sounds(30, 0), test=sounds(20, 2), sample_rate=RATE)
+    run = lb.distill(TEACHER, STUDENT, data, train=10, seeds=1, int8=True, attribution=False, ignore=("LB201",),
+                     out=tmp_path / "run")  # fmt: skip
+    found = json.loads((run.folder / "export" / "int8.json").read_text())
+    assert found["reason"] is None and found["tensors"] > 0 and found["tasks"]["main"]["rows"] == 20
+    clips, _ = sounds(4, 3)
+    assert len(OnnxStudent(run.folder / "export" / "student.int8.onnx").predict(clips)) == 4

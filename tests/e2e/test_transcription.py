@@ -101,22 +101,87 @@ def test_clips_without_transcripts_are_learned_from_what_the_teacher_heard(run, 
         onnx=False, attribution=False, out=tmp_path / "run",
     )  # fmt: skip
     assert again.status == "done"
+    assert "What the teacher heard" not in (run.folder / "report.md").read_text()
+    heard = again.scorecard["tasks"]["main"]["heard"]
+    assert (heard["per"], heard["min_confidence"]) == ("frame", 0.5)
+    assert (heard["labelled"]["rows"], heard["unlabelled"]["rows"]) == (48, 12)
+    assert "## What the teacher heard" in (again.folder / "report.md").read_text()
+
+
+def test_clips_of_which_the_teacher_is_not_sure_are_left_out_and_counted(run, tmp_path):
+    data = lb.Data(train=spoken(60, 0), unlabeled=spoken(12, 1)[0], test=spoken(30, 2), sample_rate=RATE,
+                   task="transcription")  # fmt: skip
+    answers = lb.TransferSet(run.folder / "transfer")
+    said = {}
+    for least in (0.5, 0.999999):
+        again = lb.distill(
+            answers, STUDENT, data, objective=f"CTC + TranscriptKD(min_confidence={least}, per='character')",
+            train=3, seeds=1, onnx=False, attribution=False, out=tmp_path / f"run-{least}",
+        )  # fmt: skip
+        said[least] = again.scorecard["tasks"]["main"]["heard"]
+    total = {least: sum(each[k]["unsure"] for k in ("labelled", "unlabelled")) for least, each in said.items()}
+    assert total[0.5] < total[0.999999] <= 60
+
+
+def test_a_beam_search_is_a_setting_of_the_task_and_goes_with_the_file(run, tmp_path):
+    data = lb.Data(train=spoken(60, 0), unlabeled=spoken(12, 1)[0], test=spoken(30, 2), sample_rate=RATE,
+                   task="transcription(beams=4)")  # fmt: skip
+    assert data.tasks["main"].beams == 4
+    answers = lb.TransferSet(run.folder / "transfer")
+    again = lb.distill(answers, STUDENT, data, train=40, seeds=1, attribution=False, out=tmp_path / "run")
+    clips, _ = spoken(6, 3)
+    paths = [tmp_path / f"{i}.wav" for i in range(len(clips))]
+    for path, clip in zip(paths, clips, strict=True):
+        write(path, clip)
+    assert transcribed(again.exported, paths) == again.predict([str(p) for p in paths]).tolist()
+    with pytest.raises(ConfigError, match="expected at least one beam, got 0"):
+        lb.Data(train=spoken(12, 0), sample_rate=RATE, task="transcription(beams=0)")
+    with pytest.raises(ConfigError, match=r"transcription.beam: unknown setting|did you mean 'beams'"):
+        lb.Data(train=spoken(12, 0), sample_rate=RATE, task="transcription(beam=3)")
+
+
+def test_int8_of_a_student_that_transcribes_is_measured(tmp_path):
+    data = lb.Data(train=spoken(20, 0), test=spoken(10, 2), sample_rate=RATE, task="transcription")
+    run = lb.distill(TEACHER, STUDENT, data, train=4, seeds=1, int8=True, attribution=False, ignore=("LB201",),
+                     out=tmp_path / "run")  # fmt: skip
+    found = json.loads((run.folder / "export" / "int8.json").read_text())
+    assert found["reason"] is None and found["tensors"] > 0 and found["tasks"]["main"]["metric"]["name"] == "wer"
+
+
+def test_clips_that_are_too_short_for_their_transcript_are_counted(tmp_path):
+    clips, texts = spoken(20, 0)
+    clips[3], texts[3] = clips[3][:100], "abcabc"  # 50 ms are three frames of 20 ms
+    data = lb.Data(train=(clips, texts), test=spoken(6, 2), sample_rate=RATE, task="transcription",
+                   validation=spoken(6, 4))  # fmt: skip
+    run = lb.distill(TEACHER, STUDENT, data, train=2, seeds=1, onnx=False, attribution=False, ignore=("LB201",),
+                     out=tmp_path / "run")  # fmt: skip
+    (found,) = [f for f in run.checks if f.code == "LB139"]
+    assert found.data == {"short": 1, "of": 20} and "fewer frames than their transcript needs" in found.measured
 
 
 def test_the_example_transcribes_files_without_limbeck(run, tmp_path):
     clips, _ = spoken(4, 3)
     paths = [tmp_path / f"{i}.wav" for i in range(len(clips))]
     for path, clip in zip(paths, clips, strict=True):
-        with wave.open(str(path), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(RATE)
-            file.writeframes((clip * 32767).astype("<i2").tobytes())
+        write(path, clip)
+    assert transcribed(run.exported, paths) == run.predict([str(p) for p in paths]).tolist()
+
+
+def write(path, clip):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes((clip * 32767).astype("<i2").tobytes())
+
+
+def transcribed(exported, paths):
+    """What the example says to files, with neither torch nor limbeck."""
     example = Path(__file__).parents[2] / "examples" / "transcribe.py"
-    command = [sys.executable, "-c", _WITHOUT.format(str(example)), str(run.exported), *map(str, paths)]
+    command = [sys.executable, "-c", _WITHOUT.format(str(example)), str(exported), *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert [line.split("\t")[1] for line in done.stdout.splitlines()] == run.predict([str(p) for p in paths]).tolist()
+    return [line.split("\t")[1] for line in done.stdout.splitlines()]
 
 
 _WITHOUT = """

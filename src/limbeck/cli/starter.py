@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from limbeck.cli.starter_clips import look_at_clips
 from limbeck.core.errors import ConfigError
 from limbeck.data.embedded import EMBEDDED
 from limbeck.data.kinds import kind_name
@@ -135,6 +136,9 @@ def _look_at_table(data: Path, target: Sequence[str], task: str) -> _Look:
     from limbeck.data.generation import pair_in, unfolded
     from limbeck.data.sources import guess_columns, read, read_table
 
+    clips = look_at_clips(data, target, task)
+    if clips is not None:
+        return _Look("audio", *clips)
     frame = unfolded(read_table(data))
     guess, reasons = guess_columns(frame)
     chosen = tuple(target) or ((guess.target,) if guess.target else ())

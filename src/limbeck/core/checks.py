@@ -198,6 +198,27 @@ _PAGES = (
         "nothing; where 255 is to be ignored, name all classes",
     ),
     Check(
+        "LB137",
+        "distillation hurts in a slice",
+        "student and control are compared in every slice of the test rows, at a level that counts all slices of a task",
+        "the mean hides rows for which the teacher is a bad guide",
+        "look at the teacher on these rows; leave them to labels, or train it on more of them",
+    ),
+    Check(
+        "LB138",
+        "the student falls behind in a slice",
+        "student minus teacher in a slice is compared with that on the other rows, at a level that counts all slices",
+        "the mean hides who pays for the small model",
+        "give the student more unlabelled rows of this kind, or a larger student",
+    ),
+    Check(
+        "LB139",
+        "clips are too short for their transcript",
+        "the frames that the student answers a clip with are compared with its characters, one more between equal ones",
+        "CTC has no path that spells such a transcript: the clip is counted and teaches nothing",
+        "choose a smaller subsample of the student, or mend transcripts that belong to other clips",
+    ),
+    Check(
         "LB201",
         "the teacher is no better than its control",
         "the teacher's score is compared, paired by row, with a constant answer and with the student that was trained "

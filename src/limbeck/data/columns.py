@@ -19,7 +19,8 @@ LABELS = ("label", "labels", "target", "y", "class", "species")
 class NamedColumns:
     """Which columns of a table mean what, for `lb.Data(columns=...)`; without `inputs` all others are inputs.
 
-    `target` is one column, several, or a mapping of task to columns.
+    `target` is one column, several, or a mapping of task to columns. By `slices` the test rows are told apart in the
+    scorecard; these columns stay inputs where they are such, `drop` takes them out.
     """
 
     inputs: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class NamedColumns:
     group: str | None = None
     weight: str | None = None
     drop: tuple[str, ...] = ()
+    slices: tuple[str, ...] = ()
 
 
 class Columns(Protocol):
@@ -61,6 +63,11 @@ class Columns(Protocol):
     @property
     def drop(self) -> tuple[str, ...]:
         """Columns that are left out."""
+        ...
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """Columns by which test rows are told apart."""
         ...
 
 

@@ -31,6 +31,7 @@ from limbeck.data.pairs import (
 from limbeck.data.preprocess import Preprocess
 from limbeck.data.reading import beside, encode_all, fitted_again, read_all, tasks_of
 from limbeck.data.rows import Rows, digest
+from limbeck.data.slices import sliced
 from limbeck.data.sources import Columns, NamedColumns
 from limbeck.data.split import keep_labels, split_off
 from limbeck.data.tasks import Task
@@ -45,7 +46,8 @@ class Data:
     train, unlabeled, validation, test   arrays (X, y) or (X, y, ids), frames, data sets, or paths; see `sources`
     task                 "auto", "classification", "multilabel", "regression", "ordinal", "quantiles" (with levels of
                          one's own "quantiles(levels=[0.05, 0.5, 0.95])"), "gaussian" (a mean and its spread), "tagging"
-                         (a tag for every word), "generation" (texts for texts), "transcription" (what clips say) or
+                         (a tag for every word), "generation" (texts for texts), "transcription" (what clips say; with
+                         a beam search "transcription(beams=8)") or
                          "package.module:Class" of a kind of one's own; a mapping for several tasks;
                          on two columns of texts "similarity" (with a score) or "retrieval" (a query and its document)
     columns              which columns of a table mean what; a text is the column of labels
@@ -60,6 +62,8 @@ class Data:
     image_size           (height, width) to which images of a folder or data set are resized
     corpus               further documents (a list of texts) among which retrieval is tested
     sample_rate          of clips: that of plain arrays, to which others are resampled (None: the most frequent one)
+    slices               {name: one number or text for each test row} (each training row, where test rows come out of
+                         these): the scorecard tells test rows apart by them; of tables name columns.slices
 
     Where `columns` is None, the columns of a table are guessed
     from its training rows. Test rows that also stand in train, unlabeled or validation leave the score; the unlabelled
@@ -92,6 +96,7 @@ class Data:
         image_size: tuple[int, int] | None = None,
         corpus: Any = None,
         sample_rate: int | None = None,
+        slices: Mapping[str, Any] | None = None,
     ) -> None:
         if train is None:
             raise ConfigError("expected training rows, got none", "give lb.Data(train=(X, y)) or train='train.csv'")
@@ -113,6 +118,7 @@ class Data:
             named = retrieval_columns(train, named)
         raws = read_all(given, named, image_size, embedded, sample_rate)
         raws["train"] = beside(raws["train"], weights, groups, ids)
+        raws = sliced(raws, slices, named)
         if embedded is not None:
             raws = as_pairs(raws, embedded)
         refuse_shapes(raws)

@@ -46,7 +46,7 @@ def of_hub(given: Any, columns: Columns | None, split: str, size: tuple[int, int
 def _around(columns: Columns | None, name: str, frame: pd.DataFrame) -> NamedColumns:
     """The image as the only input, beside what is named or looks like a label."""
     if columns is not None:
-        return NamedColumns((name,), columns.target, columns.id, columns.group, columns.weight)
+        return NamedColumns((name,), columns.target, columns.id, columns.group, columns.weight, slices=columns.slices)
     only = str(frame.columns[0]) if frame.shape[1] == 1 else None
     return NamedColumns((name,), only or guess_target(frame))
 

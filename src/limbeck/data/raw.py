@@ -15,6 +15,7 @@ from limbeck.data.frames import is_number, is_numeric, missing_columns, numbers,
 from limbeck.data.generation import unfolded
 from limbeck.data.labels import as_labels, is_missing, text_of
 from limbeck.data.rows import Array, Inputs
+from limbeck.data.slices import slice_values
 from limbeck.data.texts import as_texts, is_text_list, texts_of
 from limbeck.data.words import with_words, word_lists, words_of
 from limbeck.signals import MAIN
@@ -29,7 +30,7 @@ class Raw:
 
     `inputs` of a kind, `labels` by task, ids, groups and weights by row. `classes` are the classes of a task in the
     order that the source itself declares; `columns` what a table without named columns was taken to be. `rate` is the
-    sampling rate of clips.
+    sampling rate of clips, `slices` are what test rows are told apart by.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Raw:
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     columns: Columns | None = None
     rate: int = 0
+    slices: Mapping[str, Array] = field(default_factory=dict)
 
     def checked(self, split: str) -> Raw:
         """The same, where everything has one entry for each row; else raises ConfigError."""
@@ -185,6 +187,7 @@ def of_frame(
     return Raw(
         kind, values, labels, {head: tuple(n) for head, n in targets.items()}, column(beside["id"]),
         column(beside["group"]), column(beside["weight"]), (*notes, *said), declared, columns,
+        slices={name: slice_values(frame[name]) for name in columns.slices if name not in absent},
     )  # fmt: skip
 
 
@@ -198,9 +201,12 @@ def _refuse_columns(columns: Columns, labelled: Sequence[str], known: Sequence[s
             )
     beside = [name for name in (columns.id, columns.group, columns.weight) if name is not None]
     free = {*beside, *columns.drop} if split != "train" else set()
+    if split != "test":  # they are asked of test rows, which may come out of the training rows
+        free |= set(columns.slices)
     if split == "unlabeled":
         free |= set(labelled)
-    absent = [n for n in dict.fromkeys((*beside, *columns.inputs, *columns.drop, *labelled)) if n not in known]
+    named = (*beside, *columns.inputs, *columns.drop, *labelled, *columns.slices)
+    absent = [n for n in dict.fromkeys(named) if n not in known]
     missing = [name for name in absent if name not in free]
     if missing:
         raise missing_columns(missing, list(known), split)

@@ -171,6 +171,7 @@ def encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str, 
                 group_names(raw.groups),
                 raw.ids,
                 raw.rate,
+                raw.slices,
             )
     if problems:
         raise together(problems)

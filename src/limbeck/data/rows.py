@@ -27,7 +27,8 @@ class Rows:
     the sampling `rate` ("audio"). `keys` [N, 2] uint64, column 0 the high word. `targets` in training space by task:
     int64 [N] class ids, int64 [N, W] tags of words (-1: none), float32 [N, L] of 0/1, float32 [N, K] standardised;
     empty where there are no labels.
-    `label_mask` bool [N] by task. `ids` are the user's names of rows, aliases of keys.
+    `label_mask` bool [N] by task. `ids` are the user's names of rows, aliases of keys. By `slices`, numbers or texts
+    [N] by name, test rows are told apart.
     Raises ShapeMismatch when the lengths differ.
     """
 
@@ -40,6 +41,7 @@ class Rows:
     groups: Array | None = None
     ids: Array | None = None
     rate: int = 0
+    slices: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -47,6 +49,7 @@ class Rows:
         lengths = {"inputs": len(self.inputs), "keys": len(self.keys)}
         lengths |= {f"targets of {name}": len(values) for name, values in self.targets.items()}
         lengths |= {f"label mask of {name}": len(values) for name, values in self.label_mask.items()}
+        lengths |= {f"slices by {name}": len(values) for name, values in self.slices.items()}
         for name, extra in (("weight", self.weight), ("groups", self.groups), ("ids", self.ids)):
             if extra is not None:
                 lengths[name] = len(extra)
@@ -80,6 +83,7 @@ class Rows:
             groups=None if self.groups is None else self.groups[index],
             ids=None if self.ids is None else self.ids[index],
             rate=self.rate,
+            slices={name: values[index] for name, values in self.slices.items()},
         )
 
     def without_labels(self) -> Rows:
@@ -90,7 +94,7 @@ class Rows:
     def concat(parts: Sequence[Rows]) -> Rows:
         """Rows one after the other; a part without labels gets mask False, one without weights gets ones.
 
-        Ids and groups stay only where every part has them. Raises ShapeMismatch when kinds or row shapes differ.
+        Ids, groups and slices stay only where every part has them. Raises ShapeMismatch when kinds or shapes differ.
         """
         if not parts:
             raise ShapeMismatch("expected at least one split to put together, got none")
@@ -110,6 +114,11 @@ class Rows:
             groups=_all_or_none([part.groups for part in parts]),
             ids=_all_or_none([part.ids for part in parts]),
             rate=parts[0].rate,
+            slices={
+                name: np.concatenate([part.slices[name] for part in parts])
+                for name in parts[0].slices
+                if all(name in part.slices for part in parts)
+            },
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -12,6 +13,24 @@ from limbeck.evaluate.answers import CLASSIFICATION, GENERATION, TAGGING, Array,
 from limbeck.evaluate.quality import Metric, UserMetric, metric_for, metrics_of
 
 TEACHER, STUDENT, CONTROL = "teacher", "student", "control"
+
+
+class Slices(Protocol):
+    """Rows in slices: names [K], and the slice of each row, int64 [N] (-1: none)."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the slices."""
+        ...
+
+    @property
+    def of(self) -> Array:
+        """The slice of each row."""
+        ...
+
+    def take(self, index: Array) -> Slices:
+        """The rows under a mask."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,6 +54,7 @@ class Evidence:
     sources   what the test rows hold [N], where they are texts that are rewritten: to show, and to copy as a baseline
     metric    a name, a function (y_true, y_pred), a Metric, or None for the task's default
     sentences [N] for tagging, whose rows are words: the sentence of each, one after the other
+    slices    by name: ways in which the test rows [N] are told apart
     """
 
     task: Outcome
@@ -49,6 +69,7 @@ class Evidence:
     sources: Array | None = None
     metric: str | UserMetric | Metric | None = None
     sentences: Array | None = None
+    slices: Mapping[str, Slices] | None = None
 
     def chosen_metric(self) -> Metric:
         """The metric that the verdict is about; call it on prepared evidence."""
@@ -104,7 +125,8 @@ class Evidence:
             for part in (self.weights, self.groups, self.sentences, self.sources)
         )
         y_train = None if self.y_train is None else truth(self.task, self.y_train)
+        slices = None if self.slices is None else {name: each.take(keep) for name, each in self.slices.items()}
         return replace(
             self, y=y[keep], arms=arms, mask=None, weights=weights, groups=groups, y_train=y_train,
-            sentences=sentences, sources=sources,
+            sentences=sentences, sources=sources, slices=slices,
         )  # fmt: skip

@@ -18,6 +18,7 @@ from limbeck.evaluate.influence import BLOCKS
 from limbeck.evaluate.knowledge import knowledge, stored_fit
 from limbeck.evaluate.quality import Metric, constant_answer, label_of, usable
 from limbeck.evaluate.show import as_json
+from limbeck.evaluate.slices import slices_card
 from limbeck.evaluate.stats import Interval
 from limbeck.evaluate.textcard import copied, examples, text_fidelity
 
@@ -68,6 +69,7 @@ def task_card(head: str, evidence: Evidence, *, margin: float, tasks: int = 1) -
     }
     if e.task.kind == GENERATION:
         card["examples"] = examples(e)
+    card["slices"], stand_out = slices_card(e, metric, seeds)
     found = [
         checks.test_size(
             gained,
@@ -90,7 +92,7 @@ def task_card(head: str, evidence: Evidence, *, margin: float, tasks: int = 1) -
         part, more = _against_teacher(e, metric, scores, verdict, gained, margin)
         card |= part
         found += more
-    kept = [f for f in found if f is not None]
+    kept = [f for f in (*found, *stand_out) if f is not None]
     worth = next((f.title for f in kept if f.code == "LB201"), None)
     return TaskCard(card, tuple(_of_head(head, f) for f in kept), worth)
 

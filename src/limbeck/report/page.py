@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from limbeck.report.exported import int8_sentence, int8_table
+from limbeck.report.slices import Cells, heard_table, noise_table, slice_tables
 from limbeck.report.words import (
     ARMS,
     GRADES,
@@ -67,7 +68,9 @@ def page_of(scorecard: Mapping[str, Any], state: Mapping[str, Any] | None = None
     for head, card in scorecard["tasks"].items():
         prefix = f"{head}: " if several else ""
         found = (
-            _arms(card, costs), _sources(card), _fidelity(card), _classes(card), _calibration(card), _examples(card),
+            _arms(card, costs), _sources(card), _fidelity(card), _classes(card),
+            _told("What the teacher heard", heard_table(card)), _told("Slice by slice", slice_tables(card)),
+            _told("In noise", noise_table(card)), _calibration(card), _examples(card),
         )  # fmt: skip
         for section in found:
             if section is not None:
@@ -199,6 +202,11 @@ def _classes(card: Mapping[str, Any], most: int = 30) -> Section | None:
     header = ("class", judged, "teacher", "distilled", "no teacher", "lost or won")
     caption = f"Recall in percent, worst loss first; {most} of {len(classes)} shown." if len(classes) > most else ""
     return Section("Class by class", (), (Table(header, rows, caption or "Recall in percent, worst loss first."),))
+
+
+def _told(title: str, found: tuple[tuple[str, ...], list[Cells]]) -> Section | None:
+    text, tables = found
+    return Section(title, text, tuple(Table(*cells) for cells in tables)) if tables else None
 
 
 def _calibration(card: Mapping[str, Any]) -> Section | None:

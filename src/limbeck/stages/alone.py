@@ -9,7 +9,7 @@ print(run.verdict), export(run, "student.onnx"), report(run, "report.html")
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -114,6 +114,7 @@ def train(
     codec: Literal["auto", "fp16", "fp32"] = "auto",
     label_dtype: Literal["fp32", "bf16"] = "fp32",
     writing: WriteSpec | None = None,
+    noise: Sequence[float] = (),
     out: str | Path,
     overwrite: bool = False,
     console: Console | None = None,
@@ -126,7 +127,7 @@ def train(
     return distill(
         teacher, student, data, objective=objective, train=train, seeds=seeds, seed=seed, attribution=attribution,
         margin=margin, onnx=onnx, int8=int8, tolerance=tolerance, ignore=ignore, codec=codec, label_dtype=label_dtype,
-        writing=writing, name=Path(out).name, out=out, overwrite=overwrite, until="train", console=console,
+        writing=writing, noise=noise, name=Path(out).name, out=out, overwrite=overwrite, until="train", console=console,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from limbeck.core.files import write_json
@@ -11,11 +12,14 @@ from limbeck.data.embedded import EMBEDDED
 from limbeck.data.rows import Rows
 from limbeck.evaluate import scorecard
 from limbeck.evaluate.evidence import TEACHER, Evidence, Validation
+from limbeck.evaluate.show import finite
 from limbeck.stages import answers
 from limbeck.stages.forced import listens
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.judged import judged
 from limbeck.stages.label import TRANSFER, stored_answers
+from limbeck.stages.noise import answers_in_noise, ask_in_noise, noise_card
+from limbeck.stages.sliced import slices_for, slices_identity
 from limbeck.stages.words import Truth
 from limbeck.stages.writing import as_array, sources
 from limbeck.transfer.store import Store
@@ -26,6 +30,7 @@ SCORECARD = "scorecard.json"
 
 def evaluate(job: Job) -> dict[str, Any]:
     """Judge the run: read the predictions of all arms, write scorecard.json and return it."""
+    ask_in_noise(job)
     inputs = {
         "train": job.run.stage("train", {}).fingerprint,
         "label": job.run.stage("label", {}).fingerprint,
@@ -33,11 +38,18 @@ def evaluate(job: Job) -> dict[str, Any]:
         "margin": job.settings.margin,
         "findings": [finding.to_json() for finding in job.findings],
         "ignore": list(job.settings.ignore),
+        **slices_identity(job.test),
+        **({"noise": job.run.stage("noise", {}).fingerprint} if job.settings.noise else {}),
     }
     stage = job.run.stage("evaluate", inputs, outputs=(SCORECARD,))
     if not stage.done:
         with stage:
-            write_json(job.run.path(SCORECARD), _scorecard(job))
+            card = _scorecard(job)
+            for snr, said in answers_in_noise(job).items():
+                for head in job.data.tasks:
+                    line = finite(noise_card(replace(_evidence(job, head, said, {}), slices=None), snr))
+                    card["tasks"][head].setdefault("noise", []).append(line)
+            write_json(job.run.path(SCORECARD), card)
     return scorecard.Scorecard.read(job.run.path(SCORECARD)).data
 
 
@@ -48,7 +60,7 @@ def _scorecard(job: Job) -> dict[str, Any]:
         for arm, seeds in _arms(job).items()
     }
     facts = job.run.stage("train", {}).facts
-    return scorecard.build(
+    card = scorecard.build(
         {head: _evidence(job, head, tests, held) for head in job.data.tasks},
         name=job.settings.name,
         seeds=job.seeds,
@@ -59,6 +71,9 @@ def _scorecard(job: Job) -> dict[str, Any]:
         margin=job.settings.margin,
         provenance=_provenance(job, facts),
     )
+    for head, counted in facts.get("heard", {}).items():
+        card["tasks"][head]["heard"] = counted
+    return card
 
 
 def _arms(job: Job) -> dict[str, tuple[int, ...]]:
@@ -74,7 +89,7 @@ def _evidence(
     truth = Truth.of(labelled, head, task)
     checked = held_out.labelled
     validation = None
-    if checked.any() and task.kind != "generation":
+    if held and checked.any() and task.kind != "generation":
         validation = Validation(held_out.y[checked], {arm: outputs[head][:, checked] for arm, outputs in held.items()})
     return Evidence(
         task=task.outcome,
@@ -89,6 +104,7 @@ def _evidence(
         sources=as_array(sources(job.test)) if task.kind == "generation" else None,
         metric=data.metric if head == next(iter(data.tasks)) else None,
         sentences=test.sentences,
+        slices=slices_for(job.test, test.sentences),
     )
 
 

@@ -41,6 +41,7 @@ class Settings:
     codec: Literal["auto", "fp16", "fp32"] = "auto"
     label_dtype: Literal["fp32", "bf16"] = "fp32"
     writing: WriteSpec = field(default_factory=WriteSpec)
+    noise: tuple[float, ...] = ()
     asked: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -156,4 +157,5 @@ def identity(
         "label_dtype": settings.label_dtype,
         "metric": metric_identity(data),
         **written,
+        **({"noise": list(settings.noise)} if settings.noise else {}),
     }

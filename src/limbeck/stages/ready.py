@@ -33,10 +33,12 @@ if TYPE_CHECKING:
 def refuse_unready(settings: Settings, data: Data, teacher: Teacher, student: Student, objective: Sum) -> None:
     """Refuse what would end a run at once; a run and the check before it ask the same."""
     from limbeck.data.generation import generation_in
+    from limbeck.stages.noise import refuse_noise
     from limbeck.stages.text_ready import refuse_generation
 
     writes = generation_in(data.tasks) is not None
     refuse(list(idle_settings(writes, settings.writing, settings.codec, data.view is not None)), "the run")
+    refuse_noise(settings.noise, data)
     if writes:
         refuse_generation(settings, objective, student, teacher, data.texts)
     if settings.exports(data.tasks):

@@ -57,7 +57,7 @@ def settings_of(recipe: Recipe) -> Settings:
         name=recipe.name, seeds=recipe.seeds, seed=recipe.seed, attribution=recipe.evaluate.attribution,
         margin=recipe.evaluate.margin, onnx=recipe.export.onnx, int8=recipe.export.int8,
         tolerance=recipe.export.tolerance, ignore=recipe.checks.ignore, codec=recipe.codec,
-        label_dtype=recipe.label.dtype, writing=recipe.writing,
+        label_dtype=recipe.label.dtype, writing=recipe.writing, noise=recipe.evaluate.noise,
     )  # fmt: skip
 
 

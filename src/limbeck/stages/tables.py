@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.audio.clips import lengths as clip_lengths
 from limbeck.data.data import Data
 from limbeck.data.rows import Rows, take_inputs
 from limbeck.data.tagging import NO_LABEL
@@ -96,6 +97,7 @@ def table_of(
         None if rows.weight is None else torch.from_numpy(rows.weight),
         None if teacher_inputs is None else teacher_gather,
         moving_of(data, rows) if views else None,
+        clip_lengths(rows.inputs) if rows.kind == "audio" else None,
     )
 
 

@@ -33,6 +33,7 @@ from limbeck.stages.scoring import predictions, validator
 from limbeck.stages.sound import with_real_time
 from limbeck.stages.tables import encoded, labelled_first, table_of
 from limbeck.stages.text_training import prepare_texts, taught_table, writes, writing_cost
+from limbeck.stages.transcripts import heard_by
 from limbeck.stages.words import decided_words, lengths_of
 from limbeck.train import checkpoint
 from limbeck.train.feed import Feed, Table
@@ -90,6 +91,7 @@ def train(job: Job, store: Store | None) -> None:
             stage.note(writing=wrote, writes=writes(job))
         else:
             training = prepare(job, store)
+            stage.note(heard=heard_by(job, store))
         stage.note(start=start.look(job))
         stage.note(objective=text, auto=job.reasons, steps=training.steps)
         with job.console.progress("train", training.steps * len(job.arms) * len(job.seeds)) as bar:

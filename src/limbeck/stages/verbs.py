@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,6 +44,7 @@ def distill(
     codec: Literal["auto", "fp16", "fp32"] = "auto",
     label_dtype: Literal["fp32", "bf16"] = "fp32",
     writing: WriteSpec | None = None,
+    noise: Sequence[float] = (),
     name: str = "run",
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -68,6 +69,7 @@ def distill(
     onnx        write export/student.onnx and prove that its numbers agree; auto: of all but students that write texts
     int8        export a second file with int8 weights, and measure on the test rows what that costs
     writing     how texts are written and filtered, for a task that writes texts
+    noise       signal-to-noise ratios (dB) at which all models are asked again about the test clips: (20, 10, 5, 0)
     seeds       number of students and controls; fewer than three give numbers but no verdict
     out         the run folder, runs/NAME by default; the same call again goes on where it stopped
     console     lb.Console() says on stderr what is going on and how far it is; without it a run is silent but for a
@@ -83,6 +85,7 @@ def distill(
     settings = Settings(
         name=name, seeds=seeds, seed=seed, attribution=attribution, margin=margin, onnx=onnx, int8=int8,
         tolerance=tolerance, ignore=ignore, codec=codec, label_dtype=label_dtype, writing=writing or WriteSpec(),
+        noise=tuple(noise),
     )  # fmt: skip
     check_data(data)
     source = teacher_of(teacher, members=members, train=as_plan(teacher_train))
@@ -148,6 +151,7 @@ def run_job(
     from limbeck.stages.job import Job, identity
     from limbeck.stages.ready import refuse_unready
     from limbeck.stages.text_length import cut_findings
+    from limbeck.stages.transcripts import short_findings
 
     check_stage(until)
     refuse_unready(settings, data, teacher, student, objective)
@@ -160,6 +164,7 @@ def run_job(
         run.fingerprints(data=data.fingerprint, student=student.fingerprint)
         job.add(list(data.findings))
         job.add(cut_findings(data, student, settings.writing))
+        job.add(short_findings(data, student))
         for stage in STAGES[: STAGES.index(until) + 1]:
             stage_functions()[stage](job)
         if until != STAGES[-1] and not run.stage(STAGES[-1], {}).finished:

@@ -58,6 +58,7 @@ class Table:
     `inputs` [N, ...] is encoded, or a `Gather` that augments and encodes; `teacher_inputs` likewise, None unless the
     teacher runs live. `targets` and `label_mask` by task; a mask that is True everywhere is left out. `moving` moves
     targets that have places in a row, such as masks, as a view moves the row.
+    Rows are grouped by their `lengths` [N], of encoded text by its own.
     Raises ShapeMismatch where lengths differ, ConfigError where inputs are not finite.
     """
 
@@ -68,9 +69,11 @@ class Table:
     weight: Tensor | None = None
     teacher_inputs: Tensor | Gather | None = None
     moving: Moving | None = None
+    lengths: Array | None = None
 
     def __post_init__(self) -> None:
-        lengths = {f"targets of {name}": len(values) for name, values in self.targets.items()}
+        lengths = {} if self.lengths is None else {"lengths": len(self.lengths)}
+        lengths |= {f"targets of {name}": len(values) for name, values in self.targets.items()}
         lengths |= {f"label mask of {name}": len(values) for name, values in self.label_mask.items()}
         for name in ("inputs", "weight", "teacher_inputs"):
             value = getattr(self, name)
@@ -100,6 +103,7 @@ class Table:
             moved(self.weight),
             moved(self.teacher_inputs),
             self.moving,
+            self.lengths,
         )
 
     @property
@@ -187,7 +191,7 @@ class Feed:
 
         The whole table is permuted in each epoch: within chunks, rows that are sorted by class would come class by
         class, which batch statistics and the last steps of an epoch would feel, and one arm more than the other.
-        Rows that have lengths (encoded text) are grouped by them.
+        Rows that have lengths (encoded text, clips) are grouped by them.
         `unlabeled_batch` None: as many unlabelled rows a step as labelled ones. `order` makes an order of (n, seed).
         """
         from limbeck.core.runtime import derive_seed
@@ -203,7 +207,7 @@ class Feed:
         extra = batch_size if unlabeled_batch is None else unlabeled_batch
         if rest and extra:
             streams.append(Stream(order(rest, derive_seed("order unlabeled", seed)), labelled, rest, extra))
-        lengths = lengths_of(table.inputs)
+        lengths = lengths_of(table.inputs) if table.lengths is None else table.lengths
         grouping = None if lengths is None else Grouping(lengths, derive_seed("order of lengths", seed))
         return cls(table, streams, views=views, grouping=grouping)
 

@@ -163,11 +163,11 @@ def _is_audio(column: Any) -> bool:
 def _around(columns: Columns | None, frame: pd.DataFrame, name: str) -> NamedColumns:
     """The clips as the only input, beside what is named or looks like a label or a transcript."""
     if columns is not None:
-        beside = {c for c in (columns.id, columns.group, columns.weight) if c is not None}
+        beside = {c for c in (columns.id, columns.group, columns.weight, *columns.slices) if c is not None}
         target = columns.target
         if target is None:
             target = _label_in(frame.drop(columns=[n for n in (name, *beside, *columns.drop) if n in frame.columns]))
-        return NamedColumns((name,), target, columns.id, columns.group, columns.weight)
+        return NamedColumns((name,), target, columns.id, columns.group, columns.weight, slices=columns.slices)
     return NamedColumns((name,), _label_in(frame.drop(columns=[name])))
 
 

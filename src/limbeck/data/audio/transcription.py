@@ -45,11 +45,14 @@ class Transcription(TaskKind):
     decided: ClassVar[bool] = True
     positions: ClassVar[bool] = True
     aligned: ClassVar[bool] = False
+    options: ClassVar[tuple[str, ...]] = ("beams",)
 
     def __post_init__(self) -> None:
         check_names(self.characters, "characters", at_least=1)
-        if self.beams < 1:
-            raise ConfigError(f"expected at least one beam, got {self.beams}", "1 takes the best class of each frame")
+        if not isinstance(self.beams, int) or self.beams < 1:
+            raise ConfigError(
+                f"expected at least one beam, got {self.beams!r}", "beams=1 takes the best class of each frame"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
