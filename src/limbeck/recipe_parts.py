@@ -177,14 +177,18 @@ class EvaluateSpec:
 
     `attribution` trains two more arms that tell where a gain came from (auto: where there are unlabelled rows).
     `margin` is how far below the teacher still counts as "as good as the teacher" (unit of the metric).
+    `folds` is for few rows: no test rows are split off, every labelled row is tested once, by students that were
+    trained on the other folds; what is shipped is trained on all rows.
     """
 
     attribution: Literal["auto"] | bool = "auto"
     margin: float = 0.01
+    folds: int | None = None
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
         at_least(problems, self, 0, "margin")
+        at_least(problems, self, 2, "folds")
         refuse(problems, "evaluate")
 
 
