@@ -202,6 +202,7 @@ class Recipe:
         """What can be known to be wrong without reading data: files that are not there, an objective that is none."""
         for split, path in self.data.files.items():
             yield from self._missing(f"data.{split}", path)
+        yield from self._folds_problems()
         for number, teacher in enumerate(self.teacher):
             if teacher.kind in ("predictions", "answers"):
                 yield from self._missing(f"teacher.{number}.model", teacher.model.removeprefix("answers:"))
@@ -214,6 +215,25 @@ class Recipe:
         kinds = {self.data.task} if isinstance(self.data.task, str) else set(self.data.task.values())
         if "auto" not in kinds:  # else the rows say it
             yield from idle_settings("generation" in kinds, self.writing, self.codec, self.data.view is not None)
+
+    def _folds_problems(self) -> Iterator[Problem]:
+        if self.evaluate.folds is None:
+            return
+        what = "expected none beside evaluate.folds: "
+        if self.data.test is not None:
+            yield Problem(
+                "data.test", f"{what}with folds every labelled row is a test row once", "leave one of the two out"
+            )
+        if self.data.windows is not None:
+            yield Problem(
+                "data.windows", f"{what}a fold would be forecast by models that know what came after it",
+                "leave folds out: the test of windows is the last stretch of time",
+            )  # fmt: skip
+        if self.export.int8:
+            yield Problem(
+                "export.int8", f"{what}the shipped student has seen all rows on which it would be measured",
+                "leave int8 out, or give test rows instead of folds",
+            )  # fmt: skip
 
     def _missing(self, where: str, text: str) -> Iterator[Problem]:
         path = self.locate(text)

@@ -180,15 +180,19 @@ class EvaluateSpec:
     `attribution` trains two more arms that tell where a gain came from (auto: where there are unlabelled rows).
     `margin` is how far below the teacher still counts as "as good as the teacher" (unit of the metric). `noise` asks
     all models again about the test clips with white noise at these signal-to-noise ratios (dB): [20, 10, 5, 0].
+    `folds` is for few rows: no test rows are split off, every labelled row is tested once, by students that were
+    trained on the other folds; what is shipped is trained on all rows.
     """
 
     attribution: Literal["auto"] | bool = "auto"
     margin: float = 0.01
     noise: tuple[float, ...] = ()
+    folds: int | None = None
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
         at_least(problems, self, 0, "margin")
+        at_least(problems, self, 2, "folds")
         refuse(problems, "evaluate")
 
 

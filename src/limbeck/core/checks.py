@@ -219,6 +219,20 @@ _PAGES = (
         "choose a smaller subsample of the student, or mend transcripts that belong to other clips",
     ),
     Check(
+        "LB135",
+        "the teacher was not trained within the folds",
+        "with folds a teacher that is trained here is trained anew in each fold; teachers that came trained are named",
+        "a teacher that has seen the label of a row hands it on to the students that are tested on this row",
+        "give a teacher that is trained here, or one that was trained on other rows",
+    ),
+    Check(
+        "LB136",
+        "few rows: a test set that is split off shows nothing",
+        "test rows and labelled rows are counted: fewer than 50 test rows of fewer than 200 labelled rows",
+        "every row more that trains is a row less to judge on; with folds all rows do both",
+        "set evaluate.folds to 5 (folds=5 in Python) and give no test rows",
+    ),
+    Check(
         "LB201",
         "the teacher is no better than its control",
         "the teacher's score is compared, paired by row, with a constant answer and with the student that was trained "

@@ -18,7 +18,7 @@ _KEYS = {"status", "recipe", "stages", "files", "fingerprints", "facts"}
 
 # what limbeck writes into a run folder, beside the outputs that stages recorded
 _OWN_FILES = (ASKED_NAME, RESOLVED_NAME, _GROWS, ERROR_NAME, "scorecard.json", "report.html", "report.md")
-_OWN_FOLDERS = ("teacher", "transfer", "student", "control", "soft", "pseudo", "predictions", "export")
+_OWN_FOLDERS = ("teacher", "transfer", "student", "control", "soft", "pseudo", "predictions", "export", "folds")
 
 
 def read_state(path: Path, schema: int) -> dict[str, Any]:

@@ -124,7 +124,7 @@ class Data:
         refuse_shapes(raws)
         raws = same_floats({split: like(raws["train"], raw, split) for split, raw in raws.items()})
         findings: list[Finding] = []
-        self.metric, self.seed = metric, seed
+        self.metric, self.seed, self.asked_view = metric, seed, view
         self.tasks: dict[str, Task] = tasks_of(raws["train"], task, classes, findings)
         rows = encode_all(as_sources(raws, self.tasks), self.tasks)
         if "test" not in rows and test_fraction is not None:
@@ -135,10 +135,9 @@ class Data:
         if labels is not None:
             rows["train"], more = keep_labels(rows["train"], labels, self.tasks, seed)
             rows["unlabeled"] = Rows.concat([rows["unlabeled"], more]) if "unlabeled" in rows else more
-        if "validation" not in rows:
-            rows["train"], rows["validation"] = split_off(
-                rows["train"], validation_fraction, self.tasks, seed, "validation"
-            )
+        self.held = None if "validation" in rows else validation_fraction  # of the training rows
+        if self.held is not None:
+            rows["train"], rows["validation"] = split_off(rows["train"], self.held, self.tasks, seed, "validation")
         rows, shared = doctor.without_validation(rows)
         rows, left_out = without_held_texts(rows) if embedded is not None else (rows, [])
         if len(rows["train"]) < len(raws["train"].inputs):

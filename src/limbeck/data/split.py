@@ -17,8 +17,8 @@ def split_off(rows: Rows, fraction: float, tasks: Mapping[str, Task], seed: int,
     """The rest and the part that is split off; rows of one group or one key never stand in both."""
     if not 0 < fraction < 1:
         raise ConfigError(f"expected {name}_fraction between 0 and 1, got {fraction}", "0.2 is the default")
-    units = _units(rows)
-    labelled = np.flatnonzero(_labelled(rows))
+    units = units_of(rows)
+    labelled = np.flatnonzero(labelled_rows(rows))
     wanted = max(1, round(fraction * len(labelled)))
     if (distinct := len(np.unique(units[labelled]))) < 2:
         raise ConfigError(
@@ -26,36 +26,39 @@ def split_off(rows: Rows, fraction: float, tasks: Mapping[str, Task], seed: int,
             f"in {len(labelled)} labelled rows",
             f"give {name} rows of their own",
         )
-    taken = _choose(units, labelled, _strata(rows, tasks), wanted, np.random.default_rng([seed % (1 << 64), len(name)]))
+    taken = _choose(
+        units, labelled, classes_of(rows, tasks), wanted, np.random.default_rng([seed % (1 << 64), len(name)])
+    )
     part = np.isin(units, taken)
-    if not (_labelled(rows) & ~part).any():
+    if not (labelled_rows(rows) & ~part).any():
         raise ConfigError(
             f"expected labelled rows to be left for training after {name} rows were split off, none are",
             f"give {name} rows of their own, or a smaller {name}_fraction",
         )
-    return rows.take(~part), rows.take(part & _labelled(rows))
+    return rows.take(~part), rows.take(part & labelled_rows(rows))
 
 
 def keep_labels(rows: Rows, count: int, tasks: Mapping[str, Task], seed: int) -> tuple[Rows, Rows]:
     """Labelled rows in that number, stratified, and the others without their labels."""
-    labelled = np.flatnonzero(_labelled(rows))
+    labelled = np.flatnonzero(labelled_rows(rows))
     if not 0 < count <= len(labelled):
         raise ConfigError(
             f"expected labels between 1 and the {len(labelled)} labelled training rows, got {count}", "ask for fewer"
         )
     units = np.arange(len(rows))
-    kept = _choose(units, labelled, _strata(rows, tasks), count, np.random.default_rng([seed % (1 << 64), 77]))
+    kept = _choose(units, labelled, classes_of(rows, tasks), count, np.random.default_rng([seed % (1 << 64), 77]))
     mask = np.zeros(len(rows), dtype=bool)
     mask[kept[:count]] = True
     return rows.take(mask), rows.take(~mask).without_labels()
 
 
-def _labelled(rows: Rows) -> Array:
+def labelled_rows(rows: Rows) -> Array:
+    """Whether a row [N] has a label for any task."""
     found: Array = np.logical_or.reduce([np.asarray(mask) for mask in rows.label_mask.values()])
     return found
 
 
-def _units(rows: Rows) -> Array:
+def units_of(rows: Rows) -> Array:
     """One number for rows that must stay together: those of one group or one key, and what hangs on them."""
     same_key, count = inverse_of(rows.keys)
     if rows.groups is None:
@@ -69,7 +72,7 @@ def _units(rows: Rows) -> Array:
     return parts[same_key]
 
 
-def _strata(rows: Rows, tasks: Mapping[str, Task]) -> Array:
+def classes_of(rows: Rows, tasks: Mapping[str, Task]) -> Array:
     """Class of the first classification task, 0 without one."""
     for head, task in tasks.items():
         if task.form == "classification" and head in rows.targets:

@@ -44,6 +44,7 @@ def attribute(
     higher_is_better: bool = True,
     groups: Array | None = None,
     weights: Array | None = None,
+    overlap: float = 1.0,
 ) -> Attribution | None:
     """Say where the gain came from; None where neither "soft" nor "pseudo" was trained.
 
@@ -53,13 +54,15 @@ def attribute(
     if len(present) < 3:
         return None
     table: list[dict[str, Any]] = []
-    steps = {arm: gain(scores[arm], scores[CONTROL], groups, weights) for arm in present if arm != CONTROL}
+    steps = {
+        arm: gain(scores[arm], scores[CONTROL], groups, weights, overlap=overlap) for arm in present if arm != CONTROL
+    }
     for arm in present:
         line = {"arm": arm, "label": LABELS[arm], "value": values[arm], "gain": as_json(steps.get(arm))}
         table.append(line)
     if PSEUDO not in steps:
         return Attribution(table, None, None)
-    beyond = gain(scores[STUDENT], scores[PSEUDO], groups, weights)
+    beyond = gain(scores[STUDENT], scores[PSEUDO], groups, weights, overlap=overlap)
     seeds = len(scores[STUDENT])
     verdicts = {arm: verdict_of(i, seeds, higher_is_better) for arm, i in (*steps.items(), ("beyond", beyond))}
     return Attribution(table, beyond, _more_data(verdicts, steps[PSEUDO], beyond, unit))

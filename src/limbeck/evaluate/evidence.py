@@ -10,6 +10,7 @@ import numpy as np
 
 from limbeck.core.errors import ConfigError, ShapeMismatch
 from limbeck.evaluate.answers import CLASSIFICATION, GENERATION, TAGGING, Array, Outcome, Plain, Tags, stacked, truth
+from limbeck.evaluate.components import crossed
 from limbeck.evaluate.quality import Metric, UserMetric, metric_for, metrics_of
 
 TEACHER, STUDENT, CONTROL = "teacher", "student", "control"
@@ -55,6 +56,7 @@ class Evidence:
     metric    a name, a function (y_true, y_pred), a Metric, or None for the task's default
     sentences [N] for tagging, whose rows are words: the sentence of each, one after the other
     slices    by name: ways in which the test rows [N] are told apart
+    folds     where each row was answered by models that were trained on the other folds: how many there are
     """
 
     task: Outcome
@@ -70,6 +72,12 @@ class Evidence:
     metric: str | UserMetric | Metric | None = None
     sentences: Array | None = None
     slices: Mapping[str, Slices] | None = None
+    folds: int | None = None
+
+    @property
+    def overlap(self) -> float:
+        """What the variance over rows is multiplied by, see `components.crossed`."""
+        return 1.0 if self.folds is None else crossed(self.folds)
 
     def chosen_metric(self) -> Metric:
         """The metric that the verdict is about; call it on prepared evidence."""

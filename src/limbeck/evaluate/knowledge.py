@@ -124,13 +124,15 @@ def knowledge(
     stored: dict[str, Any] | None = None,
     groups: Array | None = None,
     weights: Array | None = None,
+    overlap: float = 1.0,
 ) -> dict[str, Any]:
     """Say whether a gain may be credited to the teacher's knowledge, with the reason where it may not.
 
     `teacher_gain` and `teacher_over_trivial` are the teacher's differences to control and trivial baseline, positive
     where the teacher is better; `stored` is the result of `stored_fit` on the answers used for training.
     """
-    uptake = gain(alignment_rows(task, y, teacher, student), alignment_rows(task, y, teacher, control), groups, weights)
+    taken, given = (alignment_rows(task, y, teacher, arm) for arm in (student, control))
+    uptake = gain(taken, given, groups, weights, overlap=overlap)
     reason = None
     if teacher_over_trivial is not None and not teacher_over_trivial.low > 0:
         reason = "the teacher is no better than a constant answer"

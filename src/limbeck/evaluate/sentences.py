@@ -47,6 +47,8 @@ def _rows(card: Mapping[str, Any]) -> str:
     rows = f"{counts['labelled_rows']:,} test rows"
     if "sentences" in counts:
         rows = f"{counts['labelled_rows']:,} words of {counts['sentences']:,} test sentences"
+    if "folds" in counts:
+        rows = f"{counts['labelled_rows']:,} rows, each tested once in {counts['folds']} folds,"
     return f"{rows} × {counts['seeds']} seed{'s' if counts['seeds'] != 1 else ''}"
 
 

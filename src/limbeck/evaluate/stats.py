@@ -3,6 +3,7 @@
 Scores are arrays [S, N], one number per seed and test row whose (weighted) mean over rows is the metric; where the
 metric is no mean, `linearise` makes such numbers. Arms that are compared share rows, and share seeds one by one.
 `groups` [N] names clusters of rows that belong together (a patient, a document): clusters then count, not rows.
+`overlap` multiplies the variance over rows where models of different folds answered them (`components.crossed`).
 """
 
 from __future__ import annotations
@@ -81,8 +82,9 @@ def verdict_of(interval: Interval, n_seeds: int, higher_is_better: bool = True) 
 
 
 def gain(
-    student: Array, control: Array, groups: Array | None = None, weights: Array | None = None, level: float = 0.95
-) -> Interval:
+    student: Array, control: Array, groups: Array | None = None, weights: Array | None = None, level: float = 0.95,
+    overlap: float = 1.0,
+) -> Interval:  # fmt: skip
     """Interval of metric(student) - metric(control), paired over rows and seeds.
 
     Arms of unequally many seeds are paired over rows only; an arm of one model counts as fixed.
@@ -92,11 +94,11 @@ def gain(
     _same_rows(a, b)
     floor = _floor(a, b, groups)
     if len(a) != len(b) and min(len(a), len(b)) > 1:
-        return _unpaired(a, b, groups, weights, level, floor)
+        return _unpaired(a, b, groups, weights, level, floor, overlap)
     moments = Moments.of(_cells(_stack(a, b), groups, weights))
     both_vary = min(len(a), len(b)) > 1
     sibling = np.array([1.0, 1.0]) if both_vary else None
-    parts = spread(moments, np.array([1.0, -1.0]), sibling, ordered=True, floor=floor)
+    parts = spread(moments, np.array([1.0, -1.0]), sibling, ordered=True, floor=floor, overlap=overlap)
     return _interval(float(moments.mean[0] - moments.mean[1]), parts, moments.n_seeds, level)
 
 
@@ -106,6 +108,7 @@ def arm(
     weights: Array | None = None,
     level: float = 0.95,
     sibling: Array | None = None,
+    overlap: float = 1.0,
 ) -> Interval:
     """Interval of one arm's metric; scores of 0 and 1 get Wilson's limits at their effective number of rows.
 
@@ -118,7 +121,7 @@ def arm(
         _same_rows(*stack)
         contrast, other = np.array([1.0, 0.0]), np.array([0.0, 1.0])
     moments = Moments.of(_cells(_stack(*stack), groups, weights))
-    parts = spread(moments, contrast, other)
+    parts = spread(moments, contrast, other, overlap=overlap)
     plain = _interval(float(moments.mean[0]), parts, moments.n_seeds, level)
     return _wilson(plain, float(parts.variance), moments.n_rows) if _binary(a) else plain
 
@@ -140,6 +143,7 @@ def retention(
     groups: Array | None = None,
     weights: Array | None = None,
     level: float = 0.95,
+    overlap: float = 1.0,
 ) -> Retention:
     """Interval of what the student keeps of the teacher's metric (Fieller's, JRSS B 1954), paired over rows.
 
@@ -158,13 +162,14 @@ def retention(
         series.append(_scores(control, "the control"))
         _same_rows(s, series[-1])
     stack = _stack(*series)
-    difference = _difference(stack, lends, _floor(s, t, groups), groups, weights, level)
+    difference = _difference(stack, lends, _floor(s, t, groups), groups, weights, level, overlap)
     if baseline is not None:
         sign = 1.0 if higher_is_better else -1.0
         stack = sign * (stack - np.asarray(baseline, dtype=float))
     moments = Moments.of(_cells(stack, groups, weights))
     inverted = baseline is None and not higher_is_better
-    ratio, reason = _ratio(moments, inverted, lends, level, "its trivial baseline" if baseline is not None else "zero")
+    zero = "its trivial baseline" if baseline is not None else "zero"
+    ratio, reason = _ratio(moments, inverted, lends, level, zero, overlap)
     return Retention(ratio, difference, reason)
 
 
@@ -281,12 +286,14 @@ def _wilson(plain: Interval, variance: float, n_rows: int) -> Interval:
     return replace(plain, low=min(low, p), high=max(high, p), method=f"{plain.method}, Wilson")
 
 
-def _unpaired(a: Array, b: Array, groups: Array | None, weights: Array | None, level: float, floor: float) -> Interval:
+def _unpaired(
+    a: Array, b: Array, groups: Array | None, weights: Array | None, level: float, floor: float, overlap: float
+) -> Interval:
     """Gain of arms with different numbers of seeds: rows are paired, seeds are not, their spreads are pooled."""
     x, y = (Moments.of(_cells(arm_[None], groups, weights)) for arm_ in (a, b))
     means = _cells(np.stack([a.mean(axis=0)[None], b.mean(axis=0)[None]]), groups, weights)
     both = Moments.of(means)
-    rows = spread(both, np.array([1.0, -1.0]), floor=floor).rows
+    rows = spread(both, np.array([1.0, -1.0]), floor=floor, overlap=overlap).rows
     free = x.n_seeds - 1 + y.n_seeds - 1
     seeds = sum((m.n_seeds - 1) * m.seeds[0, 0] for m in (x, y)) / free
     rest = sum((m.n_seeds - 1) * m.rest[0, 0] for m in (x, y)) / free
@@ -297,11 +304,11 @@ def _unpaired(a: Array, b: Array, groups: Array | None, weights: Array | None, l
 
 
 def _difference(
-    stack: Array, lends: bool, floor: float, groups: Array | None, weights: Array | None, level: float
+    stack: Array, lends: bool, floor: float, groups: Array | None, weights: Array | None, level: float, overlap: float
 ) -> Interval:
     moments = Moments.of(_cells(stack, groups, weights))
     contrast, sibling = _contrasts(1.0, False, lends)
-    parts = spread(moments, contrast, sibling, floor=floor)
+    parts = spread(moments, contrast, sibling, floor=floor, overlap=overlap)
     return _interval(float(contrast @ moments.mean), parts, moments.n_seeds, level)
 
 
@@ -313,12 +320,16 @@ def _contrasts(r: float, inverted: bool, lends: bool) -> tuple[Array, Array | No
     return np.array([own, teacher, 0.0]), np.array([0.0, teacher, own])
 
 
-def _ratio(moments: Moments, inverted: bool, lends: bool, level: float, zero: str) -> tuple[Interval | None, str]:
+def _ratio(
+    moments: Moments, inverted: bool, lends: bool, level: float, zero: str, overlap: float
+) -> tuple[Interval | None, str]:
     s, t = float(moments.mean[0]), float(moments.mean[1])
     for i, who in ((1, "teacher"), (0, "student")):
         if i == 1 or inverted:
             contrast = np.eye(len(moments.mean))[i]
-            score = _interval(float(moments.mean[i]), spread(moments, contrast), moments.n_seeds, level)
+            score = _interval(
+                float(moments.mean[i]), spread(moments, contrast, overlap=overlap), moments.n_seeds, level
+            )
             if not score.low > 0:
                 ends = f"{score.low:.3g}…{score.high:.3g}"
                 return None, f"the {who}'s score is not reliably above {zero} (interval {ends}): a ratio would mislead"
@@ -326,9 +337,11 @@ def _ratio(moments: Moments, inverted: bool, lends: bool, level: float, zero: st
 
     def outside(r: float) -> float:
         contrast, sibling = _contrasts(r, inverted, lends)
-        return float(abs(contrast @ moments.mean) - half_width(spread(moments, contrast, sibling), level))
+        return float(
+            abs(contrast @ moments.mean) - half_width(spread(moments, contrast, sibling, overlap=overlap), level)
+        )
 
-    parts = spread(moments, *_contrasts(value, inverted, lends))
+    parts = spread(moments, *_contrasts(value, inverted, lends), overlap=overlap)
     step = max(float(half_width(parts, level)) / below, 1e-12 * max(1.0, abs(value)))
     low, high = _edge(outside, value, -step), _edge(outside, value, step)
     if low is None or high is None:

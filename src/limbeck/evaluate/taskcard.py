@@ -64,7 +64,8 @@ def task_card(head: str, evidence: Evidence, *, margin: float, tasks: int = 1) -
             "seeds": seeds,
             "training_rows": None if e.y_train is None else len(e.y_train),
         }
-        | ({} if e.sentences is None else {"sentences": len(np.unique(e.sentences))}),
+        | ({} if e.sentences is None else {"sentences": len(np.unique(e.sentences))})
+        | ({} if e.folds is None else {"folds": e.folds}),
         "calibration": _calibration(e),
     }
     if e.task.kind == GENERATION:
@@ -85,6 +86,7 @@ def task_card(head: str, evidence: Evidence, *, margin: float, tasks: int = 1) -
         higher_is_better=metric.higher_is_better,
         groups=e.groups,
         weights=e.weights,
+        overlap=e.overlap,
     )
     card["attribution"] = sources.to_json() if sources is not None else None
     found.append(sources.finding if sources is not None else None)
@@ -105,7 +107,7 @@ def row_scores(metric: Metric, answers: Array, e: Evidence, blocks: int = BLOCKS
 
 
 def _gain(e: Evidence, better: Array, worse: Array, level: float = 0.95) -> Interval:
-    return stats.gain(better, worse, e.groups, e.weights, level)
+    return stats.gain(better, worse, e.groups, e.weights, level, e.overlap)
 
 
 def _values(metric: Metric, e: Evidence, arm: str) -> Array:
@@ -128,7 +130,7 @@ def _metrics(e: Evidence, chosen: Metric, scores: Mapping[str, Array]) -> dict[s
         rows = scores if name == chosen.name else {a: row_scores(metric, e.arms[a], e, SIDE_BLOCKS) for a in able}
         for arm in able:
             sibling = rows.get({STUDENT: CONTROL}.get(arm, STUDENT)) if arm != TEACHER else None
-            interval = stats.arm(rows[arm], e.groups, e.weights, sibling=sibling)
+            interval = stats.arm(rows[arm], e.groups, e.weights, sibling=sibling, overlap=e.overlap)
             per_seed = _values(metric, e, arm)
             result[arm][name] = {
                 "value": float(per_seed.mean()),
@@ -181,6 +183,7 @@ def _against_teacher(
         control=scores[CONTROL],
         groups=e.groups,
         weights=e.weights,
+        overlap=e.overlap,
     )
     sign = 1.0 if metric.higher_is_better else -1.0
     over_control = _gain(e, sign * scores[TEACHER], sign * scores[CONTROL])
@@ -197,6 +200,7 @@ def _against_teacher(
         stored=fit,
         groups=e.groups,
         weights=e.weights,
+        overlap=e.overlap,
     )
     damage = fidelity.class_damage(e.task, e.y, teacher, student, control, e.weights)
     worst = kept.difference.low if metric.higher_is_better else -kept.difference.high
@@ -240,9 +244,11 @@ def _fidelity(e: Evidence) -> dict[str, Any]:
             entry = dict(fidelity.regression_fidelity(teacher, e.arms[arm], e.weights))
         else:
             same = fidelity.agreement_rows(e.task, teacher, e.arms[arm])
-            entry["agreement"] = as_json(stats.arm(same, e.groups, e.weights))
+            entry["agreement"] = as_json(stats.arm(same, e.groups, e.weights, overlap=e.overlap))
             kl = fidelity.kl_rows(e.task, teacher, e.arms[arm])
-            entry["kl"] = None if kl is None else as_json(_from_zero(stats.arm(kl, e.groups, e.weights)))
+            entry["kl"] = (
+                None if kl is None else as_json(_from_zero(stats.arm(kl, e.groups, e.weights, overlap=e.overlap)))
+            )
             entry["rows"] = fidelity.two_by_two(e.task, e.y, teacher, e.arms[arm])
         arms[arm] = entry
     return {"arms": arms, "matrix": fidelity.agreement_matrix(e.task, teacher, e.arms[STUDENT])}

@@ -134,6 +134,12 @@ def _arms(card: Mapping[str, Any], costs: Mapping[str, Any]) -> Section:
         good = card["as_good"]
         held = "holds" if good["held"] else "is not shown"
         lines.append(f"As good as the teacher within a margin of {number(good['margin'], unit)}: {held}.")
+    if "folds" in counts:
+        lines.append(
+            f"Every row was answered by models of {counts['folds']} folds that had not seen it. What is shipped was "
+            f"trained on all rows with the same settings; these numbers are the estimate for it. The intervals count "
+            f"that training sets of folds overlap (Nadeau and Bengio 2003)."
+        )
     caption = f"Means over seeds, with 95 % intervals in brackets. {facts}"
     return Section("Arms", tuple(lines), (Table(header, tuple(rows), caption),))
 

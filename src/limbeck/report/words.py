@@ -60,6 +60,8 @@ def tested(counts: Mapping[str, Any]) -> str:
     """What a task was judged on: test rows, or words of test sentences."""
     if "sentences" in counts:
         return f"{count(counts['labelled_rows'])} words of {count(counts['sentences'])} test sentences"
+    if "folds" in counts:
+        return f"{count(counts['labelled_rows'])} rows, each tested once in {counts['folds']} folds"
     return f"{count(counts['labelled_rows'])} test rows"
 
 

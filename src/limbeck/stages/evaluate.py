@@ -11,9 +11,11 @@ from limbeck.core.findings import Finding
 from limbeck.data.embedded import EMBEDDED
 from limbeck.data.rows import Rows
 from limbeck.evaluate import scorecard
-from limbeck.evaluate.evidence import TEACHER, Evidence, Validation
+from limbeck.evaluate.evidence import Evidence, Validation
 from limbeck.evaluate.show import finite
 from limbeck.stages import answers
+from limbeck.stages.folds import costs_of, validations
+from limbeck.stages.folds import judged as judged_arms
 from limbeck.stages.forced import listens
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.judged import judged
@@ -26,12 +28,14 @@ from limbeck.transfer.store import Store
 from limbeck.transfer.texts import read as read_texts
 
 SCORECARD = "scorecard.json"
+SHIPPED = "a student of the first seed, trained on all rows with the same settings"
 
 
 def evaluate(job: Job) -> dict[str, Any]:
     """Judge the run: read the predictions of all arms, write scorecard.json and return it."""
     ask_in_noise(job)
     inputs = {
+        **({} if job.folded is None else {"folds": job.run.stage("folds", {}).fingerprint}),
         "train": job.run.stage("train", {}).fingerprint,
         "label": job.run.stage("label", {}).fingerprint,
         "metric": metric_identity(job.data),
@@ -54,17 +58,14 @@ def evaluate(job: Job) -> dict[str, Any]:
 
 
 def _scorecard(job: Job) -> dict[str, Any]:
-    tests = {arm: answers.read(job.run, answers.TEST, arm, seeds, job.test) for arm, seeds in _arms(job).items()}
-    held = {
-        arm: answers.read(job.run, answers.VALIDATION, arm, seeds, job.data.validation)
-        for arm, seeds in _arms(job).items()
-    }
+    tests = {arm: answers.read(job.run, answers.TEST, arm, seeds, job.test) for arm, seeds in judged_arms(job).items()}
+    held = _held(job)
     facts = job.run.stage("train", {}).facts
     card = scorecard.build(
         {head: _evidence(job, head, tests, held) for head in job.data.tasks},
         name=job.settings.name,
-        seeds=job.seeds,
-        costs=facts["costs"],
+        seeds=job.settings.seed_list,
+        costs=facts["costs"] if job.folded is None else costs_of(job, facts["costs"]),
         findings=[*job.findings, *(Finding.from_json(f) for f in facts.get("findings", []))],
         ignore=job.settings.ignore,
         overlaps=job.data.overlaps,
@@ -76,21 +77,26 @@ def _scorecard(job: Job) -> dict[str, Any]:
     return card
 
 
-def _arms(job: Job) -> dict[str, tuple[int, ...]]:
-    return {TEACHER: (0,)} | {arm.name: job.seeds for arm in job.arms}
+def _held(job: Job) -> dict[str, Validation]:
+    """Answers to validation rows and their truth by task, where there are labels."""
+    if job.folded is not None:
+        return validations(job, tuple(judged_arms(job)))
+    rows, found = job.data.validation, {}
+    said = {arm: answers.read(job.run, answers.VALIDATION, arm, seeds, rows) for arm, seeds in judged_arms(job).items()}
+    for head, task in job.data.tasks.items():
+        truth = Truth.of(rows, head, task)
+        checked = truth.labelled
+        if checked.any() and task.kind != "generation":
+            arms = {arm: outputs[head][:, checked] for arm, outputs in said.items()}
+            found[head] = Validation(truth.y[checked], arms)
+    return found
 
 
-def _evidence(
-    job: Job, head: str, tests: Mapping[str, Mapping[str, Any]], held: Mapping[str, Mapping[str, Any]]
-) -> Evidence:
+def _evidence(job: Job, head: str, tests: Mapping[str, Mapping[str, Any]], held: Mapping[str, Validation]) -> Evidence:
     task, data = job.data.tasks[head], job.data
-    test, held_out = Truth.of(job.test, head, task, data.corpus), Truth.of(data.validation, head, task)
+    test = Truth.of(job.test, head, task, data.corpus)
     labelled = data.train.take(data.train.label_mask[head])
     truth = Truth.of(labelled, head, task)
-    checked = held_out.labelled
-    validation = None
-    if held and checked.any() and task.kind != "generation":
-        validation = Validation(held_out.y[checked], {arm: outputs[head][:, checked] for arm, outputs in held.items()})
     return Evidence(
         task=task.outcome,
         y=test.y,
@@ -99,12 +105,13 @@ def _evidence(
         weights=test.weight,
         groups=test.groups,
         y_train=None if task.kind == "retrieval" else truth.y[truth.labelled],
-        validation=validation,
+        validation=held.get(head),
         stored=_stored(job, head, labelled, truth),
         sources=as_array(sources(job.test)) if task.kind == "generation" else None,
         metric=data.metric if head == next(iter(data.tasks)) else None,
         sentences=test.sentences,
         slices=slices_for(job.test, test.sentences),
+        folds=job.settings.folds,
     )
 
 
@@ -140,4 +147,5 @@ def _provenance(job: Job, facts: Mapping[str, Any]) -> dict[str, Any]:
         "start": facts.get("start"),
         "steps": facts["steps"],
         "exported_seed": facts["best_seed"],
+        **({} if job.folded is None else {"folds": job.folded.folds.count, "shipped": SHIPPED}),
     }

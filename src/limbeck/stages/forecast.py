@@ -31,15 +31,19 @@ class CheckReport:
 def check_recipe(recipe: Recipe) -> CheckReport:
     """Read the data, build the models, time a few steps; raises ConfigError for what would end the run at once."""
     from limbeck.stages.arms import arms_of
+    from limbeck.stages.folds import few_rows, teacher_finding
     from limbeck.stages.pixels import stored_bytes
     from limbeck.stages.ready import refuse_unready
     from limbeck.stages.recipes import make_objective, make_student, make_teacher, read_data, settings_of
     from limbeck.stages.text_length import cut_findings
-    from limbeck.stages.verbs import check_data
+    from limbeck.stages.verbs import check_data, with_folds
 
-    data = read_data(recipe)
+    teacher, folds = make_teacher(recipe), recipe.evaluate.folds
+    data, folded = with_folds(
+        read_data(recipe), folds, teacher,
+        lambda rows, teaches: (make_student(recipe, rows, teaches), make_objective(recipe, rows, teaches)),
+    )  # fmt: skip
     check_data(data)
-    teacher = make_teacher(recipe)
     student, objective = make_student(recipe, data, teacher), make_objective(recipe, data, teacher)
     refuse_unready(settings_of(recipe), data, teacher, student, objective)
     more = recipe.evaluate.attribution in ("auto", True)
@@ -47,10 +51,16 @@ def check_recipe(recipe: Recipe) -> CheckReport:
     labelled = int(max(mask.sum() for mask in data.train.label_mask.values()))
     steps = recipe.train.total_steps(labelled)
     per_step = seconds_a_step(student, data, recipe.train)
-    training = per_step * int(steps.value) * len(arms) * recipe.seeds
-    teaching = _teaching_seconds(recipe, data, labelled)
-    smallest = smallest_gain(data, recipe.seeds)
-    found = [*data.findings, *cut_findings(data, student, recipe.writing)]
+    students = len(arms) * recipe.seeds * (folds or 1) + (folds is not None)  # and the one that is shipped
+    training = per_step * int(steps.value) * students
+    teaching = _teaching_seconds(recipe, data, labelled) * (1 if folds is None else folds + 1)
+    smallest = smallest_gain(data, recipe.seeds, folds)
+    found = [
+        *data.findings,
+        *few_rows(data, folds),
+        *([] if folded is None else teacher_finding(teacher)),
+        *cut_findings(data, student, recipe.writing),
+    ]
     found = [finding for finding in found if finding.code not in recipe.checks.ignore]
     if smallest is not None and smallest > _WANTED_POINTS and "LB106" not in recipe.checks.ignore:
         found.append(_small_test(data, recipe.seeds, smallest))
@@ -62,7 +72,7 @@ def check_recipe(recipe: Recipe) -> CheckReport:
         "steps": steps.value,
         "steps_reason": steps.reason,
         "arms": [arm.name for arm in arms],
-        "students": len(arms) * recipe.seeds,
+        "students": students,
         "memory_bytes": _memory(data, student),
         **({"transfer_set_bytes": stored} if (stored := stored_bytes(data, recipe.codec)) else {}),
         "parameters": student.describe()["parameters"],
@@ -116,14 +126,19 @@ def _teaching_seconds(recipe: Recipe, data: Data, labelled: int) -> float:
     return total
 
 
-def smallest_gain(data: Data, seeds: int) -> float | None:
-    """The smallest gain in accuracy that the test rows can show with 80 % power; None for other metrics."""
+def smallest_gain(data: Data, seeds: int, folds: int | None = None) -> float | None:
+    """The smallest gain in accuracy that the test rows can show with 80 % power; None for other metrics.
+
+    With folds they count as fewer, because the models of different folds have most of their rows in common.
+    """
+    from limbeck.evaluate.components import crossed
     from limbeck.evaluate.power import minimal_gain
 
     first = next(iter(data.tasks.values()))
     if data.test is None or first.kind != "classification" or seeds < 3:
         return None
-    return float(minimal_gain(len(data.test), seeds))
+    rows = len(data.test) if folds is None else max(2, round(len(data.test) / crossed(folds)))
+    return float(minimal_gain(rows, seeds))
 
 
 def _small_test(data: Data, seeds: int, smallest: float) -> Finding:

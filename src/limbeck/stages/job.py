@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.core.run import Run
 from limbeck.data.data import Data
+from limbeck.data.folds import Folds
 from limbeck.data.generation import generation_in
 from limbeck.data.rows import Rows
 from limbeck.data.writing import WriteSpec
@@ -42,6 +43,7 @@ class Settings:
     label_dtype: Literal["fp32", "bf16"] = "fp32"
     writing: WriteSpec = field(default_factory=WriteSpec)
     noise: tuple[float, ...] = ()
+    folds: int | None = None
     asked: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -57,10 +59,22 @@ class Settings:
                 f"expected a codec of {', '.join(CODECS)}, got {self.codec!r}", "auto: fp16, and fp32 for numbers"
             )
 
+        if self.folds is not None:
+            self._refuse_folds(self.folds)
         if self.label_dtype not in DTYPES:
             raise ConfigError(
                 f"expected a dtype of {' or '.join(DTYPES)} to label in, got {self.label_dtype!r}",
                 "fp32 is exact; bf16 is faster, and its error is measured",
+            )
+
+    def _refuse_folds(self, folds: int) -> None:
+        if folds < 2:
+            raise ConfigError(f"expected two folds or more, got {folds}", "5 or 10 is usual")
+        if self.int8:
+            raise ConfigError(
+                "expected folds without int8: what int8 costs is measured on rows that the shipped student has not "
+                "seen, and with folds it has seen all",
+                "leave int8 out, or give test rows instead of folds",
             )
 
     def exports(self, tasks: Mapping[str, Any]) -> bool:
@@ -71,6 +85,14 @@ class Settings:
     def seed_list(self) -> tuple[int, ...]:
         """The seeds of the students."""
         return tuple(range(self.seed, self.seed + self.seeds))
+
+
+@dataclass(frozen=True)
+class Folded:
+    """The folds of a run, and how teacher, student and objective are made again for the rows of one."""
+
+    folds: Folds
+    make: Callable[[Data], tuple[Teacher, Student, Sum]]
 
 
 @dataclass(kw_only=True)
@@ -87,11 +109,18 @@ class Job:
     console: Console
     findings: list[Finding] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    folded: Folded | None = None
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """The seeds of the students."""
-        return self.settings.seed_list
+        """The seeds of the students that this folder trains; with folds only that of the one that is shipped."""
+        return self.settings.seed_list if self.settings.folds is None else self.settings.seed_list[:1]
+
+    @property
+    def splits(self) -> tuple[tuple[str, Rows, Rows | None], ...]:
+        """The splits that what is trained here answers, with further documents; with folds others answer the test."""
+        held = ("validation", self.data.validation, None)
+        return (held,) if self.settings.folds is not None else (held, ("test", self.test, self.data.corpus))
 
     @property
     def test(self) -> Rows:
@@ -101,7 +130,12 @@ class Job:
 
     @property
     def arms(self) -> tuple[Arm, ...]:
-        """The arms of the run, student and control first."""
+        """The arms that this folder trains, student and control first; with folds only the student."""
+        return self.judged_arms if self.settings.folds is None else self.judged_arms[:1]
+
+    @property
+    def judged_arms(self) -> tuple[Arm, ...]:
+        """The arms that are compared, student and control first."""
         more = self.settings.attribution in ("auto", True)
         return arms_of(self.objective, self.data.tasks, unlabeled=self.data.unlabeled is not None, attribution=more)
 
@@ -138,7 +172,8 @@ def identity(
     settings: Settings, data: Data, teacher: Teacher, student: Student, objective: str, train: TrainSpec
 ) -> dict[str, Any]:
     """What makes a run this run and no other: the content of resolved.yaml."""
-    written = {} if generation_in(data.tasks) is None else {"writing": asdict(settings.writing)}
+    written: dict[str, Any] = {} if generation_in(data.tasks) is None else {"writing": asdict(settings.writing)}
+    written |= {} if settings.folds is None else {"folds": settings.folds}
     return {
         "name": settings.name,
         "data": data.describe() | {"fingerprint": data.fingerprint},

@@ -60,7 +60,7 @@ def label(job: Job) -> Store | None:
         view=None if job.data.view is None else job.data.view.fingerprint,
         precision=None if job.settings.label_dtype == "fp32" else job.settings.label_dtype,
     )
-    outputs = (TRANSFER, *(answers.file_name(split, TEACHER, 0) for split in (answers.VALIDATION, answers.TEST)))
+    outputs = (TRANSFER, *(answers.file_name(split, TEACHER, 0) for split, *_ in job.splits))
     inputs = {
         "teacher": ident.teacher,
         "preprocessing": ident.preprocessing,
@@ -75,10 +75,7 @@ def label(job: Job) -> Store | None:
         with stage:
             label_error(job, stage, source)
             store = _label_pool(job, source, ident)
-            for split, rows, more in (
-                (answers.VALIDATION, job.data.validation, None),
-                (answers.TEST, job.test, job.data.corpus),
-            ):
+            for split, rows, more in job.splits:
                 said = ask(job, source, rows, more)
                 answers.write(job.run, split, TEACHER, 0, rows, said, lengths_of(rows, job.data.tasks))
             stage.note(answers=len(store), bytes_per_answer=store.row_bytes, documents=documents_of(job.data))

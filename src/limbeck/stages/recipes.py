@@ -28,12 +28,15 @@ def run_recipe(
     until: str | None = None,
 ) -> DistillRun:
     """Run a recipe up to and including a stage (all by default); stages that are done are skipped."""
-    from limbeck.stages.verbs import check_data, run_job
+    from limbeck.stages.verbs import check_data, run_job, with_folds
 
     console = console or Console()
-    data = read_data(recipe)
-    check_data(data)
     teacher = make_teacher(recipe)
+    data, folded = with_folds(
+        read_data(recipe), recipe.evaluate.folds, teacher,
+        lambda rows, teaches: (make_student(recipe, rows, teaches), make_objective(recipe, rows, teaches)),
+    )  # fmt: skip
+    check_data(data)
     return run_job(
         settings_of(recipe),
         data,
@@ -46,6 +49,7 @@ def run_recipe(
         until=until or "report",
         console=console,
         asked=recipe.asked,
+        folded=folded,
     )
 
 
@@ -58,6 +62,7 @@ def settings_of(recipe: Recipe) -> Settings:
         margin=recipe.evaluate.margin, onnx=recipe.export.onnx, int8=recipe.export.int8,
         tolerance=recipe.export.tolerance, ignore=recipe.checks.ignore, codec=recipe.codec,
         label_dtype=recipe.label.dtype, writing=recipe.writing, noise=recipe.evaluate.noise,
+        folds=recipe.evaluate.folds,
     )  # fmt: skip
 
 
@@ -111,6 +116,7 @@ def read_data(recipe: Recipe) -> Data:
     splits["train"] = where["train"] if spec.builtin is None else load(spec.builtin)
     if spec.windows is not None:
         splits = windows_in(recipe, where)
+    tested = splits.get("test") is not None
     return Data(
         **splits,
         columns=columns,
@@ -118,7 +124,7 @@ def read_data(recipe: Recipe) -> Data:
         classes=spec.classes,
         labels=spec.labels,
         validation_fraction=spec.validation_fraction,
-        test_fraction=None if splits.get("test") is not None else spec.test_fraction,
+        test_fraction=None if tested or recipe.evaluate.folds is not None else spec.test_fraction,
         view=spec.view,
         views=spec.views,
         metric=metric_of(recipe.metric),

@@ -78,7 +78,7 @@ def train(job: Job, store: Store | None) -> None:
     }
     if store is None:  # texts
         inputs["writing"] = job.settings.writing
-    files = [name for arm in job.arms for seed in job.seeds for name in answered(arm.name, seed)]
+    files = [name for arm in job.arms for seed in job.seeds for name in answered(job, arm.name, seed)]
     stage = job.run.stage("train", inputs, outputs=(*(arm.name for arm in job.arms), *files))
     if stage.done:
         return
@@ -167,13 +167,10 @@ def train_arm(training: Training, arm: Arm, seed: int, bar: Bar) -> None:
         job, job.student, arm.objective, feed, source, plan, training.steps, seed, folder, training.validate,
         bar=bar, label=arm.name,
     )  # fmt: skip
-    for split, rows, more in (
-        (answers.VALIDATION, job.data.validation, None),
-        (answers.TEST, job.test, job.data.corpus),
-    ):
+    for split, rows, more in job.splits:
         said = predictions(job, module, rows, more)
         answers.write(job.run, split, arm.name, seed, rows, said, lengths_of(rows, job.data.tasks))
-    keep(job, module, job.student, fitted, folder, answered(arm.name, seed))
+    keep(job, module, job.student, fitted, folder, answered(job, arm.name, seed))
 
 
 def fit_network(
@@ -209,9 +206,9 @@ def suited(spec: TrainSpec, student: Student) -> TrainSpec:
     return replace(spec, learning_rate=FINE_TUNING_RATE)
 
 
-def answered(arm: str, seed: int) -> list[str]:
+def answered(job: Job, arm: str, seed: int) -> list[str]:
     """Names of the files that hold the predictions of one arm and seed."""
-    return [answers.file_name(split, arm, seed) for split in (answers.VALIDATION, answers.TEST)]
+    return [answers.file_name(split, arm, seed) for split, *_ in job.splits]
 
 
 def keep(
@@ -244,7 +241,7 @@ def done(job: Job, arm: str, seed: int, folder: Path) -> bool:
         return False
     try:
         noted = read_json(folder / FACTS)["predictions"]
-        return all(checksum(job.run.path(name)) == noted[name] for name in answered(arm, seed))
+        return all(checksum(job.run.path(name)) == noted[name] for name in answered(job, arm, seed))
     except (StoreDamaged, KeyError, TypeError, OSError):
         return False
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from limbeck.data.data import Data
     from limbeck.models.student import Student
     from limbeck.objectives.base import Objective, Sum
-    from limbeck.stages.job import Job, Settings
+    from limbeck.stages.job import Folded, Job, Settings
     from limbeck.stages.teachers import Teacher
 
 
@@ -45,6 +45,7 @@ def distill(
     label_dtype: Literal["fp32", "bf16"] = "fp32",
     writing: WriteSpec | None = None,
     noise: Sequence[float] = (),
+    folds: int | None = None,
     name: str = "run",
     out: str | Path | None = None,
     overwrite: bool = False,
@@ -70,6 +71,7 @@ def distill(
     int8        export a second file with int8 weights, and measure on the test rows what that costs
     writing     how texts are written and filtered, for a task that writes texts
     noise       signal-to-noise ratios (dB) at which all models are asked again about the test clips: (20, 10, 5, 0)
+    folds       for few rows, without test rows: each is tested once, by students that were trained on the other folds
     seeds       number of students and controls; fewer than three give numbers but no verdict
     out         the run folder, runs/NAME by default; the same call again goes on where it stopped
     console     lb.Console() says on stderr what is going on and how far it is; without it a run is silent but for a
@@ -83,13 +85,18 @@ def distill(
     from limbeck.stages.several import teacher_of
 
     settings = Settings(
-        name=name, seeds=seeds, seed=seed, attribution=attribution, margin=margin, onnx=onnx, int8=int8,
+        name=name, seeds=seeds, seed=seed, attribution=attribution, margin=margin, onnx=onnx, int8=int8, folds=folds,
         tolerance=tolerance, ignore=ignore, codec=codec, label_dtype=label_dtype, writing=writing or WriteSpec(),
         noise=tuple(noise),
     )  # fmt: skip
-    check_data(data)
     source = teacher_of(teacher, members=members, train=as_plan(teacher_train))
-    made, losses = student_of(student, data, source), objective_of(objective, data, source)
+
+    def parts(rows: Data, teaches: Teacher) -> tuple[Student, Sum]:
+        return student_of(student, rows, teaches), objective_of(objective, rows, teaches)
+
+    data, folded = with_folds(data, folds, source, parts)
+    check_data(data)
+    made, losses = parts(data, source)
     plan = as_plan(train) or TrainSpec()
     folder = Path(out) if out is not None else Path("runs") / name
     if console is None and not (folder / "run.json").exists():
@@ -98,8 +105,20 @@ def distill(
             Console().say(line)
     return run_job(
         settings, data, source, made, losses, plan, folder, overwrite=overwrite, until=until,
-        console=console or Console(level=QUIET),
+        console=console or Console(level=QUIET), folded=folded,
     )  # fmt: skip
+
+
+def with_folds(
+    data: Data, folds: int | None, teacher: Teacher, make: Callable[[Data, Teacher], tuple[Student, Sum]]
+) -> tuple[Data, Folded | None]:
+    """The data of a run and its folds, where it has some: then all labelled rows are its test rows."""
+    if folds is None:
+        return data, None
+    from limbeck.stages.folds import folded_of
+
+    folded = folded_of(data, folds, teacher, make)
+    return folded.folds.data, folded
 
 
 def as_plan(train: TrainSpec | int | None) -> TrainSpec | None:
@@ -144,10 +163,11 @@ def _asked(objective: str | Objective | Sum, data: Data) -> Sum:
 
 def run_job(
     settings: Settings, data: Data, teacher: Teacher, student: Student, objective: Sum, train: TrainSpec, folder: Path,
-    *, overwrite: bool, until: str, console: Console, asked: str = "",
+    *, overwrite: bool, until: str, console: Console, asked: str = "", folded: Folded | None = None,
 ) -> DistillRun:  # fmt: skip
     """Open the run folder and do the stages up to and including `until`; what is done is skipped."""
     from limbeck.objectives import dump
+    from limbeck.stages.folds import few_rows, teacher_finding
     from limbeck.stages.job import Job, identity
     from limbeck.stages.ready import refuse_unready
     from limbeck.stages.text_length import cut_findings
@@ -159,10 +179,10 @@ def run_job(
     with Run.open(folder, resolved, asked=asked, seeds=settings.seed_list, overwrite=overwrite) as run:
         job = Job(
             settings=settings, data=data, teacher=teacher, student=student, objective=objective, train=train, run=run,
-            console=console,
+            console=console, folded=folded,
         )  # fmt: skip
         run.fingerprints(data=data.fingerprint, student=student.fingerprint)
-        job.add(list(data.findings))
+        job.add([*data.findings, *few_rows(data, settings.folds), *(teacher_finding(teacher) if folded else ())])
         job.add(cut_findings(data, student, settings.writing))
         job.add(short_findings(data, student))
         for stage in STAGES[: STAGES.index(until) + 1]:
@@ -174,7 +194,7 @@ def run_job(
     def on(to: str) -> DistillRun:
         return run_job(
             settings, data, teacher, student, objective, train, folder, overwrite=False, until=to, console=console,
-            asked=asked,
+            asked=asked, folded=folded,
         )  # fmt: skip
 
     return DistillRun(folder, findings, student, on)
@@ -182,15 +202,19 @@ def run_job(
 
 def stage_functions() -> dict[str, Callable[[Job], Any]]:
     """What each stage does to a job."""
-    from limbeck.stages import evaluate, export, label, report, teach, train
+    from limbeck.stages import evaluate, export, folds, label, report, teach, train
     from limbeck.transfer.store import Store
+
+    def trained(job: Job) -> None:
+        if job.folded is not None:
+            folds.train_folds(job)
+        texts = generation_in(job.data.tasks) is not None
+        train.train(job, None if texts else Store(job.run.path(label.TRANSFER)))
 
     return {
         "teach": teach.teach,
         "label": label.label,
-        "train": lambda job: train.train(
-            job, None if generation_in(job.data.tasks) is not None else Store(job.run.path(label.TRANSFER))
-        ),
+        "train": trained,
         "evaluate": evaluate.evaluate,
         "export": lambda job: export.export(job) if job.settings.exports(job.data.tasks) else None,
         "report": lambda job: report.report(job.run),
