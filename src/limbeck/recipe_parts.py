@@ -22,10 +22,11 @@ TABLE_ENDINGS = (".csv", ".parquet", ".npz", ".jsonl")  # of a file of predictio
 class Columns:
     """Which columns of a table mean what; without `inputs` every column that means nothing else is an input.
 
-    `target` is one column, several (multi-label, several values), or a mapping of task to columns.
+    `target` is one column, several (multi-label, several values), or a mapping of task to columns. `inputs` may be a
+    mapping of the parts of a row to their columns: {text: [title], numbers: [weight, size], image: [file]}.
     """
 
-    inputs: tuple[str, ...] = ()
+    inputs: tuple[str, ...] | Mapping[str, str | tuple[str, ...]] = ()
     target: str | tuple[str, ...] | Mapping[str, str | tuple[str, ...]] | None = None
     id: str | None = None
     group: str | None = None
@@ -40,7 +41,7 @@ class DataSpec:
     `unlabeled` rows carry no labels; the teacher answers them too. `labels` keeps the labels of that many training
     rows and makes unlabelled rows of the others. `validation_fraction` is split off the training rows where there is
     no validation file, `test_fraction` where there is no test file. `view` says how rows are augmented,
-    `views` how many views of a row the teacher answers (the row itself is the first; 8 where there is a view).
+    of rows of parts by part, `views` how many views of a row the teacher answers (the row itself is the first; 8 where there is a view).
     `windows` makes rows of tables of times; their splits are stretches of time.
     `image_size` is the (height, width) to which a folder of images is resized, `sample_rate` the rate (Hz) to which
     clips of sound are resampled. `corpus` is a table of one column of texts: further documents among which retrieval
@@ -60,7 +61,7 @@ class DataSpec:
     labels: int | None = None
     validation_fraction: float = 0.2
     test_fraction: float = 0.2
-    view: str | None = None
+    view: str | Mapping[str, str] | None = None
     views: int | None = None
     image_size: tuple[int, int] | None = None
     sample_rate: int | None = None

@@ -11,8 +11,17 @@ import pandas as pd
 
 from limbeck.core.errors import ConfigError, LimbeckError
 from limbeck.data.frames import like_column, numbers
+from limbeck.data.parts import PARTS, agreed_parts
 from limbeck.data.raw import Raw
 from limbeck.data.rows import row_shape
+
+
+def agreed(raws: Mapping[str, Raw]) -> dict[str, Raw]:
+    """The splits with the same columns, shapes and floats, each part of a row by itself; raises ConfigError."""
+    if raws["train"].kind == PARTS:
+        return agreed_parts(raws, agreed)
+    refuse_shapes(raws)
+    return same_floats({split: like(raws["train"], raw, split) for split, raw in raws.items()})
 
 
 def refuse_shapes(raws: Mapping[str, Raw]) -> None:

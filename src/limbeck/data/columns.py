@@ -19,10 +19,10 @@ LABELS = ("label", "labels", "target", "y", "class", "species")
 class NamedColumns:
     """Which columns of a table mean what, for `lb.Data(columns=...)`; without `inputs` all others are inputs.
 
-    `target` is one column, several, or a mapping of task to columns.
+    `target` is one column, several, or a mapping of task to columns; `inputs` may be a mapping of parts to columns.
     """
 
-    inputs: tuple[str, ...] = ()
+    inputs: tuple[str, ...] | Mapping[str, Any] = ()
     target: Any = None
     id: str | None = None
     group: str | None = None
@@ -34,7 +34,7 @@ class Columns(Protocol):
     """What says which columns mean what: `NamedColumns`, or the columns of a recipe."""
 
     @property
-    def inputs(self) -> tuple[str, ...]:
+    def inputs(self) -> tuple[str, ...] | Mapping[str, Any]:
         """Input columns."""
         ...
 
@@ -74,6 +74,17 @@ def targets_of(columns: Columns) -> dict[str, tuple[str, ...]]:
     if isinstance(target, Mapping):
         return {head: (names,) if isinstance(names, str) else tuple(names) for head, names in target.items()}
     return {MAIN: tuple(target)}
+
+
+def input_names(columns: Columns | None) -> tuple[str, ...]:
+    """All input columns, of rows of parts those of every part."""
+    if columns is None:
+        return ()
+    if isinstance(columns.inputs, Mapping):
+        from limbeck.data.parts import columns_of_parts
+
+        return tuple(name for names in columns_of_parts(columns.inputs).values() for name in names)
+    return tuple(columns.inputs)
 
 
 def guess_target(frame: pd.DataFrame) -> str | None:

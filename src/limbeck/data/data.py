@@ -18,7 +18,7 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.core.specs import fingerprint
 from limbeck.data import doctor
-from limbeck.data.agree import like, refuse_shapes, same_floats
+from limbeck.data.agree import agreed
 from limbeck.data.generation import as_sources
 from limbeck.data.pairs import (
     as_pairs,
@@ -41,6 +41,8 @@ SPLITS = ("train", "unlabeled", "validation", "test")
 
 class Data:
     """Train, unlabeled, validation and test rows of one or several tasks.
+
+    X may be a mapping of the parts of a row, such as {"title": texts, "numbers": frame, "picture": images}.
 
     train, unlabeled, validation, test   arrays (X, y) or (X, y, ids), frames, data sets, or paths; see `sources`
     task                 "auto", "classification", "multilabel", "regression", "ordinal", "quantiles" (with levels of
@@ -115,8 +117,7 @@ class Data:
         raws["train"] = beside(raws["train"], weights, groups, ids)
         if embedded is not None:
             raws = as_pairs(raws, embedded)
-        refuse_shapes(raws)
-        raws = same_floats({split: like(raws["train"], raw, split) for split, raw in raws.items()})
+        raws = agreed(raws)
         findings: list[Finding] = []
         self.metric, self.seed = metric, seed
         self.tasks: dict[str, Task] = tasks_of(raws["train"], task, classes, findings)

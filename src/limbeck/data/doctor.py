@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from limbeck.core.findings import Finding
+from limbeck.core.parts import Parts
 from limbeck.data.audio.checks import look_at_clips
 from limbeck.data.frames import is_numeric
 from limbeck.data.keys import found_in, inverse_of
@@ -91,7 +92,8 @@ def look(
         elif task.form == "multilabel" and head in train.targets:
             yield from _labels(train, head, task)
         yield from _unlabelled(rows, head)
-    yield from _inputs(train, used)
+    for part in _parts(train).values():
+        yield from _inputs(part, used if part is train else None)
     yield from _empty(rows)
     yield from look_at_clips(rows, notes)
     for note in dict.fromkeys(notes):
@@ -222,10 +224,23 @@ def _unlabelled(rows: Mapping[str, Rows], head: str) -> Iterator[Finding]:
 
 def _empty(rows: Mapping[str, Rows]) -> Iterator[Finding]:
     """Rows of text in which nothing stands: no text but spaces, no word."""
-    gone = {split: empty_rows(part.inputs) for split, part in rows.items() if part.kind == "text"}
+    for name, part in _parts(rows["train"]).items():
+        if part.kind == "text":
+            yield from _empty_texts({s: _parts(r)[name] for s, r in rows.items()}, f"'{name}'" if name else "texts")
+
+
+def _parts(rows: Rows) -> dict[str, Rows]:
+    """The parts of rows by name, as if each were all; rows of one part under ""."""
+    if not isinstance(rows.inputs, Parts):
+        return {"": rows}
+    return {n: Rows(rows.inputs.kinds[n], part, rows.keys) for n, part in rows.inputs.items()}
+
+
+def _empty_texts(rows: Mapping[str, Rows], what: str) -> Iterator[Finding]:
+    gone = {split: empty_rows(part.inputs) for split, part in rows.items()}
     if any(gone.values()):
         yield _note(
-            "LB125", "texts are empty",
+            "LB125", f"{what} are empty" if what == "texts" else f"texts in {what} are empty",
             ", ".join(f"{count} of {len(rows[split])} in {split}" for split, count in gone.items() if count),
             "a model reads nothing in them and answers all of them alike",
         )  # fmt: skip

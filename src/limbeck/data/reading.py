@@ -11,6 +11,7 @@ import pandas as pd
 
 from limbeck.core.errors import ConfigError, LimbeckError, Problem
 from limbeck.core.findings import Finding
+from limbeck.core.parts import Parts
 from limbeck.data.audio.sources import is_transcript
 from limbeck.data.generation import generation_in, is_pair
 from limbeck.data.infer import build_task, infer_task
@@ -44,7 +45,7 @@ def read_all(
             chosen = columns if columns is not None or "train" not in found else found["train"].columns
             if embedded is not None and split == "unlabeled":
                 chosen = single_texts(value, chosen)
-            found[split] = read(value, chosen, split, size=size, rate=rate)
+            found[split] = read(_as_parts(value, found.get("train")), chosen, split, size=size, rate=rate)
             rate = rate or found[split].rate or None  # that of the training rows holds for every split
             if not len(found[split].inputs):
                 problems.append(Problem(split, "expected rows, got none", "leave the split out or give it rows"))
@@ -57,6 +58,14 @@ def read_all(
             "expected labels for the training rows, got none", "give train=(X, y), or name the target column"
         )
     return found
+
+
+def _as_parts(value: Any, train: Raw | None) -> Any:
+    """A split that is a mapping of the parts of the training rows as the tuple that says so."""
+    if train is None or not isinstance(train.inputs, Parts) or not isinstance(value, Mapping):
+        return value
+    named = train.columns is not None and isinstance(train.columns.inputs, Mapping)
+    return value if named else (value,)
 
 
 def together(problems: list[Problem]) -> ConfigError:

@@ -126,6 +126,10 @@ def view_of(given: Any, kind: str, seed: int, train: Rows) -> View | None:
 
     Raises ConfigError for unknown names and for callables that do not repeat.
     """
+    if kind == "parts":
+        from limbeck.data.part_views import part_views
+
+        return part_views(given, seed, train)
     if given is None:
         return None
     if isinstance(given, str):
