@@ -113,7 +113,8 @@ class TeacherSpec:
     are; `auto` looks. `train` is how it is trained; None takes the run's own. Of a teacher behind an import path
     `inputs` says whether it takes raw or encoded rows, and `classes` names its classes in the order of its columns;
     `mapping` says which class of the student each of them is, null for none.
-    `id_column` of a table of predictions holds the ids of the rows.
+    `id_column` of a table of predictions holds the ids of the rows. `task` is the one task that it answers for, where
+    each has a teacher of its own; `parts` are those that it takes of rows of several.
     """
 
     shorthand: ClassVar[str] = "model"
@@ -127,6 +128,8 @@ class TeacherSpec:
     classes: tuple[str, ...] | None = None
     mapping: Mapping[str, str | None] | None = None
     id_column: str = "id"
+    task: str | None = None
+    parts: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
@@ -141,6 +144,9 @@ class TeacherSpec:
             if getattr(self, name) != default and self.kind != kind:
                 what = f"expected none for a teacher of kind {self.kind}, got {getattr(self, name)!r}"
                 problems.append(Problem(name, what, f"it belongs to a teacher of kind {kind}"))
+        if self.parts is not None and self.kind not in ("import", "sklearn"):
+            what = f"expected none for a teacher of kind {self.kind}, got {list(self.parts)}"
+            problems.append(Problem("parts", what, "it belongs to a teacher of kind sklearn or import"))
         if self.members > 1 and self.kind != "zoo":
             problems.append(
                 Problem("members", f"expected 1 for a teacher of kind {self.kind}, got {self.members}", "list several")
@@ -158,7 +164,7 @@ class TeacherSpec:
             return "predictions"
         if self.model.startswith("sklearn:"):
             return "sklearn"
-        if self.model.startswith("hf:") or "|" in self.model:
+        if self.model.startswith("hf:") or "|" in self.model or self.model.startswith("parts("):
             return "zoo"
         return "import" if ":" in self.model.partition("(")[0] else "zoo"
 

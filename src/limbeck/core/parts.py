@@ -84,6 +84,11 @@ def _rows_of(part: Any, index: Any) -> Any:
     return part.iloc[index].reset_index(drop=True)
 
 
+def plain(rows: Any) -> Any:
+    """Rows as a model takes them: parts as a dict, anything else as it is."""
+    return rows.plain() if isinstance(rows, Parts) else rows
+
+
 def flattened(values: Mapping[Any, Any], before: str = "") -> dict[str, Any]:
     """A nested mapping as one with dotted names: {"a": {"b": x}} is {"a.b": x}; raises ConfigError for a name twice."""
     found: dict[str, Any] = {}

@@ -13,6 +13,9 @@ from limbeck.core.catalog import load_path
 from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
 from limbeck.core.files import checksum, read_json, write_bytes, write_json
 from limbeck.models import zoo
+from limbeck.models.parts.network import PartsNet
+from limbeck.models.parts.saved import load_parts, save_parts
+from limbeck.models.parts.student import PartsStudent
 from limbeck.models.student import Student, caller
 from limbeck.models.text.network import HEADS, Tokenised
 from limbeck.models.text.saved import load_text
@@ -41,6 +44,9 @@ def save(
     if isinstance(module, Tokenised):
         _save_tokenised(module, folder, names or {}, notes)
         return
+    if isinstance(module, PartsNet):
+        save_parts(module, folder, notes)
+        return
     if source is not None:
         module = source.finish(module)
     state = {name: value.detach().cpu().clone().contiguous() for name, value in module.state_dict().items()}
@@ -57,6 +63,8 @@ def save(
     elif source is not None:
         config |= {"kind": source.kind, "name": source.label, "in_shape": list(source.in_shape)}
         config["out_sizes"] = dict(source.out_sizes)
+        if isinstance(source, PartsStudent):
+            config["in_shape"] = {part: list(shape) for part, shape in source.shapes.items()}
     else:
         config |= {"kind": "instance", "name": _class_path(module)}
     write_json(folder / CONFIG, config | notes)
@@ -101,6 +109,8 @@ def load(folder: Path | str, like: nn.Module | None = None) -> nn.Module:
                 "the bytes on disk have changed since they were written: restore the file, or train the student again",
             )
         return load_text(folder, config, weights).eval()
+    if config.get("kind") == "parts":
+        return load_parts(folder, config, read_weights(folder, config)).eval()
     module = like if like is not None else _rebuild(config, folder)
     try:
         module.load_state_dict(read_weights(folder, config))
@@ -140,7 +150,9 @@ def _rebuild(config: Mapping[str, Any], folder: Path) -> nn.Module:
     if kind == "name":
         return zoo.build(name, tuple(config["in_shape"]), config["out_sizes"])
     if kind == "factory" and "<" not in name:
-        return caller(load_path(name), tuple(config["in_shape"]), config["out_sizes"])()
+        shape = config["in_shape"]
+        parts = {part: tuple(each) for part, each in shape.items()} if isinstance(shape, dict) else tuple(shape)
+        return caller(load_path(name), parts, config["out_sizes"])()
     raise ConfigError(
         f"expected a network that can be built by name in {folder}, its weights belong to an instance of {name}",
         "give the architecture: load(folder, like=your_module)",

@@ -188,13 +188,21 @@ class Student:
 
         module = self._raw(seed)
         refuse_whole_texts(module, self.kinds, f"the student {self.label}")
-        check_fit(module, self.in_shape, self.out_sizes, f"the student {self.label}", tokens=self.encoder is not None)
+        self.check(module)
         for path in self.bridge.paths:
             replace_module(module, path, nn.Identity())
         if not self.bridge.wrapped:
             return module
         kinds = {head: kind if head in self.bridge.wrapped else "regression" for head, kind in self.kinds.items()}
         return AsLogits(module, kinds)
+
+    def check(self, module: nn.Module) -> None:
+        """Refuse a module that does not fit the rows or the tasks; raises ShapeMismatch."""
+        check_fit(module, self.in_shape, self.out_sizes, f"the student {self.label}", tokens=self.encoder is not None)
+
+    def probe(self) -> Any:
+        """Encoded rows to look at outputs with."""
+        return _probe(self.in_shape)
 
     @cached_property
     def bridge(self) -> Bridge:
@@ -204,7 +212,7 @@ class Student:
         if self.output == LOGITS or not on:
             return Bridge()
         module = self._raw(0)
-        probe = _probe(self.in_shape).to(device_of(module))
+        probe = moved(self.probe(), device_of(module))
         heads = list(self.out_sizes)
         before = _outputs(module, probe, heads)
         paths = tuple(stripped.path for stripped in strip_softmax(module, probe, heads, on))
@@ -279,7 +287,12 @@ def _probe(in_shape: tuple[int, ...]) -> Tensor:
         return torch.randn((_PROBE_ROWS, *in_shape)) * size
 
 
-def _outputs(module: nn.Module, probe: Tensor, heads: Sequence[str]) -> dict[str, Tensor]:
+def moved(rows: Any, device: Any) -> Any:
+    """Encoded rows, a mapping of parts or one tensor, on a device."""
+    return {name: part.to(device) for name, part in rows.items()} if isinstance(rows, Mapping) else rows.to(device)
+
+
+def _outputs(module: nn.Module, probe: Any, heads: Sequence[str]) -> dict[str, Tensor]:
     with answering(module):
         return to_outputs(module(probe), heads)
 
@@ -296,16 +309,24 @@ def check_fit(
     parameter = next(module.parameters(), None)
     device = parameter.device if parameter is not None else None
     probe = torch.zeros((2, *in_shape), device=device, dtype=torch.int32 if tokens else torch.float32)
+    check_answers(module, probe, out_sizes, who, f"inputs of shape {in_shape}", f"{in_shape} (without the batch)")
+
+
+def check_answers(
+    module: nn.Module, probe: Any, out_sizes: Mapping[str, int], who: str, what: str, fits: str = "them"
+) -> None:
+    """Run a module on a probe and refuse it where it fails or its widths are not those of the tasks."""
+    parameter = next(module.parameters(), None)
     with answering(module):
         try:
-            raw = module(probe)
+            raw = module(probe if parameter is None else moved(probe, parameter.device))
         except LimbeckError:
             raise
         except Exception as error:
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             raise ShapeMismatch(
-                f"expected {who} to take inputs of shape {in_shape}, it fails on them: {first_line}",
-                f"make its first layer fit {in_shape} (without the batch), or change the preprocessing",
+                f"expected {who} to take {what}, it fails on them: {first_line}",
+                f"make its first layer fit {fits}, or change the preprocessing",
             ) from error
     for head, output in to_outputs(raw, list(out_sizes)).items():
         if out_sizes[head]:  # 0: as wide as the vocabulary
@@ -313,7 +334,7 @@ def check_fit(
 
 
 def caller(
-    factory: Callable[..., nn.Module], in_shape: tuple[int, ...], out_sizes: Mapping[str, int]
+    factory: Callable[..., nn.Module], in_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]], out_sizes: Mapping[str, int]
 ) -> Callable[[], nn.Module]:
     """Call a factory with what it asks for by name: in_shape and out_sizes, or nothing."""
     if isinstance(factory, nn.Module):

@@ -11,19 +11,24 @@ import torch
 from torch import Tensor
 
 from limbeck.core.errors import ConfigError
+from limbeck.core.parts import Parts
 from limbeck.data.data import Data
 from limbeck.data.rows import Rows, take_inputs
 from limbeck.data.tagging import NO_LABEL
 from limbeck.data.tasks import Task
+from limbeck.models.parts.student import PartsStudent
 from limbeck.models.student import Student
 from limbeck.train.feed import Table
 
 Array = np.ndarray[Any, Any]
-_TOKENS: WeakKeyDictionary[Rows, dict[str, Tensor]] = WeakKeyDictionary()  # of rows, by the tokenizer; kept as long
+_TOKENS: WeakKeyDictionary[Rows, dict[str, Tensor | Parts]] = WeakKeyDictionary()  # of rows, by the tokenizer; kept as long
 
 
-def encoder_of(data: Data, student: Student) -> Callable[[Any], Tensor]:
+def encoder_of(data: Data, student: Student) -> Callable[[Any], Tensor | Parts]:
     """What makes inputs of a student [N, ...] of raw rows: its tokenizer (int32), else the preprocessing (float32)."""
+    if isinstance(student, PartsStudent):
+        preprocess = data.preprocess
+        return lambda inputs: student.encode(inputs, preprocess)
     if student.encoder is not None:
         if data.train.kind != "text":
             raise ConfigError(
@@ -36,13 +41,14 @@ def encoder_of(data: Data, student: Student) -> Callable[[Any], Tensor]:
     return lambda inputs: torch.from_numpy(np.ascontiguousarray(encode(inputs), dtype=np.float32))
 
 
-def encoded(data: Data, rows: Rows, student: Student) -> Tensor:
+def encoded(data: Data, rows: Rows, student: Student) -> Tensor | Parts:
     """Student inputs [N, ...] of rows; texts are tokenised once for all arms and seeds that answer them."""
     encode = encoder_of(data, student)
-    if student.encoder is None:
+    if student.encoder is None and not isinstance(student, PartsStudent):
         return encode(rows.inputs)
     known = _TOKENS.setdefault(rows, {})
-    if (name := student.encoder.fingerprint) not in known:
+    name = student.fingerprint if student.encoder is None else student.encoder.fingerprint
+    if name not in known:
         known[name] = encode(rows.inputs)
     return known[name]
 
@@ -78,7 +84,7 @@ def table_of(
             return inputs
         return data.view(inputs, rows.keys[index], views)
 
-    def student_gather(index: Array, views: Array | None) -> Tensor:
+    def student_gather(index: Array, views: Array | None) -> Tensor | Parts:
         return encode(raw(index, views))
 
     def teacher_gather(index: Array, views: Array | None) -> Tensor:
