@@ -58,9 +58,10 @@ def _part(name: str, values: Any, split: str, base: Path) -> Read:
 
     cells = _cells(values)
     said = name.rpartition(".")[2]
+    column = str(values.columns[0]) if isinstance(values, pd.DataFrame) and len(values.columns) else name
     if said == "text" and cells is None and isinstance(values, pd.DataFrame) and 1 <= values.shape[1] <= 2:
         return "text", *as_texts({str(column): values[column] for column in values}, split)
-    if cells is not None and (read := _of_cells(name, said, cells, split, base)) is not None:
+    if cells is not None and (read := _of_cells(column, said, cells, split, base)) is not None:
         return read
     if isinstance(values, pd.DataFrame | pd.Series):
         frame = values.to_frame(name=name) if isinstance(values, pd.Series) else values
@@ -86,24 +87,24 @@ def _cells(values: Any) -> list[Any] | None:
     return list(values) if isinstance(values, list | tuple) else None
 
 
-def _of_cells(name: str, said: str, cells: list[Any], split: str, base: Path) -> Read | None:
+def _of_cells(column: str, said: str, cells: list[Any], split: str, base: Path) -> Read | None:
     """Texts, images or arrays in the cells of one column; None where they are numbers or categories."""
     there = [cell for cell in cells if not is_missing_text(cell)]
     if not there:
         raise ConfigError(f"expected something in {split}, all {len(cells)} entries are missing", "leave the part out")
     if all(isinstance(cell, str | Path) for cell in there):
         if said == "image" or (said not in KINDS and all(str(c).lower().endswith(IMAGES) for c in there)):
-            return _images(name, [None if is_missing_text(c) else _opened(base / str(c)) for c in cells], split)
+            return _images(column, [None if is_missing_text(c) else _opened(base / str(c)) for c in cells], split)
         if said == "table" or not is_text_list(cells):
             return None
-        return "text", *as_texts({name: cells}, split)
+        return "text", *as_texts({column: cells}, split)
     if all(hasattr(cell, "convert") and hasattr(cell, "mode") for cell in there):
         from limbeck.data.images import pixels_of
 
-        return _images(name, [None if is_missing_text(c) else pixels_of(c, None) for c in cells], split)
+        return _images(column, [None if is_missing_text(c) else pixels_of(c, None) for c in cells], split)
     if all(isinstance(cell, np.ndarray | list | tuple) or hasattr(cell, "detach") for cell in there):
         arrays = [None if is_missing_text(c) else np.asarray(c.detach() if hasattr(c, "detach") else c) for c in cells]
-        return _images(name, arrays, split)
+        return _images(column, arrays, split)
     kinds = sorted({type(cell).__name__ for cell in there})
     if not all(isinstance(cell, str | int | float | np.number | np.bool_ | bool) for cell in there):
         raise ConfigError(
