@@ -41,7 +41,8 @@ class DataSpec:
     `unlabeled` rows carry no labels; the teacher answers them too. `labels` keeps the labels of that many training
     rows and makes unlabelled rows of the others. `validation_fraction` is split off the training rows where there is
     no validation file, `test_fraction` where there is no test file. `view` says how rows are augmented,
-    of rows of parts by part, `views` how many views of a row the teacher answers (the row itself is the first; 8 where there is a view).
+    of rows of parts by part, `views` how many views of a row the teacher answers (the row itself is the first; 8 where
+    there is a view).
     `windows` makes rows of tables of times; their splits are stretches of time.
     `image_size` is the (height, width) to which a folder of images is resized, `sample_rate` the rate (Hz) to which
     clips of sound are resampled. `corpus` is a table of one column of texts: further documents among which retrieval

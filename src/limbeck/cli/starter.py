@@ -93,6 +93,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _look(data: Path, target: Sequence[str], task: str) -> _Look:
+    from limbeck.data.rows import row_shape
     from limbeck.data.sources import read
 
     if task in EMBEDDED:
@@ -108,7 +109,7 @@ def _look(data: Path, target: Sequence[str], task: str) -> _Look:
     if not raw.labels:
         todo = "put images into one folder for each class" if data.is_dir() else "name the labels with --target"
         raise ConfigError(f"expected labels in {data}, found none", todo)
-    inputs = f"inputs: {raw.kind} rows of shape {tuple(raw.inputs.shape[1:])}"
+    inputs = f"inputs: {raw.kind} rows of shape {row_shape(raw.inputs)}"
     labels = "labels: the names of the folders" if data.is_dir() else "labels: by their name"
     return _with_task(raw, columns, [inputs, f"target: {', '.join(target)} (as asked)" if target else labels], task)
 

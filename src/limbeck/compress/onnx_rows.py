@@ -1,4 +1,4 @@
-"""Raw rows for an exported student, as users have them: texts, lists of words, tables, arrays, images, clips of sound."""
+"""Raw rows for an exported student, as users have them: texts, lists of words, tables, arrays, images, clips."""
 
 from __future__ import annotations
 

@@ -85,8 +85,8 @@ def _reference(module: nn.Module, preprocess: Preprocess, tasks: Mapping[str, Ta
             said[head] = by_row(said[head], mask, list(inputs.iloc[:, 0]), "logits", tasks[head].names)
         return said
     if preprocess.parts:
-        rows = encoded_parts(inputs, preprocess, getattr(module, "encoders", {}))
-        return dict(predict(module, rows, list(tasks)))
+        parts = encoded_parts(inputs, preprocess, getattr(module, "encoders", {}))
+        return dict(predict(module, parts, list(tasks)))
     encoded = np.asarray(preprocess.encode(inputs), dtype=np.float32)
     found: dict[str, Any] = predict(module, encoded, list(tasks))
     for head in (head for head, task in tasks.items() if task.positions):

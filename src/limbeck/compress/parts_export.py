@@ -113,5 +113,3 @@ def about_parts(preprocess: Preprocess) -> dict[str, Any]:
         name: {"kind": part.spec["kind"], "columns": list(part.spec.get("columns", []))}
         for name, part in preprocess.parts.items()
     }
-
-

@@ -109,7 +109,7 @@ def guess_columns(frame: pd.DataFrame) -> tuple[NamedColumns, list[str]]:
     from limbeck.data.generation import pair_in
 
     if (pair := pair_in(frame)) is not None:
-        return pair, [f"source: {pair.inputs[0]}, target: {pair.target} (by their names)"]
+        return pair, [f"source: {input_names(pair)[0]}, target: {pair.target} (by their names)"]
     names = [str(name) for name in frame.columns]
     tagged = _tagged(frame, names)
     target = tagged[1] if tagged else guess_target(frame)

@@ -261,7 +261,7 @@ def _inputs(train: Rows, used: Sequence[str] | None) -> Iterator[Finding]:
                 mixed.append(str(name))
             if train.kind == "table" and _several_types(column):
                 several.append(str(name))
-    elif train.kind == "array" and train.inputs.ndim == 2:
+    elif train.kind == "array" and isinstance(train.inputs, np.ndarray) and train.inputs.ndim == 2:
         holes = np.isnan(train.inputs.astype(np.float64)).sum(axis=0)
         missing = [f"column {i} ({holes[i]})" for i in np.flatnonzero(holes)]
         same = ((train.inputs == train.inputs[:1]) | (holes == len(train))).all(axis=0)

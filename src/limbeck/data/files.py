@@ -18,8 +18,8 @@ from limbeck.data.columns import LABELS, Columns, NamedColumns, input_names, tar
 from limbeck.data.frames import MISSING_WORDS, missing_columns
 from limbeck.data.images import of_folder
 from limbeck.data.labels import as_labels
-from limbeck.data.raw import Raw, inputs_of, of_frame
 from limbeck.data.parts import PARTS, columns_of_parts, parts_of
+from limbeck.data.raw import Raw, inputs_of, of_frame
 from limbeck.data.rows import Array, Inputs
 from limbeck.signals import MAIN
 

@@ -37,7 +37,7 @@ def parts_of(given: Mapping[Any, Any], split: str, base: Path | None = None) -> 
     """
     flat = flattened(given)
     if not flat:
-        raise ConfigError(f"expected the parts of a row in {split}, got none", "name each: {'title': ..., 'image': ...}")
+        raise ConfigError(f"expected parts of the rows of {split}, got none", "name each: {'title': ..., 'image': ...}")
     found: dict[str, Any] = {}
     kinds: dict[str, str] = {}
     notes: list[str] = []
@@ -123,7 +123,7 @@ def _opened(file: Path) -> Array:
         with Image.open(file) as image:
             return pixels_of(image, None)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as e:
-        raise ConfigError(f"expected an image at {file}, got: {e}", "remove or replace it; empty cells are black") from e
+        raise ConfigError(f"expected an image at {file}, got: {e}", "replace it, or leave the cell empty") from e
 
 
 def _images(name: str, arrays: Sequence[Array | None], split: str) -> Read:
@@ -189,7 +189,8 @@ def keys_of(inputs: Parts) -> Array:
 
 def of_part(raw: Raw, name: str) -> Raw:
     """One part of a split as if it were all of it."""
-    return replace(raw, kind=raw.inputs.kinds[name], inputs=raw.inputs[name], notes=())  # type: ignore[union-attr]
+    assert isinstance(raw.inputs, Parts)
+    return replace(raw, kind=raw.inputs.kinds[name], inputs=raw.inputs[name], notes=())
 
 
 def agreed_parts(raws: Mapping[str, Raw], agree: Callable[[Mapping[str, Raw]], dict[str, Raw]]) -> dict[str, Raw]:

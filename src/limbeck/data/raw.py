@@ -160,7 +160,8 @@ def of_frame(
 ) -> Raw:  # fmt: skip
     """Split a table into inputs, labels and the rest, guessing where no columns are named.
 
-    `classes` are declared classes by column, `base` is where paths of images start. Raises ConfigError for columns that are not there or are repeated.
+    `classes` are declared classes by column, `base` is where paths of images start.
+    Raises ConfigError for columns that are not there or are repeated.
     """
     frame = unfolded(frame)
     known = refuse_twice(frame)

@@ -25,7 +25,8 @@ class Rows:
     `inputs` are raw: an array [N, ...] of numbers ("array"), a DataFrame ("table"; "text": one or
     two columns of texts, or one of tuples of words), [N, H, W] / [N, H, W, C]
     uint8 or float ("image"), objects [N] of clips float32 [T] at
-    the sampling `rate` ("audio"), or several of these by name ("parts"). `keys` [N, 2] uint64, column 0 the high word. `targets` in training space by task:
+    the sampling `rate` ("audio"), or several of these by name ("parts"). `keys` [N, 2] uint64, column 0 the high word.
+    `targets` in training space by task:
     int64 [N] class ids, int64 [N, W] tags of words (-1: none), float32 [N, L] of 0/1, float32 [N, K] standardised;
     empty where there are no labels.
     `label_mask` bool [N] by task. `ids` are the user's names of rows, aliases of keys.
@@ -130,7 +131,7 @@ def row_shape(inputs: Inputs) -> tuple[Any, ...]:
 
 def _join_inputs(parts: Sequence[Inputs]) -> Inputs:
     if isinstance(parts[0], Parts):
-        return parts[0].map(lambda name, _: _join_inputs([part[name] for part in parts]))
+        return parts[0].map(lambda name, _: _join_inputs([part[name] for part in parts if isinstance(part, Parts)]))
     if isinstance(parts[0], pd.DataFrame):
         return pd.concat(parts, ignore_index=True)  # type: ignore[arg-type]
     return np.concatenate([np.asarray(part) for part in parts])

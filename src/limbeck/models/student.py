@@ -334,8 +334,9 @@ def check_answers(
 
 
 def caller(
-    factory: Callable[..., nn.Module], in_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]], out_sizes: Mapping[str, int]
-) -> Callable[[], nn.Module]:
+    factory: Callable[..., nn.Module], in_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]],
+    out_sizes: Mapping[str, int],
+) -> Callable[[], nn.Module]:  # fmt: skip
     """Call a factory with what it asks for by name: in_shape and out_sizes, or nothing."""
     if isinstance(factory, nn.Module):
         return lambda: copy.deepcopy(factory)

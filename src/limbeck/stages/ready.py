@@ -11,8 +11,8 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.specs import refuse
 from limbeck.data.embedded import SCORES
 from limbeck.data.writing import idle_settings
-from limbeck.models.predict import answering
 from limbeck.models.parts.student import PartsStudent
+from limbeck.models.predict import answering
 from limbeck.models.student import Student
 from limbeck.models.taps import list_taps, run
 from limbeck.models.text.tagging import TAGGING, refuse_whole_texts

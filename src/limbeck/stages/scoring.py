@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from limbeck.data.generation import generation_in
 from limbeck.data.regression import Regression

@@ -238,9 +238,9 @@ def _is_weighted(entry: Any) -> bool:
 
 def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> Teacher:
     from limbeck.models import zoo
+    from limbeck.models.parts.spec import PartsSpec, is_parts
     from limbeck.models.text.chain import SENTENCES, Chain, is_chain
     from limbeck.models.text.sentences import SentenceNetwork
-    from limbeck.models.parts.spec import PartsSpec, is_parts
     from limbeck.models.text.seq2seq import NAME
 
     if text.lower().endswith(TABLE_ENDINGS):

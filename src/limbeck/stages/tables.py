@@ -21,7 +21,9 @@ from limbeck.models.student import Student
 from limbeck.train.feed import Table
 
 Array = np.ndarray[Any, Any]
-_TOKENS: WeakKeyDictionary[Rows, dict[str, Tensor | Parts]] = WeakKeyDictionary()  # of rows, by the tokenizer; kept as long
+_TOKENS: WeakKeyDictionary[Rows, dict[str, Tensor | Parts]] = (
+    WeakKeyDictionary()
+)  # by the tokenizer; kept as long as the rows
 
 
 def encoder_of(data: Data, student: Student) -> Callable[[Any], Tensor | Parts]:

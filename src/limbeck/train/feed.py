@@ -46,8 +46,9 @@ class Ordering(Protocol):
 class Table:
     """Rows as tensors: what a feed reads.
 
-    `inputs` [N, ...] (or parts of these by name) is encoded, or a `Gather` that augments and encodes; `teacher_inputs` likewise, None unless the
-    teacher runs live. `targets` and `label_mask` by task; a mask that is True everywhere is left out.
+    `inputs` [N, ...] (or parts of these by name) is encoded, or a `Gather` that augments and encodes; `teacher_inputs`
+    likewise, None unless the teacher runs live. `targets` and `label_mask` by task; a mask that is True everywhere is
+    left out.
     Raises ShapeMismatch where lengths differ, ConfigError where inputs are not finite.
     """
 
@@ -250,12 +251,12 @@ class Feed:
         if self._device is not None:
             index = index.to(self._device)
         source, teaching = table.inputs, table.teacher_inputs
-        inputs = source.index_select(0, index) if isinstance(source, Tensor | Parts) else source(rows, views)
+        inputs = _given(source, rows, index, views)
         if teaching is not None:
             if teaching is source:
                 teaching = inputs
             else:
-                teaching = teaching.index_select(0, index) if isinstance(teaching, Tensor | Parts) else teaching(rows, views)
+                teaching = _given(teaching, rows, index, views)
         return Batch(
             table.keys.take(rows, axis=0),
             views,
@@ -265,3 +266,7 @@ class Feed:
             {name: values.index_select(0, index) for name, values in table.label_mask.items()},
             None if table.weight is None else table.weight.index_select(0, index),
         )
+
+
+def _given(source: Tensor | Parts | Gather, rows: Array, index: Tensor, views: Array | None) -> Any:
+    return source.index_select(0, index) if isinstance(source, Tensor | Parts) else source(rows, views)

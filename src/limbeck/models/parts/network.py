@@ -129,7 +129,7 @@ def completed(spec: PartsSpec, kinds: Mapping[str, str], shapes: Shapes) -> Part
 def _network(asked: str, kind: str, shape: tuple[int, ...]) -> str:
     if kind == "text":
         text = _BY_KIND["text"] if asked == AUTO else asked
-        if not text.partition("(")[0].strip() in ("bag_of_words", "text_cnn"):
+        if text.partition("(")[0].strip() not in ("bag_of_words", "text_cnn"):
             raise ConfigError(f"expected bag_of_words or text_cnn for texts, got '{asked}'", "for example text_cnn")
         return str(Chain.parse(text))
     if asked == AUTO:

@@ -44,8 +44,9 @@ class PartsStudent(Student):
         with seeded(derive_seed("probe", 0)):
             for name, shape in self.shapes.items():
                 size = torch.logspace(-1, 3, _PROBED).reshape(-1, *[1] * len(shape))
-                text = name in self.encoders
-                found[name] = torch.zeros((_PROBED, 4), dtype=torch.int32) if text else torch.randn(_PROBED, *shape) * size
+                found[name] = torch.randn(_PROBED, *shape) * size
+                if name in self.encoders:
+                    found[name] = torch.zeros((_PROBED, 4), dtype=torch.int32)
         return found
 
     def check(self, module: nn.Module) -> None:
@@ -141,5 +142,3 @@ def _encoders(module: nn.Module, kinds: Mapping[str, str], label: str) -> dict[s
             "or use the built-in network parts(...)",
         )
     return {name: brought[name] for name in texts}
-
-
