@@ -29,7 +29,7 @@ from limbeck.data.pairs import (
     without_held_texts,
 )
 from limbeck.data.preprocess import Preprocess
-from limbeck.data.reading import beside, encode_all, fitted_again, read_all, tasks_of
+from limbeck.data.reading import beside, encode_all, fitted_again, read_all, refuse_silent_tasks, tasks_of
 from limbeck.data.rows import Rows, digest
 from limbeck.data.sources import Columns, NamedColumns
 from limbeck.data.split import keep_labels, split_off
@@ -136,6 +136,7 @@ class Data:
             )
         rows, shared = doctor.without_validation(rows)
         rows, left_out = without_held_texts(rows) if embedded is not None else (rows, [])
+        refuse_silent_tasks(rows, self.tasks)
         if len(rows["train"]) < len(raws["train"].inputs):
             self.tasks, rows = fitted_again(self.tasks, rows)
         self.train, self.validation = rows["train"], rows["validation"]

@@ -92,6 +92,8 @@ def look(
         elif task.form == "multilabel" and head in train.targets:
             yield from _labels(train, head, task)
         yield from _unlabelled(rows, head)
+    if len(tasks) > 1:
+        yield from _silent(train)
     for part in _parts(train).values():
         yield from _inputs(part, used if part is train else None)
     yield from _empty(rows)
@@ -219,6 +221,16 @@ def _unlabelled(rows: Mapping[str, Rows], head: str) -> Iterator[Finding]:
             "LB117", f"rows without a label of '{head}'",
             ", ".join(f"{count} of {len(rows[split])} in {split}" for split, count in gone.items() if count),
             "in training the teacher alone speaks about them; in test they leave the score of this task",
+        )  # fmt: skip
+
+
+def _silent(train: Rows) -> Iterator[Finding]:
+    """Training rows without a label of any of several tasks."""
+    gone = int((~np.logical_or.reduce([*train.label_mask.values()])).sum()) if train.label_mask else 0
+    if gone:
+        yield _note(
+            "LB130", "training rows without a label of any task", f"{gone} of {len(train)} training rows",
+            "they are unlabelled rows: the teachers alone speak about them, and the control does not see them",
         )  # fmt: skip
 
 

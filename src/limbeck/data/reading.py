@@ -173,6 +173,21 @@ def encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str, 
     return rows
 
 
+def refuse_silent_tasks(rows: Mapping[str, Rows], tasks: Mapping[str, Task]) -> None:
+    """Refuse splits in which no row is left with a label of a task; raises ConfigError with all of them."""
+    problems = [
+        Problem(
+            split, f"expected labels of '{head}', none of its {len(rows[split])} rows has one",
+            "give more rows with a label of it, or splits of their own in which every task has labels",
+        )
+        for split in ("train", "validation", "test")
+        for head in tasks
+        if split in rows and head in rows[split].label_mask and not rows[split].label_mask[head].any()
+    ]  # fmt: skip
+    if problems:
+        raise together(problems)
+
+
 def fitted_again(tasks: Mapping[str, Task], rows: Mapping[str, Rows]) -> tuple[dict[str, Task], dict[str, Rows]]:
     """Tasks of numbers with the scale of the rows left in train, and every split scaled by it.
 

@@ -14,7 +14,7 @@ from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
 from limbeck.core.files import checksum, read_json, write_bytes, write_json
 from limbeck.models import zoo
 from limbeck.models.parts.network import PartsNet
-from limbeck.models.parts.saved import load_parts, save_parts
+from limbeck.models.parts.saved import parts_from, save_parts
 from limbeck.models.parts.student import PartsStudent
 from limbeck.models.student import Student, caller
 from limbeck.models.text.network import HEADS, Tokenised
@@ -109,8 +109,6 @@ def load(folder: Path | str, like: nn.Module | None = None) -> nn.Module:
                 "the bytes on disk have changed since they were written: restore the file, or train the student again",
             )
         return load_text(folder, config, weights).eval()
-    if config.get("kind") == "parts":
-        return load_parts(folder, config, read_weights(folder, config)).eval()
     module = like if like is not None else _rebuild(config, folder)
     try:
         module.load_state_dict(read_weights(folder, config))
@@ -147,6 +145,8 @@ def read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def _rebuild(config: Mapping[str, Any], folder: Path) -> nn.Module:
     kind, name = config.get("kind"), str(config.get("name"))
+    if kind == "parts":
+        return parts_from(folder, config)
     if kind == "name":
         return zoo.build(name, tuple(config["in_shape"]), config["out_sizes"])
     if kind == "factory" and "<" not in name:

@@ -42,6 +42,8 @@ def refuse_unready(settings: Settings, data: Data, teacher: Teacher, student: St
         refuse_generation(settings, objective, student, teacher, data.texts)
     if settings.exports(data.tasks):
         refuse_export(student)
+    if isinstance(teacher, PerTaskTeacher):
+        teacher.refuse_tasks(data)
     refuse_teacher(teacher, data.tasks)
     refuse_silent_words(teacher, student, data)
     refuse_taps(objective, student, teacher)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -120,11 +120,12 @@ def _of_words(values: Array, labelled: Array, pseudo: Array | None) -> tuple[Arr
     return np.where(known, wide, 0), known
 
 
-def labelled_first(rows: Rows) -> tuple[Rows, int]:
-    """The rows with those that carry a label for any task in front, and how many these are."""
-    if not rows.label_mask:
+def labelled_first(rows: Rows, tasks: Collection[str] | None = None) -> tuple[Rows, int]:
+    """The rows with those that carry a label for any task (of some) in front, and how many these are."""
+    masks = [mask for head, mask in rows.label_mask.items() if tasks is None or head in tasks]
+    if not masks:
         return rows, 0
-    labelled = np.logical_or.reduce(list(rows.label_mask.values()))
+    labelled = np.logical_or.reduce(masks)
     if bool(labelled[: int(labelled.sum())].all()):
         return rows, int(labelled.sum())
     return rows.take(np.concatenate([np.flatnonzero(labelled), np.flatnonzero(~labelled)])), int(labelled.sum())

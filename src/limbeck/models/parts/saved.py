@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from limbeck.core.errors import StoreDamaged
 from limbeck.core.files import checksum, write_bytes, write_json
 from limbeck.models.parts.network import PartsNet
@@ -37,8 +35,8 @@ def save_parts(module: PartsNet, folder: Path, notes: Mapping[str, Any]) -> None
     write_json(folder / CONFIG, config | module.notes() | dict(notes))
 
 
-def load_parts(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> PartsNet:
-    """The network that `save_parts` wrote; `state` are its weights, already checked. Raises StoreDamaged."""
+def parts_from(folder: Path, config: Mapping[str, Any]) -> PartsNet:
+    """The network that `save_parts` wrote, with fresh weights; raises StoreDamaged for another tokenizer."""
     for name, value in config["beside"].items():
         if not (folder / name).is_file() or checksum(folder / name) != value:
             raise StoreDamaged(
@@ -48,6 +46,4 @@ def load_parts(folder: Path, config: Mapping[str, Any], state: Mapping[str, Tens
     encoder = TextEncoder.load(folder / TOKENIZER, config["max_length"]) if config["beside"] else None
     shapes = {name: tuple(shape) for name, shape in config["shapes"].items()}
     plans = {name: Plan.of(plan) for name, plan in config["plans"].items()}
-    module = PartsNet(PartsSpec.parse(config["name"]), shapes, config["out_sizes"], plans, encoder)
-    module.load_state_dict(state)
-    return module
+    return PartsNet(PartsSpec.parse(config["name"]), shapes, config["out_sizes"], plans, encoder)
