@@ -91,6 +91,11 @@ class Recipe:
         at_least(problems, self, 0, "seed")
         if not self.name or set(self.name) & set('/\\:*?"<>|') or self.name.startswith("."):
             problems.append(Problem("name", f"expected a name that can be a folder, got '{self.name}'"))
+        named = [spec.task for spec in self.teacher if spec.task is not None]
+        if named and len(named) < len(self.teacher):
+            problems.append(
+                Problem("teacher", "expected every teacher to name its task, or none", "say task: NAME in each")
+            )
         if not self.teacher:
             problems.append(Problem("teacher", "expected at least one teacher, got none"))
         refuse(problems, "the recipe")
@@ -249,9 +254,12 @@ def _listing(folder: Path, names: Sequence[str]) -> str:
 
 
 def _text_problems(where: str, name: str) -> Iterator[Problem]:
+    from limbeck.models.parts.spec import is_parts, parts_problems
     from limbeck.models.text.chain import chain_problems, is_chain
 
-    if is_chain(name, NETWORKS):
+    if is_parts(name):
+        yield from parts_problems(name, where)
+    elif is_chain(name, NETWORKS):
         yield from chain_problems(name, where)
 
 

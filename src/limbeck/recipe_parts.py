@@ -22,11 +22,12 @@ TABLE_ENDINGS = (".csv", ".parquet", ".npz", ".jsonl")  # of a file of predictio
 class Columns:
     """Which columns of a table mean what; without `inputs` every column that means nothing else is an input.
 
-    `target` is one column, several (multi-label, several values), or a mapping of task to columns. By `slices` the
-    test rows are told apart in the scorecard; these columns stay inputs where they are such, `drop` takes them out.
+    `target` is one column, several (multi-label, several values), or a mapping of task to columns. `inputs` may be a
+    mapping of the parts of a row to their columns: {text: [title], numbers: [weight, size], image: [file]}. By `slices`
+    the test rows are told apart in the scorecard; these columns stay inputs where they are such, `drop` takes them out.
     """
 
-    inputs: tuple[str, ...] = ()
+    inputs: tuple[str, ...] | Mapping[str, str | tuple[str, ...]] = ()
     target: str | tuple[str, ...] | Mapping[str, str | tuple[str, ...]] | None = None
     id: str | None = None
     group: str | None = None
@@ -42,7 +43,8 @@ class DataSpec:
     `unlabeled` rows carry no labels; the teacher answers them too. `labels` keeps the labels of that many training
     rows and makes unlabelled rows of the others. `validation_fraction` is split off the training rows where there is
     no validation file, `test_fraction` where there is no test file. `view` says how rows are augmented,
-    `views` how many views of a row the teacher answers (the row itself is the first; 8 where there is a view).
+    of rows of parts by part, `views` how many views of a row the teacher answers (the row itself is the first; 8 where
+    there is a view).
     `windows` makes rows of tables of times; their splits are stretches of time.
     `image_size` is the (height, width) to which a folder of images is resized, `sample_rate` the rate (Hz) to which
     clips of sound are resampled. `corpus` is a table of one column of texts: further documents among which retrieval
@@ -62,7 +64,7 @@ class DataSpec:
     labels: int | None = None
     validation_fraction: float = 0.2
     test_fraction: float = 0.2
-    view: str | None = None
+    view: str | Mapping[str, str] | None = None
     views: int | None = None
     image_size: tuple[int, int] | None = None
     sample_rate: int | None = None
@@ -114,7 +116,8 @@ class TeacherSpec:
     are; `auto` looks. `train` is how it is trained; None takes the run's own. Of a teacher behind an import path
     `inputs` says whether it takes raw or encoded rows, and `classes` names its classes in the order of its columns;
     `mapping` says which class of the student each of them is, null for none.
-    `id_column` of a table of predictions holds the ids of the rows.
+    `id_column` of a table of predictions holds the ids of the rows. `task` is the one task that it answers for, where
+    each has a teacher of its own; `parts` are those that it takes of rows of several.
     """
 
     shorthand: ClassVar[str] = "model"
@@ -128,6 +131,8 @@ class TeacherSpec:
     classes: tuple[str, ...] | None = None
     mapping: Mapping[str, str | None] | None = None
     id_column: str = "id"
+    task: str | None = None
+    parts: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         problems: list[Problem] = []
@@ -142,6 +147,9 @@ class TeacherSpec:
             if getattr(self, name) != default and self.kind != kind:
                 what = f"expected none for a teacher of kind {self.kind}, got {getattr(self, name)!r}"
                 problems.append(Problem(name, what, f"it belongs to a teacher of kind {kind}"))
+        if self.parts is not None and self.kind not in ("import", "sklearn"):
+            what = f"expected none for a teacher of kind {self.kind}, got {list(self.parts)}"
+            problems.append(Problem("parts", what, "it belongs to a teacher of kind sklearn or import"))
         if self.members > 1 and self.kind != "zoo":
             problems.append(
                 Problem("members", f"expected 1 for a teacher of kind {self.kind}, got {self.members}", "list several")
@@ -159,7 +167,7 @@ class TeacherSpec:
             return "predictions"
         if self.model.startswith("sklearn:"):
             return "sklearn"
-        if self.model.startswith("hf:") or "|" in self.model:
+        if self.model.startswith("hf:") or "|" in self.model or self.model.startswith("parts("):
             return "zoo"
         return "import" if ":" in self.model.partition("(")[0] else "zoo"
 

@@ -171,7 +171,9 @@ def test_a_mask_of_another_size_than_its_image_is_refused(tmp_path):
     images, masks = circles(4)
     folder_of(tmp_path, images, masks)
     Image.fromarray(masks[1][:8]).save(tmp_path / "masks" / "001.png")
-    with pytest.raises(ConfigError, match=r"001.png of train: expected a mask of the size of its image, 16x16, got 8x1"):
+    with pytest.raises(
+        ConfigError, match=r"001.png of train: expected a mask of the size of its image, 16x16, got 8x1"
+    ):
         Data(train=tmp_path)
 
 

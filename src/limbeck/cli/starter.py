@@ -101,6 +101,7 @@ def _relative(path: Path, folder: Path) -> str:
 def _look(data: Path, target: Sequence[str], task: str) -> _Look:
     from limbeck.data.masks.arrays import are_masks
     from limbeck.data.masks.sources import common_size, is_masked_folder
+    from limbeck.data.rows import row_shape
     from limbeck.data.sources import read
 
     if task in EMBEDDED:
@@ -121,7 +122,7 @@ def _look(data: Path, target: Sequence[str], task: str) -> _Look:
             else "name the labels with --target"
         )
         raise ConfigError(f"expected labels in {data}, found none", todo)
-    inputs = f"inputs: {raw.kind} rows of shape {tuple(raw.inputs.shape[1:])}"
+    inputs = f"inputs: {raw.kind} rows of shape {row_shape(raw.inputs)}"
     labels = "labels: the names of the folders" if data.is_dir() else "labels: by their name"
     if are_masks(next(iter(raw.labels.values()))):
         labels = "labels: the pictures in masks/ of the same names"

@@ -18,7 +18,7 @@ def look_at_clips(data: Path, target: Sequence[str], task: str) -> tuple[dict[st
     Raises ConfigError where there is no column of labels.
     """
     from limbeck.data.audio.sources import as_audio, is_transcript
-    from limbeck.data.columns import NamedColumns, targets_of
+    from limbeck.data.columns import NamedColumns, input_names, targets_of
     from limbeck.data.files import read_table
     from limbeck.data.infer import infer_task
     from limbeck.signals import MAIN
@@ -30,16 +30,16 @@ def look_at_clips(data: Path, target: Sequence[str], task: str) -> tuple[dict[st
     if raw.columns is None or not raw.labels:
         raise ConfigError(f"expected a column of labels or transcripts beside the clips in {data}, found none",
                           "add one, or name it with --target")  # fmt: skip
-    labelled = list(targets_of(raw.columns)[MAIN])
+    labelled, clips = list(targets_of(raw.columns)[MAIN]), input_names(raw.columns)
     columns: dict[str, Any] = {
-        "inputs": list(raw.columns.inputs), "target": labelled[0] if len(labelled) == 1 else labelled
+        "inputs": list(clips), "target": labelled[0] if len(labelled) == 1 else labelled
     }  # fmt: skip
     reasons = [
-        f"inputs: {raw.columns.inputs[0]} (files of sound at {raw.rate} Hz)",
+        f"inputs: {clips[0]} (files of sound at {raw.rate} Hz)",
         f"target: {', '.join(labelled)} ({'as asked' if target else 'by its name or place'})",
     ]
     frame = read_table(data)
-    names = [str(name) for name in frame.columns if str(name) not in (*raw.columns.inputs, *labelled)]
+    names = [str(name) for name in frame.columns if str(name) not in (*clips, *labelled)]
     speaker = next((name for name in names if name.lower() in _SPEAKERS), None)
     if speaker is not None:
         count = int(frame[speaker].nunique())

@@ -72,6 +72,9 @@ def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
         return pasts(build(WindowSpec, Document(dict(windows), source="the recipe")), path)
     columns = _below(data, "columns")
     where = columns.get("inputs") or ()
+    if isinstance(where, Mapping):
+        raw = read(path, NamedColumns(inputs=dict(where), id=columns.get("id")), "unlabeled")
+        return raw.inputs, {} if raw.ids is None else {str(columns.get("id")): raw.ids}
     named = (
         NamedColumns((where,) if isinstance(where, str) else tuple(where), id=columns.get("id")) if columns else None
     )

@@ -57,6 +57,7 @@ def export_onnx(
 
     from limbeck.compress.graph import Graph, add_answers, output_names
     from limbeck.compress.inputs import add_preprocessing, add_tokens
+    from limbeck.compress.parts_export import about_parts, add_parts, encoder_of, trace_parts
     from limbeck.models.text.network import Tokenised
 
     refuse_size(module)
@@ -80,6 +81,14 @@ def export_onnx(
             },
             ensure_ascii=False,
         )
+    elif preprocess.parts:
+        network = trace_parts(module, preprocess, tasks, example)
+        encoded = add_parts(graph, preprocess.spec, reserved)
+        about["limbeck.parts"] = json.dumps(about_parts(preprocess), ensure_ascii=False)
+        if (encoder := encoder_of(module)) is not None:
+            beside = tokenizer_files(encoder)
+            words = {"tokenizer": checksum(beside[CORE]), "columns": [], "max_length": encoder.max_length}
+            about["limbeck.text"] = json.dumps(words, ensure_ascii=False)
     else:
         axes = ("batch", "samples") if preprocess.spec["kind"] == "audio" else ("batch",)
         network = trace_rows(module, _traced(preprocess, example), tasks, axes)

@@ -20,11 +20,12 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from limbeck.compress.onnx_masks import MASKS, at_once, by_pixel, in_values
-from limbeck.compress.onnx_rows import clip_rows, text_rows
+from limbeck.compress.onnx_parts import PartRows
+from limbeck.compress.onnx_rows import array_feed, clip_rows, table_feeds, text_rows
 from limbeck.compress.onnx_text import Texts
 from limbeck.compress.onnx_words import by_row
 from limbeck.compress.onnx_writer import OnnxDecoder
-from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
+from limbeck.core.errors import ConfigError, StoreDamaged
 from limbeck.data.embedded import EMBEDDED, pair_cosines
 from limbeck.data.tasks import task_from_spec
 
@@ -73,6 +74,10 @@ class OnnxStudent:
         self.version, self.kind = found["limbeck.version"], found["limbeck.kind"]
         names = [facts["name"] for facts in self.inputs]
         self.texts = Texts.beside(self.path, found["limbeck.text"], names) if self.kind == "text" else None
+        self.parts: PartRows | None = None
+        if self.kind == "parts":
+            about = json.loads(found["limbeck.parts"])
+            self.parts = PartRows.of(self.path, about, self.inputs, found.get("limbeck.text"))
         writer = found.get("limbeck.writer")
         self.decoder = OnnxDecoder(self.path, writer, threads) if writer is not None else None
 
@@ -180,6 +185,11 @@ class OnnxStudent:
         """Named outputs of the graph for raw rows, in batches; those for words have zeros behind the last word."""
         if self.texts is not None:
             return self.texts.run(lambda feeds: self.session.run(outputs, feeds), inputs, batch)
+        if self.parts is not None:
+            whole = self.parts.read(inputs)
+            few = [self.feeds(whole[at : at + batch]) for at in range(0, max(len(whole), 1), batch)]
+            said = [self.session.run(outputs, feeds) for feeds in few]
+            return [np.concatenate(values) for values in zip(*said, strict=True)]
         feeds = self.feeds(inputs)
         batch = at_once(self.heads, self.inputs, batch)
         rows = len(next(iter(feeds.values())))
@@ -193,41 +203,14 @@ class OnnxStudent:
         """Raw rows as the tensors that the graph takes, by name; raises ConfigError or ShapeMismatch where not fit."""
         if self.texts is not None:
             return self.texts.feeds(self.texts.rows(inputs))
+        if self.parts is not None:
+            return self.parts.feeds(self.parts.read(inputs))
         if self.kind == "table":
-            return self._table(inputs)
+            return table_feeds(inputs, self.inputs)
         (facts,) = self.inputs
         if self.kind == "audio":
             return {facts["name"]: clip_rows(inputs, facts["rate"])}
-        array = np.asarray(inputs)
-        if array.ndim != len(facts["shape"]) + 1 or list(array.shape[1:]) != facts["shape"]:
-            raise ShapeMismatch(
-                f"expected rows of shape {facts['shape']}, got an array of shape {list(array.shape)}",
-                "the first axis is the rows; give one row as array[None]",
-            )
-        if facts["dtype"] == "uint8" and array.dtype != np.uint8:
-            raise ConfigError(
-                f"expected images of dtype uint8, got {array.dtype}",
-                "give raw pixels from 0 to 255, as in training",
-            )
-        return {facts["name"]: np.ascontiguousarray(array, dtype=facts["dtype"])}
-
-    def _table(self, inputs: Any) -> dict[str, Array]:
-        import pandas as pd
-
-        from limbeck.data.frames import numbers, pick, texts
-
-        frame = inputs if isinstance(inputs, pd.DataFrame) else pd.DataFrame(inputs)
-        frame = pick(frame, [facts["column"] for facts in self.inputs], "the inputs")
-        feeds = {}
-        for facts in self.inputs:
-            column = frame[facts["column"]]
-            if facts["dtype"] == "string":
-                codes, words = texts(column)
-                values = np.array([*words, facts["missing"]], dtype=object)[codes]  # code -1 is missing
-            else:
-                values = numbers(column, facts["column"]).astype(np.float32)
-            feeds[facts["name"]] = values[:, None]
-        return feeds
+        return array_feed(inputs, facts)
 
     def _head(self, head: str | None) -> tuple[str, dict[str, Any]]:
         if head is None and len(self.heads) == 1:

@@ -1,4 +1,4 @@
-"""Raw rows for an exported student, as users have them: texts, pairs of texts, lists of words, clips of sound."""
+"""Raw rows for an exported student, as users have them: texts, lists of words, tables, arrays, images, clips."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from limbeck.core.errors import ConfigError
+from limbeck.core.errors import ConfigError, ShapeMismatch
 
 
 def text_rows(inputs: Any, columns: Sequence[str]) -> list[Any]:
@@ -75,3 +75,39 @@ def clip_rows(inputs: Any, rate: int) -> np.ndarray[Any, Any]:
     if isinstance(inputs, str | Path):
         raise ConfigError("expected a list of clips, got one path", "give a list: predict([path])")
     return padded([at_rate(clip_of(cell, f"row {row}", Path()), rate) for row, cell in enumerate(inputs)], 1)
+
+
+def array_feed(inputs: Any, facts: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """An array or images as the input of a graph; raises ShapeMismatch or ConfigError where they do not fit."""
+    array = np.asarray(inputs)
+    if array.ndim != len(facts["shape"]) + 1 or list(array.shape[1:]) != facts["shape"]:
+        raise ShapeMismatch(
+            f"expected rows of shape {facts['shape']}, got an array of shape {list(array.shape)}",
+            "the first axis is the rows; give one row as array[None]",
+        )
+    if facts["dtype"] == "uint8" and array.dtype != np.uint8:
+        raise ConfigError(
+            f"expected images of dtype uint8, got {array.dtype}",
+            "give raw pixels from 0 to 255, as in training",
+        )
+    return {facts["name"]: np.ascontiguousarray(array, dtype=facts["dtype"])}
+
+
+def table_feeds(inputs: Any, wanted: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    """The columns of a table as inputs of a graph; raises ConfigError for columns that are not there or do not fit."""
+    import pandas as pd
+
+    from limbeck.data.frames import numbers, pick, texts
+
+    frame = inputs if isinstance(inputs, pd.DataFrame) else pd.DataFrame(inputs)
+    frame = pick(frame, [facts["column"] for facts in wanted], "the inputs")
+    feeds = {}
+    for facts in wanted:
+        column = frame[facts["column"]]
+        if facts["dtype"] == "string":
+            codes, words = texts(column)
+            values = np.array([*words, facts["missing"]], dtype=object)[codes]  # code -1 is missing
+        else:
+            values = numbers(column, facts["column"]).astype(np.float32)
+        feeds[facts["name"]] = values[:, None]
+    return feeds

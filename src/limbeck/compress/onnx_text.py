@@ -37,8 +37,8 @@ class Texts:
     prompt: str = ""
 
     @classmethod
-    def beside(cls, path: Path, about: str, inputs: Sequence[str]) -> Texts:
-        """Read the tokenizer beside a file; `about` is the file's own word on it.
+    def beside(cls, path: Path, about: str, inputs: Sequence[str], columns: tuple[str, ...] | None = None) -> Texts:
+        """Read the tokenizer beside a file; `about` is the file's own word on it, `columns` those of one of its parts.
 
         Raises ConfigError where there is none, StoreDamaged where it is another than the student was trained with.
         """
@@ -63,7 +63,7 @@ class Texts:
             )
         core = Tokenizer.from_str(file.read_text(encoding="utf-8"))
         apart, prompt = facts.get("apart", False), facts.get("prompt", "")
-        return cls(core, tuple(facts["columns"]), tuple(inputs), apart, prompt)
+        return cls(core, tuple(facts["columns"]) if columns is None else columns, tuple(inputs), apart, prompt)
 
     @property
     def words(self) -> bool:
@@ -119,8 +119,8 @@ class Texts:
         return list(self.core.encode_batch([f"{self.prompt}{row}" for row in rows] if self.prompt else list(rows)))
 
     def _padded(self, encoded: Sequence[Any], rows: Sequence[Any]) -> Feeds:
-        lengths = np.array([len(row) for row in encoded])
-        there = np.arange(max(int(lengths.max()), 1)) < lengths[:, None]
+        lengths = np.array([len(row) for row in encoded], dtype=np.int64)
+        there = np.arange(max(int(lengths.max(initial=1)), 1)) < lengths[:, None]
         made: Feeds = {"attention_mask": there.astype(np.int64), "input_ids": _spread([e.ids for e in encoded], there)}
         if "token_type_ids" in self.inputs:
             # of single texts every token has segment 0, as in training

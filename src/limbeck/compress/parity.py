@@ -72,6 +72,7 @@ def _reference(module: nn.Module, preprocess: Preprocess, tasks: Mapping[str, Ta
     import torch
 
     from limbeck.compress.traced import in_float32
+    from limbeck.models.parts.student import encoded_parts
     from limbeck.models.predict import predict
     from limbeck.models.text.network import Tokenised
 
@@ -83,6 +84,9 @@ def _reference(module: nn.Module, preprocess: Preprocess, tasks: Mapping[str, Ta
             mask = module.masks(torch.from_numpy(rows))[head].cpu().numpy()  # type: ignore[operator]
             said[head] = by_row(said[head], mask, list(inputs.iloc[:, 0]), "logits", tasks[head].names)
         return said
+    if preprocess.parts:
+        parts = encoded_parts(inputs, preprocess, getattr(module, "encoders", {}))
+        return dict(predict(module, parts, list(tasks)))
     encoded = np.asarray(preprocess.encode(inputs), dtype=np.float32)
     found: dict[str, Any] = predict(module, encoded, list(tasks))
     for head in (head for head, task in tasks.items() if task.positions and task.kind != "segmentation"):

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,14 @@ def _trace(
     heads: nn.Module, example: Mapping[str, Tensor], tasks: Mapping[str, Task], axes: tuple[str, ...], *,
     given_as_list: bool = False,
 ) -> Traced:  # fmt: skip
+    return traced_with(heads, example, tasks, [axes for _ in example], given_as_list=given_as_list)
+
+
+def traced_with(
+    heads: nn.Module, example: Mapping[str, Tensor], tasks: Mapping[str, Task], axes: Sequence[tuple[str, ...]], *,
+    given_as_list: bool = True,
+) -> Traced:  # fmt: skip
+    """Trace a module that gives the outputs of the tasks, `axes` of each input free: the first ones, by their names."""
     import torch
 
     device = next((p.device for p in heads.parameters()), torch.device("cpu"))
@@ -100,11 +108,11 @@ def _trace(
         said = heads(*given)
     for (head, task), output in zip(tasks.items(), said, strict=False):
         check_width(output, task.size, head, "the student")
-    free = {number: torch.export.Dim(name) for number, name in enumerate(axes)}
-    shapes: Any = tuple(free for _ in given)
+    dims = {name: torch.export.Dim(name) for some in axes for name in some}
+    shapes: Any = tuple({number: dims[name] for number, name in enumerate(some)} for some in axes)
     outputs = [*(f"{NET}{head}" for head in tasks), *([WORDS] if len(said) > len(tasks) else [])]
     tensors = dict(zip(example, given, strict=True))
-    model = exported_by_torch(heads, tensors, (shapes,) if given_as_list else shapes, outputs, len(axes) > 1)
+    model = exported_by_torch(heads, tensors, (shapes,) if given_as_list else shapes, outputs, len(dims) > 1)
     return Traced(model, tuple(example), tuple(int(output.shape[-1]) for output in said[: len(tasks)]))
 
 

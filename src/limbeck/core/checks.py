@@ -233,6 +233,13 @@ _PAGES = (
         "set evaluate.folds to 5 (folds=5 in Python) and give no test rows",
     ),
     Check(
+        "LB130",
+        "training rows without a label of any task",
+        "rows of a table with several tasks that have no label at all are counted",
+        "they are unlabelled rows: the teachers alone speak about them, and the control does not see them",
+        "nothing, unless a label should be there",
+    ),
+    Check(
         "LB201",
         "the teacher is no better than its control",
         "the teacher's score is compared, paired by row, with a constant answer and with the student that was trained "

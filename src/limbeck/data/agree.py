@@ -11,8 +11,17 @@ import pandas as pd
 
 from limbeck.core.errors import ConfigError, LimbeckError
 from limbeck.data.frames import like_column, numbers
+from limbeck.data.parts import PARTS, agreed_parts
 from limbeck.data.raw import Raw
 from limbeck.data.rows import row_shape
+
+
+def agreed(raws: Mapping[str, Raw]) -> dict[str, Raw]:
+    """The splits with the same columns, shapes and floats, each part of a row by itself; raises ConfigError."""
+    if raws["train"].kind == PARTS:
+        return agreed_parts(raws, agreed)
+    refuse_shapes(raws)
+    return same_floats({split: like(raws["train"], raw, split) for split, raw in raws.items()})
 
 
 def refuse_shapes(raws: Mapping[str, Raw]) -> None:
@@ -29,9 +38,9 @@ def refuse_shapes(raws: Mapping[str, Raw]) -> None:
                     + (f", not in train: {', '.join(extra)}" if extra else ""),
                     "name the input columns with columns.inputs",
                 )
-        elif raw.kind == first.kind == "image" and raw.inputs.dtype != first.inputs.dtype:
+        elif raw.kind == first.kind == "image" and _dtype(raw) != _dtype(first):
             raise ConfigError(
-                f"expected images of {split} as {first.inputs.dtype}, as in train, got {raw.inputs.dtype}",
+                f"expected images of {split} as {_dtype(first)}, as in train, got {_dtype(raw)}",
                 "give every split in the same range of pixels and the same dtype",
             )
         elif raw.kind == first.kind == "audio":
@@ -73,7 +82,7 @@ def same_floats(raws: Mapping[str, Raw]) -> dict[str, Raw]:
         found = [n for n in first.inputs.columns if _differ([raw.inputs[n].dtype for raw in raws.values()])]
         where = f"column {', '.join(map(str, found))}"
     else:
-        found = ["x"] if _differ([raw.inputs.dtype for raw in raws.values()]) else []
+        found = ["x"] if _differ([_dtype(raw) for raw in raws.values()]) else []
         where = "the inputs"
     if not found:
         return dict(raws)
@@ -87,9 +96,13 @@ def _differ(dtypes: Sequence[Any]) -> bool:
     return 4 in sizes and max(sizes) > 4
 
 
+def _dtype(raw: Raw) -> Any:
+    return np.asarray(raw.inputs).dtype
+
+
 def _narrowed(raw: Raw, names: Sequence[Any]) -> Raw:
     if not isinstance(raw.inputs, pd.DataFrame):
-        return replace(raw, inputs=raw.inputs.astype(np.float32)) if _wide(raw.inputs.dtype) else raw
+        return replace(raw, inputs=np.asarray(raw.inputs).astype(np.float32)) if _wide(_dtype(raw)) else raw
     columns = {n: raw.inputs[n] for n in names if _wide(raw.inputs[n].dtype)}
     new = {n: pd.Series(numbers(c, n).astype(np.float32), index=c.index) for n, c in columns.items()}
     return replace(raw, inputs=raw.inputs.assign(**new)) if new else raw

@@ -149,7 +149,7 @@ def _moved_column(column: pd.Series, by: Array, name: str) -> pd.Series:
 
 def _swap(frozen: Frozen, inputs: Any, words: Array, chance: float) -> Any:
     assert frozen.partners is not None
-    others = frozen.partners
+    others: Any = frozen.partners
     columns = list(others.columns) if isinstance(others, pd.DataFrame) else []
     width = len(columns) if columns else int(np.prod(others.shape[1:]))
     u = uniforms(words, width + 1)
@@ -164,7 +164,7 @@ def _swap(frozen: Frozen, inputs: Any, words: Array, chance: float) -> Any:
     return out
 
 
-def widened(inputs: Any, partners: Inputs | None) -> Any:
+def widened(inputs: Any, partners: Any) -> Any:
     """Rows in a dtype that holds their own values and those of partners from another split."""
     if isinstance(inputs, pd.DataFrame) and isinstance(partners, pd.DataFrame):
         dtypes = {n: _common(inputs[n], partners[n]) for n in partners.columns if inputs[n].dtype != partners[n].dtype}

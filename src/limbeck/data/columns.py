@@ -19,11 +19,12 @@ LABELS = ("label", "labels", "target", "y", "class", "species")
 class NamedColumns:
     """Which columns of a table mean what, for `lb.Data(columns=...)`; without `inputs` all others are inputs.
 
-    `target` is one column, several, or a mapping of task to columns. By `slices` the test rows are told apart in the
-    scorecard; these columns stay inputs where they are such, `drop` takes them out.
+    `target` is one column, several, or a mapping of task to columns; `inputs` may be a mapping of parts to columns. By
+    `slices` the test rows are told apart in the scorecard; these columns stay inputs where they are such, `drop` takes
+    them out.
     """
 
-    inputs: tuple[str, ...] = ()
+    inputs: tuple[str, ...] | Mapping[str, Any] = ()
     target: Any = None
     id: str | None = None
     group: str | None = None
@@ -36,7 +37,7 @@ class Columns(Protocol):
     """What says which columns mean what: `NamedColumns`, or the columns of a recipe."""
 
     @property
-    def inputs(self) -> tuple[str, ...]:
+    def inputs(self) -> tuple[str, ...] | Mapping[str, Any]:
         """Input columns."""
         ...
 
@@ -83,6 +84,17 @@ def targets_of(columns: Columns) -> dict[str, tuple[str, ...]]:
     return {MAIN: tuple(target)}
 
 
+def input_names(columns: Columns | None) -> tuple[str, ...]:
+    """All input columns, of rows of parts those of every part."""
+    if columns is None:
+        return ()
+    if isinstance(columns.inputs, Mapping):
+        from limbeck.data.parts import columns_of_parts
+
+        return tuple(name for names in columns_of_parts(columns.inputs).values() for name in names)
+    return tuple(columns.inputs)
+
+
 def guess_target(frame: pd.DataFrame) -> str | None:
     """The column that looks like a label: by name, else the last one."""
     names = [str(name) for name in frame.columns]
@@ -105,7 +117,7 @@ def guess_columns(frame: pd.DataFrame) -> tuple[NamedColumns, list[str]]:
     from limbeck.data.generation import pair_in
 
     if (pair := pair_in(frame)) is not None:
-        return pair, [f"source: {pair.inputs[0]}, target: {pair.target} (by their names)"]
+        return pair, [f"source: {input_names(pair)[0]}, target: {pair.target} (by their names)"]
     names = [str(name) for name in frame.columns]
     tagged = _tagged(frame, names)
     target = tagged[1] if tagged else guess_target(frame)

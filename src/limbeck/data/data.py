@@ -18,7 +18,7 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.core.specs import fingerprint
 from limbeck.data import doctor
-from limbeck.data.agree import like, refuse_shapes, same_floats
+from limbeck.data.agree import agreed
 from limbeck.data.generation import as_sources
 from limbeck.data.pairs import (
     as_pairs,
@@ -29,7 +29,7 @@ from limbeck.data.pairs import (
     without_held_texts,
 )
 from limbeck.data.preprocess import Preprocess
-from limbeck.data.reading import beside, encode_all, fitted_again, read_all, tasks_of
+from limbeck.data.reading import beside, encode_all, fitted_again, read_all, refuse_silent_tasks, tasks_of
 from limbeck.data.rows import Rows, digest
 from limbeck.data.slices import sliced
 from limbeck.data.sources import Columns, NamedColumns
@@ -42,6 +42,8 @@ SPLITS = ("train", "unlabeled", "validation", "test")
 
 class Data:
     """Train, unlabeled, validation and test rows of one or several tasks.
+
+    X may be a mapping of the parts of a row, such as {"title": texts, "numbers": frame, "picture": images}.
 
     train, unlabeled, validation, test   arrays (X, y) or (X, y, ids), frames, data sets, or paths; see `sources`
     task                 "auto", "classification", "multilabel", "regression", "ordinal", "quantiles" (with levels of
@@ -121,8 +123,7 @@ class Data:
         raws = sliced(raws, slices, named)
         if embedded is not None:
             raws = as_pairs(raws, embedded)
-        refuse_shapes(raws)
-        raws = same_floats({split: like(raws["train"], raw, split) for split, raw in raws.items()})
+        raws = agreed(raws)
         findings: list[Finding] = []
         self.metric, self.seed, self.asked_view = metric, seed, view
         self.tasks: dict[str, Task] = tasks_of(raws["train"], task, classes, findings)
@@ -140,6 +141,7 @@ class Data:
             rows["train"], rows["validation"] = split_off(rows["train"], self.held, self.tasks, seed, "validation")
         rows, shared = doctor.without_validation(rows)
         rows, left_out = without_held_texts(rows) if embedded is not None else (rows, [])
+        refuse_silent_tasks(rows, self.tasks)
         if len(rows["train"]) < len(raws["train"].inputs):
             self.tasks, rows = fitted_again(self.tasks, rows)
         self.train, self.validation = rows["train"], rows["validation"]

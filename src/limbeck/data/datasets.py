@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from limbeck.core.errors import ConfigError
-from limbeck.data.columns import LABELS, Columns, NamedColumns, guess_target, targets_of
+from limbeck.data.columns import LABELS, Columns, NamedColumns, guess_target, input_names, targets_of
 from limbeck.data.images import pixels_of, stack
 from limbeck.data.raw import Raw, inputs_of, labels_of, named_labels, of_frame
 from limbeck.data.rows import Array
@@ -33,7 +33,8 @@ def of_hub(given: Any, columns: Columns | None, split: str, size: tuple[int, int
     if not images:
         return of_frame(_named(plain.to_pandas(), classes), columns, split, classes)
     if columns is not None:
-        images = [n for n in images if n in columns.inputs] or [n for n in images if n not in columns.drop] or images
+        asked = [n for n in images if n in input_names(columns)]
+        images = asked or [n for n in images if n not in columns.drop] or images
     name = images[0]
     frame = _named(plain.remove_columns(images).to_pandas(), classes)
     if columns is None or not columns.inputs:

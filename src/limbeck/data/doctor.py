@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from limbeck.core.findings import Finding
+from limbeck.core.parts import Parts
 from limbeck.data.audio.checks import look_at_clips
 from limbeck.data.frames import is_numeric
 from limbeck.data.keys import found_in, inverse_of
@@ -92,7 +93,10 @@ def look(
         elif task.form == "multilabel" and head in train.targets:
             yield from _labels(train, head, task)
         yield from _unlabelled(rows, head)
-    yield from _inputs(train, used)
+    if len(tasks) > 1:
+        yield from _silent(train)
+    for part in _parts(train).values():
+        yield from _inputs(part, used if part is train else None)
     yield from _empty(rows)
     yield from look_at_clips(rows, notes)
     yield from look_at_pictures(rows, tasks, notes)
@@ -222,12 +226,35 @@ def _unlabelled(rows: Mapping[str, Rows], head: str) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _silent(train: Rows) -> Iterator[Finding]:
+    """Training rows without a label of any of several tasks."""
+    gone = int((~np.logical_or.reduce([*train.label_mask.values()])).sum()) if train.label_mask else 0
+    if gone:
+        yield _note(
+            "LB130", "training rows without a label of any task", f"{gone} of {len(train)} training rows",
+            "they are unlabelled rows: the teachers alone speak about them, and the control does not see them",
+        )  # fmt: skip
+
+
 def _empty(rows: Mapping[str, Rows]) -> Iterator[Finding]:
     """Rows of text in which nothing stands: no text but spaces, no word."""
-    gone = {split: empty_rows(part.inputs) for split, part in rows.items() if part.kind == "text"}
+    for name, part in _parts(rows["train"]).items():
+        if part.kind == "text":
+            yield from _empty_texts({s: _parts(r)[name] for s, r in rows.items()}, f"'{name}'" if name else "texts")
+
+
+def _parts(rows: Rows) -> dict[str, Rows]:
+    """The parts of rows by name, as if each were all; rows of one part under ""."""
+    if not isinstance(rows.inputs, Parts):
+        return {"": rows}
+    return {n: Rows(rows.inputs.kinds[n], part, rows.keys) for n, part in rows.inputs.items()}
+
+
+def _empty_texts(rows: Mapping[str, Rows], what: str) -> Iterator[Finding]:
+    gone = {split: empty_rows(part.inputs) for split, part in rows.items()}
     if any(gone.values()):
         yield _note(
-            "LB125", "texts are empty",
+            "LB125", f"{what} are empty" if what == "texts" else f"texts in {what} are empty",
             ", ".join(f"{count} of {len(rows[split])} in {split}" for split, count in gone.items() if count),
             "a model reads nothing in them and answers all of them alike",
         )  # fmt: skip
@@ -248,7 +275,7 @@ def _inputs(train: Rows, used: Sequence[str] | None) -> Iterator[Finding]:
                 mixed.append(str(name))
             if train.kind == "table" and _several_types(column):
                 several.append(str(name))
-    elif train.kind == "array" and train.inputs.ndim == 2:
+    elif train.kind == "array" and isinstance(train.inputs, np.ndarray) and train.inputs.ndim == 2:
         holes = np.isnan(train.inputs.astype(np.float64)).sum(axis=0)
         missing = [f"column {i} ({holes[i]})" for i in np.flatnonzero(holes)]
         same = ((train.inputs == train.inputs[:1]) | (holes == len(train))).all(axis=0)

@@ -14,12 +14,13 @@ import pandas as pd
 
 from limbeck.core.errors import ConfigError, LimbeckError
 from limbeck.core.kinds import suggest
-from limbeck.data.columns import LABELS, Columns, NamedColumns, targets_of
+from limbeck.data.columns import LABELS, Columns, NamedColumns, input_names, targets_of
 from limbeck.data.frames import MISSING_WORDS, missing_columns
 from limbeck.data.images import of_folder
 from limbeck.data.labels import as_labels
+from limbeck.data.parts import PARTS, columns_of_parts, parts_of
 from limbeck.data.raw import Raw, inputs_of, of_frame
-from limbeck.data.rows import Array
+from limbeck.data.rows import Array, Inputs
 from limbeck.signals import MAIN
 
 _INPUTS = ("image", "img", "pixel_values", "x", "X", "images", "inputs")
@@ -34,7 +35,7 @@ def of_path(path: Path, columns: Columns | None, split: str, size: tuple[int, in
         raise ConfigError(f"expected {split} at {path}, there is no such file", near or "check the path")
     if path.suffix.lower() == ".npz":
         return _of_npz(path, columns, split)
-    return of_frame(read_table(path), columns, split)
+    return of_frame(read_table(path), columns, split, base=path.parent)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -137,16 +138,26 @@ def _of_npz(path: Path, columns: Columns | None, split: str) -> Raw:
         targets = {MAIN: (label,)} if label else {}
     labelled = [name for names in targets.values() for name in names]
     beside = {name: getattr(chosen, name) for name in ("id", "group", "weight")}
-    found = list(chosen.inputs) or [next((n for n in _INPUTS if n in arrays), "x")]
+    found = list(input_names(chosen)) or [next((n for n in _INPUTS if n in arrays), "x")]
     wanted = [*found, *(labelled if split != "unlabeled" else ())]
     wanted += [name for name in beside.values() if name is not None and split == "train"]
     missing = [name for name in wanted if name not in arrays]
     if missing:
         raise missing_columns(missing, list(arrays), str(path))
-    kind, inputs = inputs_of(_side_by_side(arrays, found, path), split)
+    kind, inputs, notes = _npz_inputs(arrays, chosen, found, split, path)
     labels = {} if split == "unlabeled" else {head: _labels(arrays, names) for head, names in targets.items()}
     ids, groups, weight = (arrays.get(name) if name is not None else None for name in beside.values())
-    return Raw(kind, inputs, labels, {h: n for h, n in targets.items() if len(n) > 1}, ids, groups, weight)
+    return Raw(kind, inputs, labels, {h: n for h, n in targets.items() if len(n) > 1}, ids, groups, weight, notes)
+
+
+def _npz_inputs(
+    arrays: Mapping[str, Array], columns: Columns, found: list[str], split: str, path: Path
+) -> tuple[str, Inputs, tuple[str, ...]]:
+    if not isinstance(columns.inputs, Mapping):
+        return *inputs_of(_side_by_side(arrays, found, path), split), ()
+    wanted = columns_of_parts(columns.inputs)
+    parts, said = parts_of({n: _side_by_side(arrays, list(each), path) for n, each in wanted.items()}, split)
+    return PARTS, parts, tuple(said)
 
 
 def _load_npz(path: Path) -> dict[str, Array]:

@@ -19,6 +19,7 @@ import pandas as pd
 import xxhash
 
 from limbeck.core.errors import ConfigError
+from limbeck.core.parts import Parts
 from limbeck.data.rows import Array, Inputs
 
 _VERSION = b"limbeck-key-1"
@@ -29,10 +30,14 @@ _MISSING, _NUMBER, _TEXT, _BIG, _TIME, _BYTES, _LIST = range(7)
 
 
 def row_keys(kind: str, inputs: Inputs) -> Array:
-    """Keys [N, 2] uint64 (column 0 the high word) of the rows of an array [N, ...], a table, images or clips.
+    """Keys [N, 2] uint64 (column 0 the high word) of the rows of an array [N, ...], a table, images, clips or parts.
 
     Raises ConfigError for values that have no canonical form, naming the column.
     """
+    if isinstance(inputs, Parts):
+        from limbeck.data.parts import keys_of
+
+        return keys_of(inputs)
     if isinstance(inputs, pd.DataFrame):
         return _table_keys(inputs)
     if kind == "audio":

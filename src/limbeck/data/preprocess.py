@@ -15,6 +15,7 @@ float32 themselves: ONNX does the same two operations, so that an exported model
     audio   {"kind": "audio", "rate": 16000, "length": T}: clips side by side [N, T], NaN behind the end of each; a
             matrix is at least as wide as the longest clip that was seen, and the network makes its features itself
     text    {"kind": "text", "columns": [...]}: one or two columns of texts; the network's own tokenizer encodes them
+    parts   {"kind": "parts", "parts": {name: spec}}: each part by its own
     image   {"kind": "image", "channels", "height", "width", "channel_axis": true, "dtype": "uint8", "mean", "scale"}
             [N, H, W, C] (or [N, H, W] where `channel_axis` is false) -> [N, C, H, W], a mean and scale per channel.
 """
@@ -29,7 +30,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from limbeck.core.errors import ConfigError, ShapeMismatch
+from limbeck.core.errors import ConfigError, LimbeckError, ShapeMismatch
+from limbeck.core.parts import Parts
 from limbeck.core.specs import fingerprint
 from limbeck.data.audio.clips import lengths, padded
 from limbeck.data.frames import is_numeric, numbers, pick, texts
@@ -55,6 +57,8 @@ class Preprocess:
         """
         parts = [split.without_labels() for split in splits]
         rows = parts[0] if len(parts) == 1 else Rows.concat(parts)  # windows of a series are not copied
+        if isinstance(rows.inputs, Parts):
+            return cls({"kind": "parts", "parts": {n: _fit_part(rows, n, max_values) for n in rows.inputs.names}})
         if rows.kind == "text":
             assert isinstance(rows.inputs, pd.DataFrame)
             return cls({"kind": "text", "columns": list(rows.inputs.columns)})
@@ -84,6 +88,12 @@ class Preprocess:
                 "expected a network that takes text, got one that takes numbers",
                 "give one that brings a tokenizer, such as hf:FOLDER",
             )
+        if self.spec["kind"] == "parts":
+            raise ConfigError(
+                f"expected something that takes the parts of a row ({', '.join(self.spec['parts'])}), got a network or "
+                "estimator that takes one matrix",
+                "give 'parts' (a network for each, joined), or choose: lb.Teacher(model, parts=[...])",
+            )
         if self.spec["kind"] == "table":
             return _encode_table(self.spec, inputs)
         if self.spec["kind"] == "audio":
@@ -97,7 +107,7 @@ class Preprocess:
     def shape(self) -> tuple[int, ...]:
         """Shape of one encoded row."""
         spec = self.spec
-        if spec["kind"] == "text":
+        if spec["kind"] in ("text", "parts"):
             return ()
         if spec["kind"] == "audio":
             return (spec["length"],)
@@ -107,10 +117,24 @@ class Preprocess:
             return (len(spec["keep"]),) if spec["keep"] is not None else tuple(spec["shape"])
         return (len(spec["numeric"]) + sum(len(part["values"]) + 2 for part in spec["categorical"]),)
 
+    @property
+    def parts(self) -> dict[str, Preprocess]:
+        """That of each part of rows of parts, by name; none for other rows."""
+        return {name: Preprocess(spec) for name, spec in self.spec.get("parts", {}).items()}
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the spec (32 hex digits)."""
         return fingerprint(self.spec)
+
+
+def _fit_part(rows: Rows, name: str, max_values: int) -> Mapping[str, Any]:
+    assert isinstance(rows.inputs, Parts)
+    part = Rows(rows.inputs.kinds[name], rows.inputs[name], rows.keys)
+    try:
+        return Preprocess.fit(part, max_values=max_values).spec
+    except LimbeckError as err:
+        raise ConfigError(f"part '{name}': {err.what}", err.todo) from err
 
 
 def _exact(values: Any) -> list[float]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from limbeck.core.errors import ConfigError
-from limbeck.data.columns import Columns, NamedColumns, guess_columns, targets_of
+from limbeck.data.columns import Columns, NamedColumns, guess_columns, input_names, targets_of
 from limbeck.data.frames import is_number, is_numeric, missing_columns, numbers, refuse_twice, tidy
 from limbeck.data.generation import unfolded
 from limbeck.data.labels import as_labels, is_missing, text_of
+from limbeck.data.parts import PARTS, columns_of_parts, parts_of_frame
 from limbeck.data.rows import Array, Inputs
 from limbeck.data.slices import slice_values
 from limbeck.data.texts import as_texts, is_text_list, texts_of
@@ -155,16 +157,18 @@ def table_of(frame: pd.DataFrame, split: str) -> tuple[pd.DataFrame, list[str]]:
 
 
 def of_frame(
-    frame: pd.DataFrame, columns: Columns | None, split: str, classes: Mapping[str, tuple[str, ...]] | None = None
-) -> Raw:
+    frame: pd.DataFrame, columns: Columns | None, split: str, classes: Mapping[str, tuple[str, ...]] | None = None,
+    base: Path | None = None,
+) -> Raw:  # fmt: skip
     """Split a table into inputs, labels and the rest, guessing where no columns are named.
 
-    `classes` are declared classes by column. Raises ConfigError for columns that are not there or are repeated.
+    `classes` are declared classes by column, `base` is where paths of images start.
+    Raises ConfigError for columns that are not there or are repeated.
     """
     frame = unfolded(frame)
     known = refuse_twice(frame)
     frame = frame.set_axis(known, axis=1)
-    frame, notes = with_words(frame, () if columns is None else columns.inputs, split)
+    frame, notes = with_words(frame, input_names(columns), split)
     if columns is None:
         columns, reasons = guess_columns(frame)
         notes += [f"columns were not named: {'; '.join(reasons)}"] if columns.target is not None else []
@@ -175,10 +179,15 @@ def of_frame(
     labels = {} if split == "unlabeled" else {head: _column_labels(frame, n) for head, n in targets.items()}
     beside = {name: None if (n := getattr(columns, name)) in absent else n for name in ("id", "group", "weight")}
     special = {*labelled, *columns.drop, *(n for n in beside.values() if n is not None)}
-    inputs = list(columns.inputs) or [n for n in known if n not in special]
+    inputs = list(input_names(columns)) or [n for n in known if n not in special]
     if not inputs:
         raise ConfigError(f"expected input columns in {split}, every column means something else", "see columns.inputs")
-    kind, values, said = frame_inputs(frame[inputs], split)
+    kind: str
+    values: Inputs
+    if isinstance(columns.inputs, Mapping):
+        kind, (values, said) = PARTS, parts_of_frame(frame, columns_of_parts(columns.inputs), split, base)
+    else:
+        kind, values, said = frame_inputs(frame[inputs], split)
     declared = {head: classes[n[0]] for head, n in targets.items() if classes and len(n) == 1 and n[0] in classes}
 
     def column(name: str | None) -> Array | None:
@@ -194,7 +203,7 @@ def of_frame(
 def _refuse_columns(columns: Columns, labelled: Sequence[str], known: Sequence[str], split: str) -> set[str]:
     """The named columns that are not there and need not be: outside train ids, groups and weights may be missing."""
     for name in labelled:
-        where = "columns.inputs" if name in columns.inputs else "columns.drop" if name in columns.drop else None
+        where = "columns.inputs" if name in input_names(columns) else "columns.drop" if name in columns.drop else None
         if where is not None:
             raise ConfigError(
                 f"expected a column to mean one thing, '{name}' is the target and in {where}", f"take it out of {where}"
@@ -205,7 +214,7 @@ def _refuse_columns(columns: Columns, labelled: Sequence[str], known: Sequence[s
         free |= set(columns.slices)
     if split == "unlabeled":
         free |= set(labelled)
-    named = (*beside, *columns.inputs, *columns.drop, *labelled, *columns.slices)
+    named = (*beside, *input_names(columns), *columns.drop, *labelled, *columns.slices)
     absent = [n for n in dict.fromkeys(named) if n not in known]
     missing = [name for name in absent if name not in free]
     if missing:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from limbeck.core.errors import ConfigError, LimbeckError, Problem
 from limbeck.core.findings import Finding
+from limbeck.core.parts import Parts
 from limbeck.data.audio.sources import is_transcript
 from limbeck.data.generation import generation_in, is_pair
 from limbeck.data.infer import build_task, infer_task
@@ -45,7 +46,7 @@ def read_all(
             chosen = columns if columns is not None or "train" not in found else found["train"].columns
             if embedded is not None and split == "unlabeled":
                 chosen = single_texts(value, chosen)
-            found[split] = read(value, chosen, split, size=size, rate=rate)
+            found[split] = read(_as_parts(value, found.get("train")), chosen, split, size=size, rate=rate)
             found[split] = beside_masks(found.get("train", found[split]), found[split])
             rate = rate or found[split].rate or None  # that of the training rows holds for every split
             if not len(found[split].inputs):
@@ -66,6 +67,14 @@ def beside_masks(train: Raw, raw: Raw) -> Raw:
     labels = {**train.labels, **raw.labels}
     kind = image_kind(raw.kind, raw.inputs, labels)
     return raw if kind == raw.kind else replace(raw, kind=kind)
+
+
+def _as_parts(value: Any, train: Raw | None) -> Any:
+    """A split that is a mapping of the parts of the training rows as the tuple that says so."""
+    if train is None or not isinstance(train.inputs, Parts) or not isinstance(value, Mapping):
+        return value
+    named = train.columns is not None and isinstance(train.columns.inputs, Mapping)
+    return value if named else (value,)
 
 
 def together(problems: list[Problem]) -> ConfigError:
@@ -176,6 +185,21 @@ def encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str, 
     if problems:
         raise together(problems)
     return rows
+
+
+def refuse_silent_tasks(rows: Mapping[str, Rows], tasks: Mapping[str, Task]) -> None:
+    """Refuse splits in which no row is left with a label of a task; raises ConfigError with all of them."""
+    problems = [
+        Problem(
+            split, f"expected labels of '{head}', none of its {len(rows[split])} rows has one",
+            "give more rows with a label of it, or splits of their own in which every task has labels",
+        )
+        for split in ("train", "validation", "test")
+        for head in tasks
+        if split in rows and head in rows[split].label_mask and not rows[split].label_mask[head].any()
+    ]  # fmt: skip
+    if problems:
+        raise together(problems)
 
 
 def fitted_again(tasks: Mapping[str, Task], rows: Mapping[str, Rows]) -> tuple[dict[str, Task], dict[str, Rows]]:

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from limbeck.core.errors import ShapeMismatch
+from limbeck.core.parts import Parts
 
-KINDS = ("array", "table", "image", "text", "audio")
+KINDS = ("array", "table", "image", "text", "audio", "parts")
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
-Inputs: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame"
+Inputs: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame | Parts"
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +24,9 @@ class Rows:
 
     `inputs` are raw: an array [N, ...] of numbers ("array"), a DataFrame ("table"; "text": one or
     two columns of texts, or one of tuples of words), [N, H, W] / [N, H, W, C]
-    uint8 or float ("image"), or objects [N] of clips float32 [T] at
-    the sampling `rate` ("audio"). `keys` [N, 2] uint64, column 0 the high word. `targets` in training space by task:
+    uint8 or float ("image"), objects [N] of clips float32 [T] at
+    the sampling `rate` ("audio"), or several of these by name ("parts"). `keys` [N, 2] uint64, column 0 the high word.
+    `targets` in training space by task:
     int64 [N] class ids, int64 [N, W] tags of words (-1: none), float32 [N, L] of 0/1, float32 [N, K] standardised;
     empty where there are no labels.
     `label_mask` bool [N] by task. `ids` are the user's names of rows, aliases of keys. By `slices`, numbers or texts
@@ -131,10 +133,14 @@ def take_inputs(inputs: Inputs, index: Array) -> Inputs:
 
 def row_shape(inputs: Inputs) -> tuple[Any, ...]:
     """What one row is: the shape without N, or the column names of a table."""
+    if isinstance(inputs, Parts):
+        return tuple((name, row_shape(part)) for name, part in inputs.items())
     return tuple(inputs.columns) if isinstance(inputs, pd.DataFrame) else tuple(inputs.shape[1:])
 
 
 def _join_inputs(parts: Sequence[Inputs]) -> Inputs:
+    if isinstance(parts[0], Parts):
+        return parts[0].map(lambda name, _: _join_inputs([part[name] for part in parts if isinstance(part, Parts)]))
     if isinstance(parts[0], pd.DataFrame):
         return pd.concat(parts, ignore_index=True)  # type: ignore[arg-type]
     return np.concatenate([np.asarray(part) for part in parts])

@@ -23,6 +23,7 @@ from limbeck.data.datasets import of_dataset, of_hub
 from limbeck.data.files import of_path
 from limbeck.data.files import read_table as read_table
 from limbeck.data.masks.sources import as_masked
+from limbeck.data.parts import PARTS, parts_of
 from limbeck.data.raw import Raw as Raw
 from limbeck.data.raw import frame_inputs, guessed_from, inputs_of, named_labels, of_frame
 from limbeck.data.rows import Inputs
@@ -71,7 +72,10 @@ def _of_tuple(given: tuple[Any, ...], split: str) -> Raw:
     x, y, ids = (*given, None, None)[:3]
     notes: list[str] = []
     inputs: Inputs
-    if isinstance(x, pd.DataFrame):
+    if isinstance(x, Mapping):
+        inputs, notes = parts_of(x, split)
+        kind = PARTS
+    elif isinstance(x, pd.DataFrame):
         kind, inputs, notes = frame_inputs(x, split)
     else:
         kind, inputs = inputs_of(x, split)

@@ -26,7 +26,7 @@ from limbeck.core.specs import fingerprint as hash_of
 from limbeck.data.augment import MOVING, STEPS, Frozen, spread_of, widened
 from limbeck.data.counter import row_words
 from limbeck.data.own_view import OwnView, verify_replay
-from limbeck.data.rows import Array, Rows, take_inputs
+from limbeck.data.rows import Array, Rows, row_shape, take_inputs
 
 _PARTNERS = 20_000  # rows from which swap draws its partners, kept as they were when the view was made
 _STEP = re.compile(r"(?P<name>\w+)\s*(\((?P<strength>[^()]*)\))?")
@@ -138,6 +138,10 @@ def view_of(given: Any, kind: str, seed: int, train: Rows) -> View | None:
 
     Raises ConfigError for unknown names and for callables that do not repeat.
     """
+    if kind == "parts":
+        from limbeck.data.part_views import part_views
+
+        return part_views(given, seed, train)
     if given is None:
         return None
     if isinstance(given, str):
@@ -203,7 +207,7 @@ def _refuse_words(train: Rows) -> None:
 
 def _refuse_far(steps: tuple[Step, ...], train: Rows) -> None:
     """Raise ConfigError for shifts that move the whole image out."""
-    side = min(train.inputs.shape[1:3])
+    side = min(row_shape(train.inputs)[:2])
     far = next((step for step in steps if step.name == "shift" and step.strength >= side), None)
     if far is not None:
         raise ConfigError(f"expected a shift below the {side} pixels of an image, got {far}", "for example shift(2)")

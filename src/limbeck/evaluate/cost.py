@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from limbeck.core.parts import Parts, plain
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -33,7 +35,7 @@ def state_bytes(module: nn.Module) -> int:
     return sum(t.numel() * t.element_size() for t in module.state_dict().values())
 
 
-def flops(module: nn.Module, example: Tensor) -> int | None:
+def flops(module: nn.Module, example: Tensor | Parts) -> int | None:
     """Floating-point operations for one row (a multiply-add counts two); None where torch cannot count them."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -41,7 +43,7 @@ def flops(module: nn.Module, example: Tensor) -> int | None:
     counter = FlopCounterMode(display=False)
     try:
         with torch.no_grad(), counter:
-            module(example[:1])
+            module(plain(example[:1]))
     except (NotImplementedError, RuntimeError):
         return None
     return int(counter.get_total_flops())
@@ -122,7 +124,7 @@ def process_peak_bytes() -> int:
 
 
 def module_cost(
-    module: nn.Module, example: Tensor, *, onnx: Path | None = None, batches: tuple[int, ...] = BATCHES
+    module: nn.Module, example: Tensor | Parts, *, onnx: Path | None = None, batches: tuple[int, ...] = BATCHES
 ) -> dict[str, Any]:
     """Everything that can be measured on a torch module with an example batch [B, ...] of encoded inputs.
 
@@ -137,9 +139,9 @@ def module_cost(
         with torch.no_grad(), one_thread():
             timed = {}
             for size in batches:
-                inputs = example[torch.arange(size) % len(example)]
+                inputs = plain(example[torch.arange(size) % len(example)])
                 timed[str(size)] = latency(lambda x=inputs: module(x))  # type: ignore[misc]
-            memory = inference_bytes(lambda: module(example[:1]))
+            memory = inference_bytes(lambda: module(plain(example[:1])))
             operations = flops(module, example)
     finally:
         module.train(was_training)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.errors import ConfigError, MissingSignal, ShapeMismatch
+from limbeck.core.parts import plain
 from limbeck.models.estimators import ClassColumns, class_columns, label_columns, refuse_pairwise, refuse_unfitted
 from limbeck.models.fingerprint import module_hash, object_hash
 from limbeck.models.merged import MergedColumns, merged_columns
@@ -270,7 +271,7 @@ class Function:
     def __call__(self, inputs: Any) -> Answers:
         with torch.no_grad():
             with told(self.who, inputs):
-                raw = self.function(inputs)
+                raw = self.function(plain(inputs))
             return self._bridge(_tensors(raw, self.who), _count(inputs))
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.errors import LimbeckError
+from limbeck.core.parts import Parts, plain
 from limbeck.core.runtime import device_of
 from limbeck.models.outputs import to_outputs
 
@@ -79,6 +80,8 @@ def shown(inputs: Any) -> str:
         return f"a table of {len(inputs)} rows ({', '.join(names[:8])}{', ...' if len(names) > 8 else ''})"
     if hasattr(inputs, "shape") and hasattr(inputs, "dtype") and len(inputs.shape):
         return f"{len(inputs)} rows ({str(inputs.dtype).removeprefix('torch.')} {list(inputs.shape)})"
+    if isinstance(inputs, Parts):
+        return f"a mapping of the parts of {len(inputs)} rows ({', '.join(inputs)})"
     return f"inputs of type {type(inputs).__name__}"
 
 
@@ -86,7 +89,7 @@ def answer(model: nn.Module, inputs: Any) -> Any:
     """What a module says without gradients: one of text in parts of like length, so that padding costs little."""
     parts = model.parts(inputs) if isinstance(model, InParts) and isinstance(inputs, Tensor) else ()
     if len(parts) < 2:
-        return model(inputs)
+        return model(plain(inputs))
     order = torch.cat(list(parts))
     said = [model(inputs[part]) for part in parts]
     back = torch.empty_like(order)
@@ -110,11 +113,12 @@ def at_once(shape: Sequence[int], batch_size: int = 1024) -> int:
 
 
 def predict(
-    model: nn.Module, inputs: Tensor | np.ndarray, heads: Sequence[str], batch_size: int = 1024
+    model: nn.Module, inputs: Tensor | np.ndarray | Parts, heads: Sequence[str], batch_size: int = 1024
 ) -> dict[str, np.ndarray]:
-    """Outputs [N, C] ([N, T, C] of words) float32 of each head for inputs [N, ...], in batches."""
-    tensor = torch.as_tensor(inputs)
-    batch_size = at_once(tuple(tensor.shape), batch_size)
+    """Outputs [N, C] ([N, T, C] of words) float32 of each head for inputs [N, ...], or parts of them, in batches."""
+    tensor = inputs if isinstance(inputs, Parts) else torch.as_tensor(inputs)
+    if isinstance(tensor, Tensor):
+        batch_size = at_once(tuple(tensor.shape), batch_size)
     device = device_of(model)
     parts: dict[str, list[Tensor]] = {head: [] for head in heads}
     with answering(model):

@@ -13,6 +13,9 @@ from limbeck.core.catalog import load_path
 from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
 from limbeck.core.files import checksum, read_json, write_bytes, write_json
 from limbeck.models import zoo
+from limbeck.models.parts.network import PartsNet
+from limbeck.models.parts.saved import parts_from, save_parts
+from limbeck.models.parts.student import PartsStudent
 from limbeck.models.student import Student, caller
 from limbeck.models.text.network import HEADS, Tokenised
 from limbeck.models.text.saved import load_text
@@ -41,6 +44,9 @@ def save(
     if isinstance(module, Tokenised):
         _save_tokenised(module, folder, names or {}, notes)
         return
+    if isinstance(module, PartsNet):
+        save_parts(module, folder, notes)
+        return
     if source is not None:
         module = source.finish(module)
     state = {name: value.detach().cpu().clone().contiguous() for name, value in module.state_dict().items()}
@@ -57,6 +63,8 @@ def save(
     elif source is not None:
         config |= {"kind": source.kind, "name": source.label, "in_shape": list(source.in_shape)}
         config["out_sizes"] = dict(source.out_sizes)
+        if isinstance(source, PartsStudent):
+            config["in_shape"] = {part: list(shape) for part, shape in source.shapes.items()}
     else:
         config |= {"kind": "instance", "name": _class_path(module)}
     write_json(folder / CONFIG, config | notes)
@@ -137,10 +145,14 @@ def read_weights(folder: Path, config: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def _rebuild(config: Mapping[str, Any], folder: Path) -> nn.Module:
     kind, name = config.get("kind"), str(config.get("name"))
+    if kind == "parts":
+        return parts_from(folder, config)
     if kind == "name":
         return zoo.build(name, tuple(config["in_shape"]), config["out_sizes"])
     if kind == "factory" and "<" not in name:
-        return caller(load_path(name), tuple(config["in_shape"]), config["out_sizes"])()
+        shape = config["in_shape"]
+        parts = {part: tuple(each) for part, each in shape.items()} if isinstance(shape, dict) else tuple(shape)
+        return caller(load_path(name), parts, config["out_sizes"])()
     raise ConfigError(
         f"expected a network that can be built by name in {folder}, its weights belong to an instance of {name}",
         "give the architecture: load(folder, like=your_module)",

@@ -189,16 +189,24 @@ class Student:
 
         module = self._raw(seed)
         refuse_whole_texts(module, self.kinds, f"the student {self.label}")
-        check_fit(
-            module, self.in_shape, self.out_sizes, f"the student {self.label}", tokens=self.encoder is not None,
-            masked=tuple(head for head, kind in self.kinds.items() if kind == "segmentation"),
-        )  # fmt: skip
+        self.check(module)
         for path in self.bridge.paths:
             replace_module(module, path, nn.Identity())
         if not self.bridge.wrapped:
             return module
         kinds = {head: kind if head in self.bridge.wrapped else "regression" for head, kind in self.kinds.items()}
         return AsLogits(module, kinds)
+
+    def check(self, module: nn.Module) -> None:
+        """Refuse a module that does not fit the rows or the tasks; raises ShapeMismatch."""
+        check_fit(
+            module, self.in_shape, self.out_sizes, f"the student {self.label}", tokens=self.encoder is not None,
+            masked=tuple(head for head, kind in self.kinds.items() if kind == "segmentation"),
+        )  # fmt: skip
+
+    def probe(self) -> Any:
+        """Encoded rows to look at outputs with."""
+        return _probe(self.in_shape)
 
     @cached_property
     def bridge(self) -> Bridge:
@@ -208,7 +216,7 @@ class Student:
         if self.output == LOGITS or not on:
             return Bridge()
         module = self._raw(0)
-        probe = _probe(self.in_shape).to(device_of(module))
+        probe = moved(self.probe(), device_of(module))
         heads = list(self.out_sizes)
         before = _outputs(module, probe, heads)
         paths = tuple(stripped.path for stripped in strip_softmax(module, probe, heads, on))
@@ -283,7 +291,12 @@ def _probe(in_shape: tuple[int, ...]) -> Tensor:
         return torch.randn((_PROBE_ROWS, *in_shape)) * size
 
 
-def _outputs(module: nn.Module, probe: Tensor, heads: Sequence[str]) -> dict[str, Tensor]:
+def moved(rows: Any, device: Any) -> Any:
+    """Encoded rows, a mapping of parts or one tensor, on a device."""
+    return {name: part.to(device) for name, part in rows.items()} if isinstance(rows, Mapping) else rows.to(device)
+
+
+def _outputs(module: nn.Module, probe: Any, heads: Sequence[str]) -> dict[str, Tensor]:
     with answering(module):
         return to_outputs(module(probe), heads)
 
@@ -304,27 +317,39 @@ def check_fit(
     parameter = next(module.parameters(), None)
     device = parameter.device if parameter is not None else None
     probe = torch.zeros((2, *in_shape), device=device, dtype=torch.int32 if tokens else torch.float32)
+    what, fits = f"inputs of shape {in_shape}", f"{in_shape} (without the batch)"
+    for head, output in check_answers(module, probe, out_sizes, who, what, fits).items():
+        if head in masked:
+            check_pixels(output, in_shape[-2:], head, who)
+
+
+def check_answers(
+    module: nn.Module, probe: Any, out_sizes: Mapping[str, int], who: str, what: str, fits: str = "them"
+) -> dict[str, Any]:
+    """The answers of a module to a probe; refused where it fails or its widths are not those of the tasks."""
+    parameter = next(module.parameters(), None)
     with answering(module):
         try:
-            raw = module(probe)
+            raw = module(probe if parameter is None else moved(probe, parameter.device))
         except LimbeckError:
             raise
         except Exception as error:
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             raise ShapeMismatch(
-                f"expected {who} to take inputs of shape {in_shape}, it fails on them: {first_line}",
-                f"make its first layer fit {in_shape} (without the batch), or change the preprocessing",
+                f"expected {who} to take {what}, it fails on them: {first_line}",
+                f"make its first layer fit {fits}, or change the preprocessing",
             ) from error
-    for head, output in to_outputs(raw, list(out_sizes)).items():
+    answers = dict(to_outputs(raw, list(out_sizes)))
+    for head, output in answers.items():
         if out_sizes[head]:  # 0: as wide as the vocabulary
             check_width(output, out_sizes[head], head, who)
-        if head in masked:
-            check_pixels(output, in_shape[-2:], head, who)
+    return answers
 
 
 def caller(
-    factory: Callable[..., nn.Module], in_shape: tuple[int, ...], out_sizes: Mapping[str, int]
-) -> Callable[[], nn.Module]:
+    factory: Callable[..., nn.Module], in_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]],
+    out_sizes: Mapping[str, int],
+) -> Callable[[], nn.Module]:  # fmt: skip
     """Call a factory with what it asks for by name: in_shape and out_sizes, or nothing."""
     if isinstance(factory, nn.Module):
         return lambda: copy.deepcopy(factory)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from limbeck.core.errors import MissingSignal
 from limbeck.core.kinds import suggest
+from limbeck.core.parts import plain
 from limbeck.models.predict import answering
 
 
@@ -59,7 +60,7 @@ def run(model: nn.Module, inputs: Any, taps: Sequence[str] = (), attention: Sequ
     Raises MissingSignal for a name that the model has not, or a module that was not reached or returns no tensor.
     """
     if not taps and not attention:
-        return Captured(model(inputs), {}, {})
+        return Captured(model(plain(inputs)), {}, {})
     calls: dict[str, list[Tensor]] = {}
     maps: dict[str, Tensor] = {}
     handles: list[Any] = []
@@ -72,7 +73,7 @@ def run(model: nn.Module, inputs: Any, taps: Sequence[str] = (), attention: Sequ
             handles.append(module.register_forward_hook(_weight_keeper(maps, name)))
             if isinstance(module, nn.MultiheadAttention):
                 handles.append(module.register_forward_pre_hook(_ask_for_weights, with_kwargs=True))
-        raw = model(inputs)
+        raw = model(plain(inputs))
     finally:
         for handle in handles:
             handle.remove()

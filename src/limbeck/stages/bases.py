@@ -8,7 +8,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from limbeck.core.errors import ConfigError, LimbeckError
+from limbeck.core.parts import Parts
 from limbeck.models.audio.network import for_rows
+from limbeck.models.parts.spec import is_parts
+from limbeck.models.parts.student import parts_student
 from limbeck.models.student import Student
 from limbeck.models.text.chain import is_chain
 from limbeck.models.text.ground import Ground
@@ -43,6 +46,13 @@ def student_of(what: Any, data: Data, teacher: Teacher | None = None) -> Student
     """The student of a run, checked as far as it can be before the teacher is taught."""
     sizes = {head: task.size for head, task in data.tasks.items()}
     kinds = {head: task.form for head, task in data.tasks.items()}
+    if isinstance(data.train.inputs, Parts):
+        return parts_student(what, data.preprocess, lambda: data.train.inputs, sizes, kinds)  # type: ignore[arg-type, return-value]
+    if is_parts(what):
+        raise ConfigError(
+            f"expected rows of several parts for the network {what}, got rows of kind {data.train.kind}",
+            "give the parts of a row by name (columns.inputs: {text: [...], table: [...]}), or a network such as mlp",
+        )
     what = for_rows(what, data.train.rate, {head: task.kind for head, task in data.tasks.items()})
     return Student.of(
         what, data.preprocess.shape, sizes, kinds=kinds, ground=ground_of(data, teacher), texts=data.texts

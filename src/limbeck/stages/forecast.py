@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from limbeck.core.findings import Finding
+from limbeck.core.parts import plain
 
 if TYPE_CHECKING:
     from limbeck.data.data import Data
@@ -104,7 +105,7 @@ def seconds_a_step(student: Student, data: Data, plan: TrainSpec) -> float:
     for _ in range(_WARM_UP + _TIMED_STEPS):
         started = time.perf_counter()
         loss = torch.stack(
-            [out.float().square().mean() for out in to_outputs(module(inputs), list(data.tasks)).values()]
+            [out.float().square().mean() for out in to_outputs(module(plain(inputs)), list(data.tasks)).values()]
         )
         loss.sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -158,6 +159,11 @@ def _memory(data: Data, student: Student) -> int:
     """Bytes of the encoded rows and of weights, gradients and optimiser state of one student."""
     import math
 
+    from limbeck.models.parts.student import PartsStudent
+
     rows = sum(len(split) for split in (data.train, data.unlabeled, data.validation, data.test) if split is not None)
     width = math.prod(data.preprocess.shape) if student.encoder is None else student.encoder.max_length
+    if isinstance(student, PartsStudent):
+        width = sum(e.max_length for e in student.encoders.values())
+        width += sum(math.prod(shape) for name, shape in student.shapes.items() if name not in student.encoders)
     return 4 * rows * width + 16 * int(student.describe()["parameters"])

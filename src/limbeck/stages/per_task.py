@@ -29,8 +29,9 @@ class PerTaskTeacher:
     def describe(self) -> dict[str, Any]:
         return {"kind": "per task", "teachers": {head: part.describe() for head, part in self.parts.items()}}
 
-    def teach(self, job: Job, folder: Path) -> list[Finding]:
-        tasks = list(job.data.tasks)
+    def refuse_tasks(self, data: Data) -> None:
+        """Refuse a mapping that has no teacher for a task, or one for none; raises ConfigError."""
+        tasks = list(data.tasks)
         problems = [f"there is none for '{head}'" for head in tasks if head not in self.parts] + [
             f"'{head}' is no task" for head in self.parts if head not in tasks
         ]
@@ -40,6 +41,10 @@ class PerTaskTeacher:
                 f"expected a teacher for each task ({', '.join(tasks)}), {' and '.join(problems)}",
                 next(filter(None, near), "name the entries of the mapping as the tasks are named"),
             )
+
+    def teach(self, job: Job, folder: Path) -> list[Finding]:
+        self.refuse_tasks(job.data)
+        tasks = list(job.data.tasks)
         return [
             finding for head in tasks for finding in self.parts[head].teach(_alone(job, head), folder / f"task-{head}")
         ]

@@ -12,7 +12,7 @@ from torch import Tensor
 from limbeck.core.errors import ConfigError
 from limbeck.data.data import Data
 from limbeck.data.masks.segmentation import NO_LABEL, Segmentation
-from limbeck.data.rows import Array, Rows
+from limbeck.data.rows import Array, Rows, row_shape
 from limbeck.data.tasks import Task
 from limbeck.data.views import Views
 from limbeck.models.predict import at_once
@@ -35,7 +35,7 @@ def masks_of(rows: Rows, values: Array, labelled: Array, pseudo: Array | None) -
 
 def size_of(rows: Rows) -> int:
     """Pixels of an image."""
-    return int(np.prod(rows.inputs.shape[1:3]))
+    return int(np.prod(row_shape(rows.inputs)[:2]))
 
 
 def moving_of(data: Data, rows: Rows) -> Moving | None:
@@ -44,9 +44,10 @@ def moving_of(data: Data, rows: Rows) -> Moving | None:
     Raises ConfigError for a view that cannot.
     """
     heads = [head for head, task in data.tasks.items() if task.kind == "segmentation"]
-    view, shape = data.view, rows.inputs.shape[1:3]
+    view = data.view
     if not heads or view is None:
         return None
+    shape = row_shape(rows.inputs)[:2]
     if not isinstance(view, Views):
         raise ConfigError(
             f"expected a built-in view for images with masks, got {view.describe()}, which leaves the masks where they "
@@ -75,7 +76,7 @@ def batch_for(rows: Rows, tasks: Mapping[str, Task], most: int = _BATCH) -> int:
     """How many rows are answered at once: fewer where every pixel of them is answered."""
     if not any(isinstance(task, Segmentation) for task in tasks.values()):
         return most
-    return at_once((len(rows), 1, *rows.inputs.shape[1:3]), most)
+    return at_once((len(rows), 1, *row_shape(rows.inputs)[:2]), most)
 
 
 def few_for(rows: Rows, tasks: Mapping[str, Task], most: int, numbers: int = 1 << 24) -> Rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -11,6 +11,7 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.specs import refuse
 from limbeck.data.embedded import SCORES
 from limbeck.data.writing import idle_settings
+from limbeck.models.parts.student import PartsStudent
 from limbeck.models.predict import answering
 from limbeck.models.student import Student
 from limbeck.models.taps import list_taps, run
@@ -43,6 +44,8 @@ def refuse_unready(settings: Settings, data: Data, teacher: Teacher, student: St
         refuse_generation(settings, objective, student, teacher, data.texts)
     if settings.exports(data.tasks):
         refuse_export(student)
+    if isinstance(teacher, PerTaskTeacher):
+        teacher.refuse_tasks(data)
     refuse_teacher(teacher, data.tasks)
     refuse_blind(teacher, data.tasks)
     refuse_silent_words(teacher, student, data)
@@ -131,8 +134,10 @@ def refuse_export(student: Student) -> None:
     """Raise NotSupported for a student of text whose tokenizer cannot stand beside an ONNX file."""
     from limbeck.compress.tokenizer import core_of
 
-    if student.encoder is not None:
-        core_of(student.encoder)
+    encoders = student.encoders.values() if isinstance(student, PartsStudent) else [student.encoder]
+    for encoder in encoders:
+        if encoder is not None:
+            core_of(encoder)
 
 
 def refuse_half(settings: Settings, teacher: Teacher) -> None:
@@ -181,8 +186,10 @@ def _has_inside(teacher: Teacher) -> bool:
     return isinstance(teacher, GivenTeacher) and teacher.is_network
 
 
-def probe(student: Student) -> torch.Tensor:
+def probe(student: Student) -> Any:
     """Two rows of zeros that fit a student."""
+    if isinstance(student, PartsStudent):
+        return {name: part[:2] * 0 for name, part in student.probe().items()}
     return torch.zeros((2, *student.in_shape), dtype=torch.float32 if student.encoder is None else torch.int32)
 
 

@@ -81,16 +81,22 @@ def make_student(recipe: Recipe, data: Data, teacher: Teacher) -> Student:
 
 
 def make_teacher(recipe: Recipe) -> Teacher:
-    """The teacher of a recipe, several as an ensemble."""
+    """The teacher of a recipe: several are an ensemble, those that name a task answer for it alone."""
+    from limbeck.stages.per_task import PerTaskTeacher
     from limbeck.stages.several import EnsembleTeacher
 
-    made = [(_teacher(recipe, spec), spec.weight) for spec in recipe.teacher]
-    return made[0][0] if len(made) == 1 else EnsembleTeacher(made)
+    by_task: dict[str | None, list[tuple[Teacher, float]]] = {}
+    for spec in recipe.teacher:
+        by_task.setdefault(spec.task, []).append((_teacher(recipe, spec), spec.weight))
+    made = {head: some[0][0] if len(some) == 1 else EnsembleTeacher(some) for head, some in by_task.items()}
+    alone = made.pop(None, None)
+    return alone if alone is not None else PerTaskTeacher({str(head): teacher for head, teacher in made.items()})
 
 
 def _teacher(recipe: Recipe, spec: TeacherSpec) -> Teacher:
     from limbeck.stages.answered import AnsweredTeacher
     from limbeck.stages.several import ANSWERS, TableTeacher, teacher_of
+    from limbeck.stages.taught import TaughtEstimator
     from limbeck.stages.teachers import GivenTeacher
 
     if spec.kind == "predictions":
@@ -99,7 +105,9 @@ def _teacher(recipe: Recipe, spec: TeacherSpec) -> Teacher:
         return AnsweredTeacher.of(recipe.locate(spec.model.removeprefix(ANSWERS)))
     made = teacher_of(spec.model, members=spec.members, train=spec.train, output=spec.output)
     if isinstance(made, GivenTeacher):
-        return replace(made, inputs=spec.inputs, classes=spec.classes, mapping=spec.mapping)
+        return replace(made, inputs=spec.inputs, classes=spec.classes, mapping=spec.mapping, parts=spec.parts)
+    if isinstance(made, TaughtEstimator):
+        return replace(made, parts=spec.parts)
     return made
 
 

@@ -94,8 +94,8 @@ class DistillRun:
                 f"expected a trained student in {self.folder}, it is {self.status}", "run `limbeck train`"
             )
         folder = self.folder / "student" / f"seed-{seed}"
-        text = self._student is None or self._student.encoder is not None
-        like = None if text else self._student.finish(self._student.build(seed))
+        own = self._student is None or self._student.encoder is not None or self._student.label.startswith("parts(")
+        like = None if own else self._student.finish(self._student.build(seed))
         return load(folder, like=like)
 
     @property

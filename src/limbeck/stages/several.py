@@ -196,6 +196,8 @@ def teacher_of(what: Any, *, members: int = 1, train: TrainSpec | None = None, o
     from limbeck.models.adapters import is_estimator
     from limbeck.models.text.sentences import SentenceNetwork, is_sentence_transformer
 
+    if isinstance(what, GivenTeacher) and is_estimator(what.model) and not _is_fitted(what.model):
+        return TaughtEstimator(what.model, what.parts)
     if isinstance(what, _READY):
         return what
     if isinstance(what, TransferSet):
@@ -236,6 +238,7 @@ def _is_weighted(entry: Any) -> bool:
 
 def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> Teacher:
     from limbeck.models import zoo
+    from limbeck.models.parts.spec import PartsSpec, is_parts
     from limbeck.models.text.chain import SENTENCES, Chain, is_chain
     from limbeck.models.text.sentences import SentenceNetwork
     from limbeck.models.text.seq2seq import NAME
@@ -248,6 +251,8 @@ def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> T
         return GivenTeacher(SentenceNetwork.load(text.removeprefix(SENTENCES)), output="logits")
     if text.partition("(")[0].strip() == NAME:
         return TaughtNetwork(text, members, train)
+    if is_parts(text):
+        return TaughtNetwork(PartsSpec.parse(text).written(), members, train)
     if text.startswith("sklearn:"):
         return TaughtEstimator(estimator_of(text.removeprefix("sklearn:")))
     if is_chain(text, tuple(zoo.ZOO)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,21 +11,28 @@ import torch
 from torch import Tensor
 
 from limbeck.core.errors import ConfigError
+from limbeck.core.parts import Parts
 from limbeck.data.audio.clips import lengths as clip_lengths
 from limbeck.data.data import Data
 from limbeck.data.rows import Rows, take_inputs
 from limbeck.data.tagging import NO_LABEL
 from limbeck.data.tasks import Task
+from limbeck.models.parts.student import PartsStudent
 from limbeck.models.student import Student
 from limbeck.stages.pixels import masks_of, moving_of
 from limbeck.train.feed import Table
 
 Array = np.ndarray[Any, Any]
-_TOKENS: WeakKeyDictionary[Rows, dict[str, Tensor]] = WeakKeyDictionary()  # of rows, by the tokenizer; kept as long
+_TOKENS: WeakKeyDictionary[Rows, dict[str, Tensor | Parts]] = (
+    WeakKeyDictionary()
+)  # by the tokenizer; kept as long as the rows
 
 
-def encoder_of(data: Data, student: Student) -> Callable[[Any], Tensor]:
+def encoder_of(data: Data, student: Student) -> Callable[[Any], Tensor | Parts]:
     """What makes inputs of a student [N, ...] of raw rows: its tokenizer (int32), else the preprocessing (float32)."""
+    if isinstance(student, PartsStudent):
+        preprocess = data.preprocess
+        return lambda inputs: student.encode(inputs, preprocess)
     if student.encoder is not None:
         if data.train.kind != "text":
             raise ConfigError(
@@ -38,13 +45,14 @@ def encoder_of(data: Data, student: Student) -> Callable[[Any], Tensor]:
     return lambda inputs: torch.from_numpy(np.ascontiguousarray(encode(inputs), dtype=np.float32))
 
 
-def encoded(data: Data, rows: Rows, student: Student) -> Tensor:
+def encoded(data: Data, rows: Rows, student: Student) -> Tensor | Parts:
     """Student inputs [N, ...] of rows; texts are tokenised once for all arms and seeds that answer them."""
     encode = encoder_of(data, student)
-    if student.encoder is None:
+    if student.encoder is None and not isinstance(student, PartsStudent):
         return encode(rows.inputs)
     known = _TOKENS.setdefault(rows, {})
-    if (name := student.encoder.fingerprint) not in known:
+    name = student.fingerprint if student.encoder is None else student.encoder.fingerprint
+    if name not in known:
         known[name] = encode(rows.inputs)
     return known[name]
 
@@ -82,7 +90,7 @@ def table_of(
             return inputs
         return data.view(inputs, rows.keys[index], views)
 
-    def student_gather(index: Array, views: Array | None) -> Tensor:
+    def student_gather(index: Array, views: Array | None) -> Tensor | Parts:
         return encode(raw(index, views))
 
     def teacher_gather(index: Array, views: Array | None) -> Tensor:
@@ -118,11 +126,12 @@ def _of_words(values: Array, labelled: Array, pseudo: Array | None) -> tuple[Arr
     return np.where(known, wide, 0), known
 
 
-def labelled_first(rows: Rows) -> tuple[Rows, int]:
-    """The rows with those that carry a label for any task in front, and how many these are."""
-    if not rows.label_mask:
+def labelled_first(rows: Rows, tasks: Collection[str] | None = None) -> tuple[Rows, int]:
+    """The rows with those that carry a label for any task (of some) in front, and how many these are."""
+    masks = [mask for head, mask in rows.label_mask.items() if tasks is None or head in tasks]
+    if not masks:
         return rows, 0
-    labelled = np.logical_or.reduce(list(rows.label_mask.values()))
+    labelled = np.logical_or.reduce(masks)
     if bool(labelled[: int(labelled.sum())].all()):
         return rows, int(labelled.sum())
     return rows.take(np.concatenate([np.flatnonzero(labelled), np.flatnonzero(~labelled)])), int(labelled.sum())

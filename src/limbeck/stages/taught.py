@@ -11,11 +11,14 @@ import numpy as np
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
+from limbeck.core.parts import Parts
 from limbeck.signals import Needs, TeacherSource
+from limbeck.stages.parts import prepare_parts, refuse_parts
 from limbeck.stages.teachers import GivenTeacher, Prepared, estimator_input, looks_inside
 from limbeck.train.plan import TrainSpec
 
 if TYPE_CHECKING:
+    from limbeck.data.data import Data
     from limbeck.stages.job import Job
 
 
@@ -24,11 +27,15 @@ class TaughtEstimator:
     """A scikit-learn estimator that limbeck fits on the labelled rows: a pipeline on raw rows, others on encoded."""
 
     estimator: Any
+    parts: Sequence[str] | None = None  # that it takes of rows of several
     _given: GivenTeacher | None = field(default=None, repr=False)
     _taught_on: str | None = field(default=None, repr=False)  # fingerprint of the data
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": "estimator", "model": type(self.estimator).__name__, "settings": _settings(self.estimator)}
+        told = {} if self.parts is None else {"parts": list(self.parts)}
+        return {
+            "kind": "estimator", "model": type(self.estimator).__name__, "settings": _settings(self.estimator)
+        } | told  # fmt: skip
 
     def teach(self, job: Job, folder: Path) -> list[Finding]:
         from sklearn.base import clone
@@ -48,7 +55,8 @@ class TaughtEstimator:
         estimator = clone(self.estimator)
         estimator.set_params(**dict.fromkeys(_unseeded(estimator), job.settings.seed))
         weights = _weights(estimator, weight, job)
-        self._given = GivenTeacher(_fitted(estimator, x, y, weights, folder), inputs=self._takes())
+        fitted = _fitted(estimator, x, y, weights, folder)
+        self._given = GivenTeacher(fitted, inputs=self._takes(), parts=self.parts)
         self._taught_on = job.data.fingerprint
         return self._given.teach(job, folder)
 
@@ -59,12 +67,24 @@ class TaughtEstimator:
         """Inputs, labels as the user wrote them and weights of the labelled rows."""
         task, mask = job.data.tasks[head], job.data.train.label_mask[head]
         rows = job.data.train.take(mask)
-        x = estimator_input(rows.inputs) if self._takes() == "raw" else job.data.preprocess.encode(rows.inputs)
+        x = self._inputs(job.data, rows.inputs)
         y = rows.targets[head]
         if task.form == "classification":
             return x, np.asarray(task.names)[y], rows.weight
         y = np.asarray(task.natural_targets(y))
         return x, y[:, 0] if task.form == "regression" and y.shape[1] == 1 else y, rows.weight
+
+    def _inputs(self, data: Data, inputs: Any) -> Any:
+        if not isinstance(inputs, Parts):
+            refuse_parts(self.parts, data.train.kind)
+            return estimator_input(inputs) if self._takes() == "raw" else data.preprocess.encode(inputs)
+        if self.parts is None or len(self.parts) != 1:
+            raise ConfigError(
+                f"expected one part of the rows ({', '.join(inputs)}) for a scikit-learn teacher that is fitted here, "
+                f"got {', '.join(self.parts or ('all of them',))}",
+                "say which: parts: [NAME] in a recipe, lb.Teacher(estimator, parts=['NAME']) in Python",
+            )
+        return prepare_parts(self.estimator, self.parts, self._takes(), data)(inputs)
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
         return self._ready().source(job, needs)

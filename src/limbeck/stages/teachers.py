@@ -14,10 +14,12 @@ import numpy as np
 
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.findings import Finding
+from limbeck.core.parts import Parts
 from limbeck.data.embedded import EMBEDDED
 from limbeck.data.generation import generation_in
 from limbeck.data.pairs import both_texts
 from limbeck.signals import Batch, Needs, Signals, TeacherSource
+from limbeck.stages.parts import prepare_parts, refuse_parts
 
 if TYPE_CHECKING:
     from limbeck.data.data import Data
@@ -106,6 +108,7 @@ class GivenTeacher:
     or "probabilities"; "auto" looks. `classes` names its classes in the order of its columns, where that is another
     order than the task's. `mapping` says which class of the task each of its classes is, where they differ: chances of
     classes that are one are added, a class that is None is left out, and classes that none is are left to the labels.
+    `parts` are the parts that it takes of rows of several, all of them without it; of one alone it gets that part.
     """
 
     model: Any
@@ -113,6 +116,7 @@ class GivenTeacher:
     output: str = "auto"
     classes: Sequence[Any] | None = None
     mapping: Mapping[Any, Any] | None = None
+    parts: Sequence[str] | None = None
     _answering: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -223,6 +227,8 @@ class GivenTeacher:
         ]  # fmt: skip
         if self.mapping is not None:
             told.append(sorted((str(mine), str(said)) for mine, said in self.mapping.items()))
+        if self.parts is not None:
+            told.append({"parts": list(self.parts)})
         return own if told == ["auto", "auto", None] else object_hash([own, told])
 
     def tokenizer(self) -> str | None:
@@ -259,6 +265,9 @@ class GivenTeacher:
         from limbeck.models.text.network import Tokenised
 
         module = isinstance(self.model, nn.Module)
+        if isinstance(data.train.inputs, Parts):
+            return prepare_parts(self.model, self.parts, self.inputs, data)
+        refuse_parts(self.parts, data.train.kind)
         if isinstance(self.model, Tokenised):
             return lambda inputs: torch.from_numpy(self.model.encoder.encode(inputs))
         how = self.inputs if self.inputs != "auto" else "encoded" if module and data.train.kind != "array" else "raw"

@@ -264,7 +264,7 @@ def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Pat
     if generation_in(job.data.tasks) is not None:
         table, labelled = taught_table(job, student)
     else:
-        rows, labelled = labelled_first(job.data.train)
+        rows, labelled = labelled_first(job.data.train, job.data.tasks)  # a specialist's own rows alone
         table = table_of(job.data, rows.take(np.arange(labelled)), student, views=views > 0)
     seed = derive_seed("teacher", job.settings.seed, member)  # never that of a student of the same architecture
     feed = Feed.of(table, labelled=labelled, batch_size=spec.batch_size, seed=seed, views=views)

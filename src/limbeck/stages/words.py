@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
+from limbeck.core.parts import Parts
 from limbeck.data.rows import Array, Rows
 from limbeck.data.tagging import NO_LABEL, Tagging, flat_answers, flat_targets, flat_words
 from limbeck.data.tasks import Task
@@ -80,7 +81,7 @@ def words_read(head: str, said: Signals, rows: Rows) -> Array:
     return flat_words(there, there, counts, False)
 
 
-def raw_answers(module: nn.Module, inputs: Tensor, rows: Rows, tasks: Mapping[str, Task]) -> dict[str, Array]:
+def raw_answers(module: nn.Module, inputs: Tensor | Parts, rows: Rows, tasks: Mapping[str, Task]) -> dict[str, Array]:
     """What a network answers to rows, in training space; of a tagging task for all their words."""
     found = predict(module, inputs, tuple(tasks))
     masks = module.masks(inputs) if isinstance(module, MaskedWords) else {}

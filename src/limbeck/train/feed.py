@@ -17,6 +17,7 @@ import xxhash
 from torch import Tensor
 
 from limbeck.core.errors import ConfigError, ShapeMismatch
+from limbeck.core.parts import Parts, plain
 from limbeck.signals import Batch
 from limbeck.train.lengths import Grouping, lengths_of
 
@@ -26,9 +27,9 @@ _NAMED = 5  # rows named in a message
 
 
 class Gather(Protocol):
-    """Makes encoded inputs [B, ...] of rows by position [B] and view [B] (None: without views)."""
+    """Makes encoded inputs [B, ...], or parts of them, of rows by position [B] and view [B] (None: without views)."""
 
-    def __call__(self, index: Array, views: Array | None) -> Tensor:
+    def __call__(self, index: Array, views: Array | None) -> Any:
         """Give the inputs."""
         ...
 
@@ -55,19 +56,19 @@ class Ordering(Protocol):
 class Table:
     """Rows as tensors: what a feed reads.
 
-    `inputs` [N, ...] is encoded, or a `Gather` that augments and encodes; `teacher_inputs` likewise, None unless the
-    teacher runs live. `targets` and `label_mask` by task; a mask that is True everywhere is left out. `moving` moves
-    targets that have places in a row, such as masks, as a view moves the row.
+    `inputs` [N, ...] (or parts of these by name) is encoded, or a `Gather` that augments and encodes; `teacher_inputs`
+    likewise, None unless the teacher runs live. `targets` and `label_mask` by task; a mask that is True everywhere is
+    left out. `moving` moves targets that have places in a row, such as masks, as a view moves the row.
     Rows are grouped by their `lengths` [N], of encoded text by its own.
     Raises ShapeMismatch where lengths differ, ConfigError where inputs are not finite.
     """
 
     keys: Array  # [N, 2] uint64
-    inputs: Tensor | Gather
+    inputs: Tensor | Parts | Gather
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     label_mask: Mapping[str, Tensor] = field(default_factory=dict)
     weight: Tensor | None = None
-    teacher_inputs: Tensor | Gather | None = None
+    teacher_inputs: Tensor | Parts | Gather | None = None
     moving: Moving | None = None
     lengths: Array | None = None
 
@@ -77,13 +78,14 @@ class Table:
         lengths |= {f"label mask of {name}": len(values) for name, values in self.label_mask.items()}
         for name in ("inputs", "weight", "teacher_inputs"):
             value = getattr(self, name)
-            if isinstance(value, Tensor):
+            if isinstance(value, Tensor | Parts):
                 lengths[name] = len(value)
         wrong = [f"{length} {name}" for name, length in lengths.items() if length != len(self.keys)]
         if wrong:
             raise ShapeMismatch(f"expected {len(self.keys)} entries as there are keys, got {', '.join(wrong)}")
-        if isinstance(self.inputs, Tensor) and self.inputs.is_floating_point():
-            _refuse_not_finite(self.inputs)
+        for part in self.inputs.plain().values() if isinstance(self.inputs, Parts) else (self.inputs,):
+            if isinstance(part, Tensor) and part.is_floating_point():
+                _refuse_not_finite(part)
         object.__setattr__(self, "label_mask", {n: m for n, m in self.label_mask.items() if not bool(m.all())})
 
     def __len__(self) -> int:
@@ -93,7 +95,7 @@ class Table:
         """The same rows with their tensors on a device."""
 
         def moved(value: Any) -> Any:
-            return value.to(device) if isinstance(value, Tensor) else value
+            return value.to(device) if isinstance(value, Tensor | Parts) else value
 
         return Table(
             self.keys,
@@ -265,12 +267,12 @@ class Feed:
         if self._device is not None:
             index = index.to(self._device)
         source, teaching = table.inputs, table.teacher_inputs
-        inputs = source.index_select(0, index) if isinstance(source, Tensor) else source(rows, views)
+        inputs = _given(source, rows, index, views)
         if teaching is not None:
             if teaching is source:
                 teaching = inputs
             else:
-                teaching = teaching.index_select(0, index) if isinstance(teaching, Tensor) else teaching(rows, views)
+                teaching = _given(teaching, rows, index, views)
         targets = {name: values.index_select(0, index) for name, values in table.targets.items()}
         masks = {name: values.index_select(0, index) for name, values in table.label_mask.items()}
         if table.moving is not None and views is not None:
@@ -279,8 +281,12 @@ class Feed:
             table.keys.take(rows, axis=0),
             views,
             teaching,
-            inputs,
+            plain(inputs),
             targets,
             masks,
             None if table.weight is None else table.weight.index_select(0, index),
         )
+
+
+def _given(source: Tensor | Parts | Gather, rows: Array, index: Tensor, views: Array | None) -> Any:
+    return source.index_select(0, index) if isinstance(source, Tensor | Parts) else source(rows, views)

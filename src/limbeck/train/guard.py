@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +95,8 @@ def _suspects(batch: Batch, teacher: Signals | None) -> list[tuple[str, Tensor]]
         found.append(("the weight is", batch.weight))
     if isinstance(batch.student_inputs, Tensor):
         found.insert(0, ("the input is", batch.student_inputs))
+    elif isinstance(batch.student_inputs, Mapping):
+        found = [(f"the input '{name}' is", part) for name, part in batch.student_inputs.items()] + found
     for name, output in teacher.outputs.items() if teacher is not None else ():
         values = output.logprobs if isinstance(output, TopK) else output
         if isinstance(values, Tensor):

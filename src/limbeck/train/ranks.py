@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from limbeck.core.parts import Parts
 from limbeck.signals import Batch, Projected, Sampled, Signals, TopK
 
 T = TypeVar("T")
@@ -124,6 +125,8 @@ def to_device(value: T, device: torch.device) -> T:
     moved: Any = value
     if isinstance(value, Tensor):
         moved = value.to(device, non_blocking=True)
+    elif isinstance(value, Parts):
+        moved = value.map(lambda _, part: to_device(part, device))
     elif isinstance(value, Mapping):
         moved = {key: to_device(entry, device) for key, entry in value.items()}
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):

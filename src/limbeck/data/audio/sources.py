@@ -35,6 +35,8 @@ def as_audio(given: Any, columns: Columns | None, split: str, rate: int | None) 
 
     Raises ConfigError for clips that cannot be read, naming the file or row.
     """
+    if columns is not None and isinstance(columns.inputs, Mapping):
+        return None  # rows of parts
     if isinstance(given, str | Path):
         return _of_path(Path(given), columns, split, rate)
     if isinstance(given, pd.DataFrame):
