@@ -12,6 +12,7 @@ from limbeck.core.findings import Finding
 from limbeck.data.audio.checks import look_at_clips
 from limbeck.data.frames import is_numeric
 from limbeck.data.keys import found_in, inverse_of
+from limbeck.data.ondisk import OnDisk
 from limbeck.data.raw import NO_GROUP
 from limbeck.data.rows import Rows
 from limbeck.data.tasks import Task
@@ -91,7 +92,7 @@ def look(
         elif task.form == "multilabel" and head in train.targets:
             yield from _labels(train, head, task)
         yield from _unlabelled(rows, head)
-    yield from _inputs(train, used)
+    yield from _inputs(_looked_at(train), used)
     yield from _empty(rows)
     yield from look_at_clips(rows, notes)
     for note in dict.fromkeys(notes):
@@ -229,6 +230,14 @@ def _empty(rows: Mapping[str, Rows]) -> Iterator[Finding]:
             ", ".join(f"{count} of {len(rows[split])} in {split}" for split, count in gone.items() if count),
             "a model reads nothing in them and answers all of them alike",
         )  # fmt: skip
+
+
+def _looked_at(train: Rows) -> Rows:
+    """The training rows; of those on disk some."""
+    if not isinstance(train.inputs, OnDisk):
+        return train
+    some = train.inputs.sample()
+    return Rows(train.kind, some, np.zeros((len(some), 2), dtype=np.uint64))
 
 
 def _inputs(train: Rows, used: Sequence[str] | None) -> Iterator[Finding]:

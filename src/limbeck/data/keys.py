@@ -19,6 +19,7 @@ import pandas as pd
 import xxhash
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.ondisk import OnDisk
 from limbeck.data.rows import Array, Inputs
 
 _VERSION = b"limbeck-key-1"
@@ -33,6 +34,9 @@ def row_keys(kind: str, inputs: Inputs) -> Array:
 
     Raises ConfigError for values that have no canonical form, naming the column.
     """
+    if isinstance(inputs, OnDisk):
+        parts = [row_keys(kind, part) for part in inputs.chunks()] if inputs.own_keys is None else [inputs.own_keys]
+        return np.concatenate(parts)
     if isinstance(inputs, pd.DataFrame):
         return _table_keys(inputs)
     if kind == "audio":

@@ -16,6 +16,7 @@ from limbeck.data.generation import generation_in, is_pair
 from limbeck.data.infer import build_task, infer_task
 from limbeck.data.keys import row_keys
 from limbeck.data.kinds import form_of
+from limbeck.data.ondisk import DiskTable
 from limbeck.data.pairs import single_texts
 from limbeck.data.raw import group_names
 from limbeck.data.rows import Array, Rows, row_shape
@@ -122,7 +123,8 @@ def tasks_of(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: li
 def encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str, Rows]:
     """Keyed rows with targets and masks of every split; raises ConfigError with every problem."""
     rows, problems = {}, []
-    order = list(row_shape(raws["train"].inputs)) if isinstance(raws["train"].inputs, pd.DataFrame) else None
+    tables = (pd.DataFrame, DiskTable)
+    order = list(row_shape(raws["train"].inputs)) if isinstance(raws["train"].inputs, tables) else None
     for split, raw in raws.items():
         inputs = raw.inputs if order is None else raw.inputs[order]
         targets: dict[str, Array] = {}

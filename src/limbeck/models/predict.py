@@ -24,6 +24,18 @@ class InParts(Protocol):
         ...
 
 
+class Sliced(Protocol):
+    """Rows [N, ...] that are made as they are asked for."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def __getitem__(self, at: slice) -> Tensor:
+        """Some of them."""
+        ...
+
+
 @contextmanager
 def answering(model: nn.Module, parts: Sequence[nn.Module] | None = None) -> Iterator[nn.Module]:
     """Put every submodule in eval mode and gradients off; the mode of each is restored afterwards.
@@ -103,10 +115,10 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
 
 
 def predict(
-    model: nn.Module, inputs: Tensor | np.ndarray, heads: Sequence[str], batch_size: int = 1024
+    model: nn.Module, inputs: Tensor | np.ndarray | Sliced, heads: Sequence[str], batch_size: int = 1024
 ) -> dict[str, np.ndarray]:
     """Outputs [N, C] ([N, T, C] of words) float32 of each head for inputs [N, ...], in batches."""
-    tensor = torch.as_tensor(inputs)
+    tensor = torch.as_tensor(inputs) if isinstance(inputs, np.ndarray) else inputs
     device = device_of(model)
     parts: dict[str, list[Tensor]] = {head: [] for head in heads}
     with answering(model):

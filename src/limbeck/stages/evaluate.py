@@ -15,7 +15,7 @@ from limbeck.stages import answers
 from limbeck.stages.forced import listens
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.judged import judged
-from limbeck.stages.label import TRANSFER, stored_answers
+from limbeck.stages.label import TRANSFER, stored_answers, without_inputs
 from limbeck.stages.words import Truth
 from limbeck.stages.writing import as_array, sources
 from limbeck.transfer.store import Store
@@ -70,7 +70,7 @@ def _evidence(
 ) -> Evidence:
     task, data = job.data.tasks[head], job.data
     test, held_out = Truth.of(job.test, head, task, data.corpus), Truth.of(data.validation, head, task)
-    labelled = data.train.take(data.train.label_mask[head])
+    labelled = without_inputs(data.train.take(data.train.label_mask[head]))
     truth = Truth.of(labelled, head, task)
     checked = held_out.labelled
     validation = None

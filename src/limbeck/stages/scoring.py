@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from limbeck.data.generation import generation_in
 from limbeck.data.regression import Regression
@@ -34,7 +34,7 @@ def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
     if generation_in(job.data.tasks) is not None:
         return text_validator(job, student)
     rows = job.data.validation
-    inputs: Tensor = encoded(job.data, rows, student)
+    inputs = encoded(job.data, rows, student)
     measured = []
     for number, (head, task) in enumerate(job.data.tasks.items()):
         truth = Truth.of(rows, head, task)

@@ -11,6 +11,7 @@ import numpy as np
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
+from limbeck.data.ondisk import OnDisk
 from limbeck.signals import Needs, TeacherSource
 from limbeck.stages.teachers import GivenTeacher, Prepared, estimator_input, looks_inside
 from limbeck.train.plan import TrainSpec
@@ -59,6 +60,12 @@ class TaughtEstimator:
         """Inputs, labels as the user wrote them and weights of the labelled rows."""
         task, mask = job.data.tasks[head], job.data.train.label_mask[head]
         rows = job.data.train.take(mask)
+        if isinstance(rows.inputs, OnDisk):
+            raise ConfigError(
+                f"expected a teacher that is trained in batches on labelled rows that do not fit in memory, "
+                f"{type(self.estimator).__name__} is fitted on all {len(rows):,} at once",
+                "fit it on a part of them and give the fitted one, or take a network; lb.Data(labels=N) keeps N labels",
+            )
         x = estimator_input(rows.inputs) if self._takes() == "raw" else job.data.preprocess.encode(rows.inputs)
         y = rows.targets[head]
         if task.form == "classification":
