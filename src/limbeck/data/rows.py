@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -118,7 +118,7 @@ class Rows:
 def take_inputs(inputs: Inputs, index: Array) -> Inputs:
     """Inputs at positions [M]; a table comes back with a fresh index."""
     if isinstance(inputs, OnDisk):
-        return inputs.rows(index)  # type: ignore[no-any-return]
+        return cast("Inputs", inputs.rows(index))
     if isinstance(inputs, pd.DataFrame):
         return inputs.take(index).reset_index(drop=True)
     return inputs[index]
@@ -127,14 +127,13 @@ def take_inputs(inputs: Inputs, index: Array) -> Inputs:
 def _picked(inputs: Inputs, index: Array) -> Inputs:
     """Inputs at positions [M]; of those on disk many stay there."""
     if isinstance(inputs, OnDisk) and inputs.row_bytes * len(index) > HELD:
-        picked: Any = inputs.pick(index)
-        return picked
+        return cast("Inputs", inputs.pick(index))
     return take_inputs(inputs, index)
 
 
 def in_memory(inputs: Inputs) -> Inputs:
     """Inputs as they are, those on disk read whole."""
-    return inputs.whole() if isinstance(inputs, OnDisk) else inputs
+    return cast("Inputs", inputs.whole()) if isinstance(inputs, OnDisk) else inputs
 
 
 def row_shape(inputs: Inputs) -> tuple[Any, ...]:
@@ -144,8 +143,7 @@ def row_shape(inputs: Inputs) -> tuple[Any, ...]:
 
 def _join_inputs(parts: Sequence[Inputs]) -> Inputs:
     if any(isinstance(part, OnDisk) for part in parts):
-        found: Any = joined(parts)
-        return found
+        return cast("Inputs", joined(parts))
     if isinstance(parts[0], pd.DataFrame):
         return pd.concat(parts, ignore_index=True)  # type: ignore[arg-type]
     return np.concatenate([np.asarray(part) for part in parts])

@@ -31,8 +31,8 @@ def streamed(raws: Mapping[str, Raw]) -> Iterator[Finding]:
         yield Finding(
             "LB134", "note", "rows are shuffled in windows",
             f"{' and '.join(trained)}: {WINDOW >> 20} MiB at a time, of chunks drawn from all of the rows",
-            "random rows of a large set would each be a read of their own; rows that lie together on disk come somewhat "
-            "together in training",
+            "random rows of a large set would each be a read of their own; rows that lie together on disk come "
+            "somewhat together in training",
             "shuffle the shards once where they are sorted by class", {"window": WINDOW},
         )  # fmt: skip
 

@@ -45,9 +45,8 @@ class Packing:
             layout = TableLayout(tuple(spec["names"]), tuple(spec["dtypes"]))
         else:
             layout = ArrayLayout(spec["dtype"], tuple(spec["shape"]))
-        columns: Any = None if first["columns"] is None else NamedColumns(**{
-            n: tuple(v) if isinstance(v, list) else v for n, v in first["columns"].items()
-        })  # fmt: skip
+        said: Any = {n: tuple(v) if isinstance(v, list) else v for n, v in (first["columns"] or {}).items()}
+        columns = NamedColumns(**said) if said else None
         made = cls(layout, first["kind"], columns, _tuples(first["label_columns"]), _tuples(first["classes"]),
                    tuple(first["notes"]))  # fmt: skip
         for record in records:
@@ -175,7 +174,7 @@ class Packing:
             FilePart(folder / file_of(r, "rows"), r["rows"], layout, r["files"]["rows"], n >= fresh, keeps)
             for n, r in enumerate(records)
         )
-        kind = DiskTable if isinstance(layout, TableLayout) else DiskArray
+        kind: Any = DiskTable if isinstance(layout, TableLayout) else DiskArray
         keys = np.concatenate([keys_of(folder, record) for record in records])
         return Raw(
             self.kind, kind(layout, parts, keys=keys), label_columns=self.label_columns, notes=self.notes,
