@@ -7,14 +7,11 @@ import tarfile
 import numpy as np
 import pandas as pd
 import pytest
-from e2e_killing import lineage, trace
 from e2e_small_run import content
 
 import limbeck as lb
-from limbeck.core.errors import LimbeckError
 from limbeck.data import rows as rows_module
 from limbeck.data.ondisk import OnDisk
-from limbeck.data.streams import spool
 
 PLAN = lb.TrainSpec(steps=12, batch_size=32, learning_rate=0.01, checkpoint_every=5, validate_every=6)
 

@@ -64,7 +64,9 @@ def without_validation(rows: Mapping[str, Rows]) -> tuple[dict[str, Rows], int]:
         return out, 0
     more, validation = out.pop("unlabeled"), rows["validation"]
     keep = ~found_in(more.keys, validation.keys)
-    if keep.any():
+    if keep.all():
+        out["unlabeled"] = more
+    elif keep.any():
         out["unlabeled"] = more.take(keep)
     return out, int(found_in(validation.keys, more.keys).sum())
 

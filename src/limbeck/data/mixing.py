@@ -87,7 +87,8 @@ class WindowReader:
         self.chunk = chunk_rows(inputs.row_bytes)
         counts = -(-np.diff(self.borders) // self.chunk)
         self.bases = np.cumsum([0, *counts])
-        self.most = (len(self.borders) - 1) * (max(WINDOW // (self.chunk * inputs.row_bytes), 1) + 2)
+        window = max(WINDOW // (self.chunk * inputs.row_bytes), 1) + 1
+        self.most = int(np.minimum(counts, window).sum())
         self._held: OrderedDict[int, Any] = OrderedDict()
 
     def rows(self, index: Array) -> Any:

@@ -255,11 +255,15 @@ class OnDisk:
             return None
         return self.keys if self.index is None else self.keys[self.index]
 
+    def without_keys(self) -> OnDisk:
+        """The same rows, without the keys that were made when they were written."""
+        return replace(self, keys=None)
+
     def pick(self, at: Any) -> OnDisk:
         """The rows at positions [M] (or under a mask), still on disk."""
         at = np.asarray(at)
         at = np.flatnonzero(at) if at.dtype == bool else at.astype(np.int64, copy=False)
-        return replace(self, index=at if self.index is None else self.index[at])
+        return replace(self, index=at if self.index is None else self.index[at], keys=None)
 
     def rows(self, at: Any) -> Any:
         """The inputs at positions [M], in memory."""

@@ -128,7 +128,10 @@ def _encode_array(spec: Mapping[str, Any], inputs: Array) -> Array:
 
 
 def _standardise(values: Array, mean: Any, scale: Any) -> Array:
-    return np.asarray((values - np.asarray(mean, dtype=np.float32)) / np.asarray(scale, dtype=np.float32))
+    """(values - mean) / scale in place: the values are a copy of what was given."""
+    values -= np.asarray(mean, dtype=np.float32)
+    values /= np.asarray(scale, dtype=np.float32)
+    return values
 
 
 # ------------------------------------------------------------------------------------------ images

@@ -16,7 +16,7 @@ from limbeck.data.generation import generation_in, is_pair
 from limbeck.data.infer import build_task, infer_task
 from limbeck.data.keys import row_keys
 from limbeck.data.kinds import form_of
-from limbeck.data.ondisk import DiskTable
+from limbeck.data.ondisk import DiskTable, OnDisk
 from limbeck.data.pairs import single_texts
 from limbeck.data.raw import group_names
 from limbeck.data.rows import Array, Rows, row_shape
@@ -150,10 +150,11 @@ def encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str, 
         labelled = np.logical_or.reduce([np.zeros(len(inputs), dtype=bool), *masks.values()])
         weight = _weights(raw.weight, labelled, split, problems)
         if not problems:
+            keys = row_keys(raw.kind, inputs)
             rows[split] = Rows(
                 raw.kind,
-                inputs,
-                row_keys(raw.kind, inputs),
+                inputs.without_keys() if isinstance(inputs, OnDisk) else inputs,
+                keys,
                 targets,
                 masks,
                 weight,
