@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from limbeck.core.errors import LimbeckError as LimbeckError
     from limbeck.data.data import Data as Data
     from limbeck.data.sources import NamedColumns as Columns  # noqa: F401
+    from limbeck.data.streams.stream import Stream as Stream
     from limbeck.data.task import Measure as Measure
     from limbeck.data.task import TaskKind as TaskKind
     from limbeck.data.windows import windows as windows
@@ -132,6 +133,7 @@ _PUBLIC = {
     "CTC": "limbeck.objectives:CTC",
     "SequenceKD": "limbeck.objectives:SequenceKD",
     "TranscriptKD": "limbeck.objectives:TranscriptKD",
+    "Stream": "limbeck.data.streams.stream:Stream",
     "TaggingNetwork": "limbeck.models.text.tagging:TaggingNetwork",
     "TaskKind": "limbeck.data.task:TaskKind",
     "Teacher": "limbeck.stages.teachers:GivenTeacher",

@@ -240,6 +240,20 @@ _PAGES = (
         "nothing, unless a label should be there",
     ),
     Check(
+        "LB133",
+        "a split is a stream",
+        "rows and bytes that were read once and lie on disk are counted",
+        "training and labelling read rows from that folder; memory holds keys and labels, not inputs",
+        "nothing; delete the folder when no run needs it, or name another with lb.Stream(cache=...)",
+    ),
+    Check(
+        "LB134",
+        "rows of a stream are shuffled in windows",
+        "the bytes of streamed training rows are compared with what is shuffled at once",
+        "a random row of a set larger than memory is a read of its own; rows that lie together come somewhat together",
+        "shuffle the shards once where they are sorted by class",
+    ),
+    Check(
         "LB201",
         "the teacher is no better than its control",
         "the teacher's score is compared, paired by row, with a constant answer and with the student that was trained "

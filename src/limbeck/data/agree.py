@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from limbeck.core.errors import ConfigError, LimbeckError
 from limbeck.data.frames import like_column, numbers
+from limbeck.data.ondisk import DiskArray, DiskTable
 from limbeck.data.parts import PARTS, agreed_parts
 from limbeck.data.raw import Raw
-from limbeck.data.rows import row_shape
+from limbeck.data.rows import Inputs, row_shape
 
 
 def agreed(raws: Mapping[str, Raw]) -> dict[str, Raw]:
@@ -60,14 +61,21 @@ def like(train: Raw, raw: Raw, split: str) -> Raw:
     """
     if raw is train or raw.kind != "table":
         return raw
-    assert isinstance(raw.inputs, pd.DataFrame) and isinstance(train.inputs, pd.DataFrame)
+    first: Any
+    inputs: Any
+    first, inputs = (r.inputs.head() if isinstance(r.inputs, DiskTable) else r.inputs for r in (train, raw))
     changed: dict[str, Any] = {}
     try:
-        for name in train.inputs.columns:
-            changed |= like_column(train.inputs[name], raw.inputs[name], name)
+        for name in first.columns:
+            changed |= like_column(first[name], inputs[name], name)
     except LimbeckError as err:
         raise ConfigError(f"{split}: {err.what}", err.todo) from None
-    return replace(raw, inputs=raw.inputs.assign(**changed)) if changed else raw
+    if changed and isinstance(raw.inputs, DiskTable):
+        raise ConfigError(
+            f"{split}: expected {', '.join(changed)} as in train, numbers or text, the stream holds the other",
+            "write the shards as the training rows are",
+        )
+    return replace(raw, inputs=inputs.assign(**changed)) if changed else raw
 
 
 def same_floats(raws: Mapping[str, Raw]) -> dict[str, Raw]:
@@ -78,8 +86,8 @@ def same_floats(raws: Mapping[str, Raw]) -> dict[str, Raw]:
     first = raws["train"]
     if first.kind == "image":
         return dict(raws)
-    if isinstance(first.inputs, pd.DataFrame):
-        found = [n for n in first.inputs.columns if _differ([raw.inputs[n].dtype for raw in raws.values()])]
+    if isinstance(first.inputs, pd.DataFrame | DiskTable):
+        found = [n for n in first.inputs.columns if _differ([_dtype(raw, n) for raw in raws.values()])]
         where = f"column {', '.join(map(str, found))}"
     else:
         found = ["x"] if _differ([_dtype(raw) for raw in raws.values()]) else []
@@ -96,11 +104,23 @@ def _differ(dtypes: Sequence[Any]) -> bool:
     return 4 in sizes and max(sizes) > 4
 
 
-def _dtype(raw: Raw) -> Any:
-    return np.asarray(raw.inputs).dtype
+def _dtype(raw: Raw, name: Any = None) -> Any:
+    inputs = raw.inputs
+    if isinstance(inputs, DiskTable):
+        return inputs.dtype_of(name)
+    if isinstance(inputs, pd.DataFrame):
+        return inputs[name].dtype
+    return inputs.dtype if isinstance(inputs, DiskArray) else np.asarray(inputs).dtype
 
 
 def _narrowed(raw: Raw, names: Sequence[Any]) -> Raw:
+    if isinstance(raw.inputs, DiskArray):
+        return (
+            replace(raw, inputs=cast("Inputs", raw.inputs.astype({"": np.float32}))) if _wide(raw.inputs.dtype) else raw
+        )
+    if isinstance(raw.inputs, DiskTable):
+        wide = {n: np.float32 for n in names if _wide(raw.inputs.dtype_of(n))}
+        return replace(raw, inputs=cast("Inputs", raw.inputs.astype(wide))) if wide else raw
     if not isinstance(raw.inputs, pd.DataFrame):
         return replace(raw, inputs=np.asarray(raw.inputs).astype(np.float32)) if _wide(_dtype(raw)) else raw
     columns = {n: raw.inputs[n] for n in names if _wide(raw.inputs[n].dtype)}

@@ -14,6 +14,7 @@ from limbeck.data.audio.views import add_noise, change_gain, mask_band, mask_tim
 from limbeck.data.augment_text import TEXT_STEPS, pool_of
 from limbeck.data.counter import normals, uniforms
 from limbeck.data.frames import numbers
+from limbeck.data.ondisk import OnDisk
 from limbeck.data.rows import Array, Inputs, take_inputs
 
 
@@ -33,7 +34,9 @@ class Frozen:
 
 
 def spread_of(inputs: Inputs) -> dict[Any, float]:
-    """The standard deviation of each numeric column (or entry); true and false have none."""
+    """The standard deviation of each numeric column (or entry), on disk of some rows; true and false have none."""
+    if isinstance(inputs, OnDisk):
+        inputs = inputs.sample()
     if isinstance(inputs, pd.DataFrame):
         columns = {n: c for n in inputs.columns if _is_noisy((c := inputs[n]).dtype)}
         return {

@@ -34,6 +34,7 @@ from limbeck.data.rows import Rows, digest
 from limbeck.data.slices import sliced
 from limbeck.data.sources import Columns, NamedColumns
 from limbeck.data.split import keep_labels, split_off
+from limbeck.data.streams.findings import streamed, test_in_memory
 from limbeck.data.tasks import Task
 from limbeck.data.views import View, view_of
 
@@ -45,7 +46,8 @@ class Data:
 
     X may be a mapping of the parts of a row, such as {"title": texts, "numbers": frame, "picture": images}.
 
-    train, unlabeled, validation, test   arrays (X, y) or (X, y, ids), frames, data sets, or paths; see `sources`
+    train, unlabeled, validation, test   arrays (X, y) or (X, y, ids), frames, data sets, or paths; see `sources`;
+                         shards ("more-{000..099}.tar") and iterables are streams, which need not fit in memory
     task                 "auto", "classification", "multilabel", "regression", "ordinal", "quantiles" (with levels of
                          one's own "quantiles(levels=[0.05, 0.5, 0.95])"), "gaussian" (a mean and its spread), "tagging"
                          (a tag for every word), "generation" (texts for texts), "transcription" (what clips say; with
@@ -146,7 +148,7 @@ class Data:
             self.tasks, rows = fitted_again(self.tasks, rows)
         self.train, self.validation = rows["train"], rows["validation"]
         self.unlabeled: Rows | None = rows.get("unlabeled")
-        self.test: Rows | None = rows.get("test")
+        self.test: Rows | None = test_in_memory(rows.get("test"))
         self.corpus: Rows | None = without_documents(corpus_rows(corpus, self.train, embedded), self.test)
         self.overlaps = overlap.dropped
         fitted = [self.train] if self.unlabeled is None else [self.train, self.unlabeled]
@@ -154,6 +156,7 @@ class Data:
         self.view: View | None = view_of(view, self.train.kind, seed, self.train)
         self.views = 0 if self.view is None else int(views if views is not None else 8)
         notes = [*left_out, *(note for raw in raws.values() for note in raw.notes)]
+        findings += streamed(raws)
         findings += doctor.look(rows, self.tasks, overlap, notes, self.preprocess.spec.get("columns"), shared)
         self.findings: tuple[Finding, ...] = tuple(findings)
 

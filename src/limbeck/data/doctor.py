@@ -14,6 +14,7 @@ from limbeck.data.audio.checks import look_at_clips
 from limbeck.data.frames import is_numeric
 from limbeck.data.keys import found_in, inverse_of
 from limbeck.data.masks.checks import is_about_pictures, look_at_pictures
+from limbeck.data.ondisk import OnDisk
 from limbeck.data.raw import NO_GROUP
 from limbeck.data.rows import Rows
 from limbeck.data.tasks import Task
@@ -65,7 +66,9 @@ def without_validation(rows: Mapping[str, Rows]) -> tuple[dict[str, Rows], int]:
         return out, 0
     more, validation = out.pop("unlabeled"), rows["validation"]
     keep = ~found_in(more.keys, validation.keys)
-    if keep.any():
+    if keep.all():
+        out["unlabeled"] = more
+    elif keep.any():
         out["unlabeled"] = more.take(keep)
     return out, int(found_in(validation.keys, more.keys).sum())
 
@@ -95,8 +98,8 @@ def look(
         yield from _unlabelled(rows, head)
     if len(tasks) > 1:
         yield from _silent(train)
-    for part in _parts(train).values():
-        yield from _inputs(part, used if part is train else None)
+    for part in _parts(_looked_at(train)).values():
+        yield from _inputs(part, used if not isinstance(train.inputs, Parts) else None)
     yield from _empty(rows)
     yield from look_at_clips(rows, notes)
     yield from look_at_pictures(rows, tasks, notes)
@@ -258,6 +261,14 @@ def _empty_texts(rows: Mapping[str, Rows], what: str) -> Iterator[Finding]:
             ", ".join(f"{count} of {len(rows[split])} in {split}" for split, count in gone.items() if count),
             "a model reads nothing in them and answers all of them alike",
         )  # fmt: skip
+
+
+def _looked_at(train: Rows) -> Rows:
+    """The training rows; of those on disk some."""
+    if not isinstance(train.inputs, OnDisk):
+        return train
+    some = train.inputs.sample()
+    return Rows(train.kind, some, np.zeros((len(some), 2), dtype=np.uint64))
 
 
 def _inputs(train: Rows, used: Sequence[str] | None) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,12 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def _read_text(path: Path, separator: str) -> pd.DataFrame:
+    _refuse_header(path, separator)
+    return read_separated(path, separator)
+
+
+def _refuse_header(path: Path, separator: str) -> None:
+    """Refuse a header with a name twice, too few names, or another separator; raises ConfigError."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = list(islice((row for row in csv.reader(file, delimiter=separator) if row), 2))
     names = first[0] if first else []
@@ -82,7 +88,6 @@ def _read_text(path: Path, separator: str) -> pd.DataFrame:
             f"expected columns separated by {separator!r} in {path}, its header reads '{names[0][:60]}'",
             "save it with commas as .csv or with tabs as .tsv, or give the frame that pandas reads",
         )
-    return read_separated(path, separator)
 
 
 def read_separated(path: Path, separator: str = ",", texts: Collection[str] = ()) -> pd.DataFrame:
@@ -93,11 +98,49 @@ def read_separated(path: Path, separator: str = ",", texts: Collection[str] = ()
     frame = pd.read_csv(
         path, sep=separator, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(texts, str), low_memory=False
     )
+    return _with_words(frame, texts)
+
+
+def _with_words(frame: pd.DataFrame, texts: Collection[str] = ()) -> pd.DataFrame:
+    """The table with the missing words of its columns of numbers as missing."""
     return frame.assign(**{
         name: _without_words(frame[name])
         for name in frame.columns
         if name not in texts and (frame[name].dtype == object or pd.api.types.is_string_dtype(frame[name].dtype))
     })  # fmt: skip
+
+
+def tables_in(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    """A CSV, TSV, JSONL or Parquet file in tables of so many rows; raises ConfigError where it cannot be read."""
+    ending = path.suffix.lower()
+    try:
+        if ending == ".parquet":
+            import pyarrow.parquet as pq
+
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=rows):
+                    yield batch.to_pandas()
+        elif ending == ".jsonl":
+            with path.open(encoding="utf-8-sig") as lines:
+                records = _records(lines)
+                while held := list(islice(records, rows)):
+                    yield pd.DataFrame(held)
+        else:
+            separator = "," if ending == ".csv" else "\t"
+            _refuse_header(path, separator)
+            with pd.read_csv(
+                path, sep=separator, keep_default_na=False, na_values=[""], low_memory=False, chunksize=rows
+            ) as parts:
+                for frame in parts:
+                    yield _with_words(frame)
+    except (LimbeckError, GeneratorExit):
+        raise
+    except Exception as e:
+        reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
+        raise ConfigError(
+            f"expected a table that can be read at {path}, got: {reason}",
+            f"it may be empty, cut short, or not what {ending} says",
+        ) from e
 
 
 def _without_words(column: pd.Series) -> pd.Series:
@@ -114,19 +157,21 @@ def _without_words(column: pd.Series) -> pd.Series:
 
 def _read_lines(path: Path) -> pd.DataFrame:
     """One JSON object a line; JSON says itself what is text, so that "007" stays text and no date is guessed."""
-    records = []
     with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except ValueError as e:
-                raise ValueError(f"line {number}: {e}") from e
-            if not isinstance(record, dict):
-                raise ValueError(f"line {number}: a {type(record).__name__} where an object is expected")
-            records.append(record)
-    return pd.DataFrame(records)
+        return pd.DataFrame(list(_records(file)))
+
+
+def _records(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as e:
+            raise ValueError(f"line {number}: {e}") from e
+        if not isinstance(record, dict):
+            raise ValueError(f"line {number}: a {type(record).__name__} where an object is expected")
+        yield record
 
 
 def _of_npz(path: Path, columns: Columns | None, split: str) -> Raw:

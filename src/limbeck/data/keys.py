@@ -20,11 +20,13 @@ import xxhash
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.parts import Parts
+from limbeck.data.ondisk import OnDisk
 from limbeck.data.rows import Array, Inputs
 
 _VERSION = b"limbeck-key-1"
 _CELL = 17  # a tag and 16 bytes
 _CHUNK_BYTES = 1 << 23
+_LOOKED_UP = 1 << 16  # keys looked up at once
 _EXACT = 1 << 53  # integers up to here are exact in float64
 _MISSING, _NUMBER, _TEXT, _BIG, _TIME, _BYTES, _LIST = range(7)
 
@@ -38,6 +40,9 @@ def row_keys(kind: str, inputs: Inputs) -> Array:
         from limbeck.data.parts import keys_of
 
         return keys_of(inputs)
+    if isinstance(inputs, OnDisk):
+        parts = [row_keys(kind, part) for part in inputs.chunks()] if inputs.own_keys is None else [inputs.own_keys]
+        return np.concatenate(parts)
     if isinstance(inputs, pd.DataFrame):
         return _table_keys(inputs)
     if kind == "audio":
@@ -81,8 +86,25 @@ def inverse_of(keys: Array) -> tuple[Array, int]:
 
 def found_in(keys: Array, others: Array) -> Array:
     """Which of the keys [N, 2] stand among the others [M, 2]: bool [N]."""
-    codes, _ = inverse_of(np.concatenate([others, keys]))
-    return np.isin(codes[len(others) :], codes[: len(others)])
+    few, many = (keys, others) if len(keys) < len(others) else (others, keys)
+    order = np.lexsort((few[:, 1], few[:, 0]))
+    high, low = few[order, 0], few[order, 1]
+    if ((high[1:] == high[:-1]) & (low[1:] != low[:-1])).any():  # hardly ever: different keys share their high word
+        codes, _ = inverse_of(np.concatenate([others, keys]))
+        return np.isin(codes[len(others) :], codes[: len(others)])
+    hit, marked = np.zeros(len(many), dtype=bool), np.zeros(len(few), dtype=bool)
+    for start in range(0, len(many) if len(few) else 0, _LOOKED_UP):
+        part = many[start : start + _LOOKED_UP]
+        at = np.minimum(high.searchsorted(part[:, 0]), len(high) - 1)
+        found = (high[at] == part[:, 0]) & (low[at] == part[:, 1])
+        hit[start : start + len(part)] = found
+        marked[at[found]] = True
+    if many is keys:
+        return hit
+    first = high.searchsorted(high)  # equal keys stand together: the first of them was marked
+    out = np.empty(len(few), dtype=bool)
+    out[order] = marked[first]
+    return out
 
 
 def _digests(buffer: memoryview, width: int, count: int, header: bytes) -> Array:

@@ -34,11 +34,11 @@ from limbeck.core.errors import ConfigError, LimbeckError, ShapeMismatch
 from limbeck.core.parts import Parts
 from limbeck.core.specs import fingerprint
 from limbeck.data.audio.clips import lengths, padded
-from limbeck.data.frames import is_numeric, numbers, pick, texts
-from limbeck.data.rows import KINDS, Array, Inputs, Rows
+from limbeck.data.fitting import fit_array, fit_image, fit_table
+from limbeck.data.frames import numbers, pick, texts
+from limbeck.data.rows import KINDS, Array, Rows
 
 MAX_VALUES = 64
-_CHUNK = 8192
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,8 @@ class Preprocess:
             longest = int(max(lengths(rows.inputs), default=1))
             return cls({"kind": "audio", "rate": rows.rate, "length": longest})
         if rows.kind == "table":
-            return cls(_fit_table(rows.inputs, max_values))
-        if rows.kind == "image":
-            return cls(_fit_image(np.asarray(rows.inputs)))
-        return cls(_fit_array(np.asarray(rows.inputs)))
+            return cls(fit_table(rows.inputs, max_values))
+        return cls(fit_image(rows.inputs) if rows.kind == "image" else fit_array(rows.inputs))
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Preprocess:
@@ -137,45 +135,7 @@ def _fit_part(rows: Rows, name: str, max_values: int) -> Mapping[str, Any]:
         raise ConfigError(f"part '{name}': {err.what}", err.todo) from err
 
 
-def _exact(values: Any) -> list[float]:
-    """Numbers as floats that float32 holds exactly."""
-    return [float(v) for v in np.asarray(values, dtype=np.float32).reshape(-1)]
-
-
-def _statistics(values: Array) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation over all but the last axis; a deviation of 0 becomes 1."""
-    flat = values.reshape(-1, values.shape[-1])
-    mean = flat.mean(axis=0, dtype=np.float64)
-    total = np.zeros_like(mean)
-    for at in range(0, len(flat), _CHUNK):
-        total += ((flat[at : at + _CHUNK] - mean) ** 2).sum(axis=0)
-    scale = np.sqrt(total / max(len(flat), 1)).astype(np.float32)
-    return _exact(mean), _exact(np.where(scale > 0, scale, 1))
-
-
 # ------------------------------------------------------------------------------------------ arrays
-
-
-def _fit_array(inputs: Array) -> dict[str, Any]:
-    values = inputs.astype(np.float32, copy=False)
-    shape = list(values.shape[1:])
-    if values.ndim != 2:
-        mean, scale = _statistics(values)
-        return {"kind": "array", "shape": shape, "keep": None, "fill": None, "mean": mean, "scale": scale}
-    missing = np.isnan(values)
-    fill = np.zeros(values.shape[1], dtype=np.float32)
-    for column in np.flatnonzero(missing.any(axis=0) & ~missing.all(axis=0)):
-        fill[column] = np.median(values[~missing[:, column], column])
-    values = np.where(missing, fill, values)
-    # constant columns stay: a network of the user's own is as wide as the rows
-    keep = np.arange(values.shape[1])
-    if not (values != values[:1]).any():
-        raise ConfigError(
-            f"expected features that vary, all {values.shape[1]} columns are constant", "check how the inputs were read"
-        )
-    mean, scale = _statistics(values[:, keep])
-    spec = {"kind": "array", "shape": shape, "keep": keep.tolist(), "fill": _exact(fill[keep])}
-    return {**spec, "mean": mean, "scale": scale}
 
 
 def _encode_array(spec: Mapping[str, Any], inputs: Array) -> Array:
@@ -192,37 +152,13 @@ def _encode_array(spec: Mapping[str, Any], inputs: Array) -> Array:
 
 
 def _standardise(values: Array, mean: Any, scale: Any) -> Array:
-    return np.asarray((values - np.asarray(mean, dtype=np.float32)) / np.asarray(scale, dtype=np.float32))
+    """(values - mean) / scale in place: the values are a copy of what was given."""
+    values -= np.asarray(mean, dtype=np.float32)
+    values /= np.asarray(scale, dtype=np.float32)
+    return values
 
 
 # ------------------------------------------------------------------------------------------ images
-
-
-def _fit_image(inputs: Array) -> dict[str, Any]:
-    channel_axis = inputs.ndim == 4
-    pixels = inputs if channel_axis else inputs[..., None]
-    if pixels.dtype == np.uint8:
-        mean, scale = _byte_statistics(pixels)
-    else:
-        mean, scale = _statistics(pixels.astype(np.float32))
-    _, height, width, channels = pixels.shape
-    return {
-        "kind": "image", "channels": channels, "height": height, "width": width, "channel_axis": channel_axis,
-        "dtype": "uint8" if pixels.dtype == np.uint8 else "float32", "mean": mean, "scale": scale,
-    }  # fmt: skip
-
-
-def _byte_statistics(pixels: Array) -> tuple[list[float], list[float]]:
-    levels = np.arange(256, dtype=np.float64)
-    means, scales = [], []
-    for channel in range(pixels.shape[-1]):
-        counts = np.zeros(256)
-        for at in range(0, len(pixels), _CHUNK):
-            counts += np.bincount(pixels[at : at + _CHUNK, ..., channel].reshape(-1), minlength=256)
-        mean = float((counts * levels).sum() / max(counts.sum(), 1))
-        means.append(mean)
-        scales.append(float(np.sqrt((counts * (levels - mean) ** 2).sum() / max(counts.sum(), 1))) or 1.0)
-    return _exact(means), _exact(scales)
 
 
 def _encode_image(spec: Mapping[str, Any], inputs: Array) -> Array:
@@ -240,49 +176,6 @@ def _encode_image(spec: Mapping[str, Any], inputs: Array) -> Array:
 
 
 # ------------------------------------------------------------------------------------------ tables
-
-
-def _fit_table(inputs: Inputs, max_values: int) -> dict[str, Any]:
-    assert isinstance(inputs, pd.DataFrame)
-    numeric: list[dict[str, Any]] = []
-    categorical: list[dict[str, Any]] = []
-    for name in inputs.columns:
-        column = inputs[name]
-        part = _fit_number(column, name) if is_numeric(column) else _fit_category(column, name, max_values)
-        if part is not None:
-            (numeric if is_numeric(column) else categorical).append(part)
-    if not numeric and not categorical:
-        raise ConfigError(
-            f"expected columns that vary, all of {', '.join(map(str, inputs.columns[:8]))} are constant or free text",
-            "name the input columns, and check how the table was read",
-        )
-    used = {part["name"] for part in (*numeric, *categorical)}
-    columns = [name for name in inputs.columns if name in used]
-    return {"kind": "table", "columns": columns, "numeric": numeric, "categorical": categorical}
-
-
-def _fit_number(column: pd.Series, name: str) -> dict[str, Any] | None:
-    values = numbers(column, name).astype(np.float32)
-    missing = np.isnan(values)
-    if missing.all():
-        return None
-    fill = np.median(values[~missing]).astype(np.float32) if missing.any() else np.float32(0)
-    values = np.where(missing, fill, values)
-    if (values == values[0]).all():
-        return None
-    mean, scale = _statistics(values[:, None])
-    return {"name": name, "fill": float(fill), "mean": mean[0], "scale": scale[0]}
-
-
-def _fit_category(column: pd.Series, name: str, max_values: int) -> dict[str, Any] | None:
-    """The most frequent values that occur at least twice, in order of text; None where nothing varies."""
-    codes, names = texts(column)
-    counts = np.bincount(codes[codes >= 0], minlength=len(names))
-    ranked = sorted(range(len(names)), key=lambda i: (-counts[i], names[i]))
-    values = sorted(names[i] for i in ranked[:max_values] if counts[i] >= 2)
-    missing, seen = int((codes < 0).sum()), len(names)
-    varies = seen > 1 or (seen == 1 and missing > 0)
-    return {"name": name, "values": values} if values and varies else None
 
 
 def _encode_table(spec: Mapping[str, Any], inputs: Any) -> Array:

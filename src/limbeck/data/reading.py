@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,10 @@ from limbeck.data.infer import build_task, infer_task
 from limbeck.data.keys import row_keys
 from limbeck.data.kinds import form_of, kind_name
 from limbeck.data.masks.arrays import are_masks, image_kind, refuse_other, refuse_pairs
+from limbeck.data.ondisk import DiskTable, OnDisk
 from limbeck.data.pairs import single_texts
 from limbeck.data.raw import group_names
-from limbeck.data.rows import Array, Rows, row_shape
+from limbeck.data.rows import Array, Inputs, Rows, row_shape
 from limbeck.data.similarity import Similarity
 from limbeck.data.sources import Columns, Raw, read
 from limbeck.data.tagging import refuse_lengths
@@ -142,7 +143,8 @@ def tasks_of(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: li
 def encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str, Rows]:
     """Keyed rows with targets and masks of every split; raises ConfigError with every problem."""
     rows, problems = {}, []
-    order = list(row_shape(raws["train"].inputs)) if isinstance(raws["train"].inputs, pd.DataFrame) else None
+    tables = (pd.DataFrame, DiskTable)
+    order = list(row_shape(raws["train"].inputs)) if isinstance(raws["train"].inputs, tables) else None
     for split, raw in raws.items():
         inputs = raw.inputs if order is None else raw.inputs[order]
         targets: dict[str, Array] = {}
@@ -170,10 +172,11 @@ def encode_all(raws: Mapping[str, Raw], tasks: Mapping[str, Task]) -> dict[str, 
         labelled = np.logical_or.reduce([np.zeros(len(inputs), dtype=bool), *masks.values()])
         weight = _weights(raw.weight, labelled, split, problems)
         if not problems:
+            keys = row_keys(raw.kind, inputs)
             rows[split] = Rows(
                 raw.kind,
-                inputs,
-                row_keys(raw.kind, inputs),
+                cast("Inputs", inputs.without_keys()) if isinstance(inputs, OnDisk) else inputs,
+                keys,
                 targets,
                 masks,
                 weight,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
 
 from limbeck.core.errors import ShapeMismatch
 from limbeck.core.parts import Parts
+from limbeck.data.ondisk import HELD, DiskTable, OnDisk, joined
 
 KINDS = ("array", "table", "image", "text", "audio", "parts")
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
-Inputs: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame | Parts"
+Inputs: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame | Parts"  # or `OnDisk`, which is read as one of these
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,8 @@ class Rows:
     `inputs` are raw: an array [N, ...] of numbers ("array"), a DataFrame ("table"; "text": one or
     two columns of texts, or one of tuples of words), [N, H, W] / [N, H, W, C]
     uint8 or float ("image"), objects [N] of clips float32 [T] at
-    the sampling `rate` ("audio"), or several of these by name ("parts"). `keys` [N, 2] uint64, column 0 the high word.
+    the sampling `rate` ("audio"), or several of these by name ("parts"); those of a stream stay on disk (`OnDisk`).
+    `keys` [N, 2] uint64, column 0 the high word.
     `targets` in training space by task:
     int64 [N] class ids, int64 [N, W] tags of words (-1: none), float32 [N, L] of 0/1, float32 [N, K] standardised;
     empty where there are no labels.
@@ -77,7 +79,7 @@ class Rows:
             index = index.astype(np.int64)
         return Rows(
             kind=self.kind,
-            inputs=take_inputs(self.inputs, index),
+            inputs=_picked(self.inputs, index),
             keys=self.keys[index],
             targets={name: values[index] for name, values in self.targets.items()},
             label_mask={name: mask[index] for name, mask in self.label_mask.items()},
@@ -126,21 +128,37 @@ class Rows:
 
 def take_inputs(inputs: Inputs, index: Array) -> Inputs:
     """Inputs at positions [M]; a table comes back with a fresh index."""
+    if isinstance(inputs, OnDisk):
+        return cast("Inputs", inputs.rows(index))
     if isinstance(inputs, pd.DataFrame):
         return inputs.take(index).reset_index(drop=True)
     return inputs[index]
+
+
+def _picked(inputs: Inputs, index: Array) -> Inputs:
+    """Inputs at positions [M]; of those on disk many stay there."""
+    if isinstance(inputs, OnDisk) and inputs.row_bytes * len(index) > HELD:
+        return cast("Inputs", inputs.pick(index))
+    return take_inputs(inputs, index)
+
+
+def in_memory(inputs: Inputs) -> Inputs:
+    """Inputs as they are, those on disk read whole."""
+    return cast("Inputs", inputs.whole()) if isinstance(inputs, OnDisk) else inputs
 
 
 def row_shape(inputs: Inputs) -> tuple[Any, ...]:
     """What one row is: the shape without N, or the column names of a table."""
     if isinstance(inputs, Parts):
         return tuple((name, row_shape(part)) for name, part in inputs.items())
-    return tuple(inputs.columns) if isinstance(inputs, pd.DataFrame) else tuple(inputs.shape[1:])
+    return tuple(inputs.columns) if isinstance(inputs, pd.DataFrame | DiskTable) else tuple(inputs.shape[1:])
 
 
 def _join_inputs(parts: Sequence[Inputs]) -> Inputs:
     if isinstance(parts[0], Parts):
         return parts[0].map(lambda name, _: _join_inputs([part[name] for part in parts if isinstance(part, Parts)]))
+    if any(isinstance(part, OnDisk) for part in parts):
+        return cast("Inputs", joined(parts))
     if isinstance(parts[0], pd.DataFrame):
         return pd.concat(parts, ignore_index=True)  # type: ignore[arg-type]
     return np.concatenate([np.asarray(part) for part in parts])

@@ -1,7 +1,8 @@
 """What a split may be given as, and how it becomes raw inputs, raw labels and what else is known of a row.
 
 Arrays, (X, y) or (X, y, ids), data frames, mappings of columns, torch and Hugging Face data sets, CSV, TSV, JSONL,
-Parquet, NPZ, and a folder of images or clips with one folder for each class.
+Parquet, NPZ, and a folder of images or clips with one folder for each class. Shards, and iterables without a length,
+are streams: they are read once and lie on disk from then on.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ from limbeck.data.parts import PARTS, parts_of
 from limbeck.data.raw import Raw as Raw
 from limbeck.data.raw import frame_inputs, guessed_from, inputs_of, named_labels, of_frame
 from limbeck.data.rows import Inputs
+from limbeck.data.streams.stream import as_stream, read_stream
 
 
 def read(
     given: Any, columns: Columns | None, split: str, *, size: tuple[int, int] | None = None, rate: int | None = None
 ) -> Raw:
     """Read a split from whatever it was given as, clips at a sampling `rate`; raises ConfigError naming the split."""
+    if (stream := as_stream(given)) is not None:
+        return read_stream(stream, columns, split, size).checked(split)
     if (pictures := as_masked(given, columns, split, size)) is not None:
         return pictures.checked(split)
     if (sound := as_audio(given, columns, split, rate)) is not None:

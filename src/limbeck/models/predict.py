@@ -27,6 +27,18 @@ class InParts(Protocol):
         ...
 
 
+class Sliced(Protocol):
+    """Rows [N, ...] that are made as they are asked for."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def __getitem__(self, at: slice) -> Tensor:
+        """Some of them."""
+        ...
+
+
 @contextmanager
 def answering(model: nn.Module, parts: Sequence[nn.Module] | None = None) -> Iterator[nn.Module]:
     """Put every submodule in eval mode and gradients off; the mode of each is restored afterwards.
@@ -113,10 +125,10 @@ def at_once(shape: Sequence[int], batch_size: int = 1024) -> int:
 
 
 def predict(
-    model: nn.Module, inputs: Tensor | np.ndarray | Parts, heads: Sequence[str], batch_size: int = 1024
+    model: nn.Module, inputs: Tensor | np.ndarray | Parts | Sliced, heads: Sequence[str], batch_size: int = 1024
 ) -> dict[str, np.ndarray]:
     """Outputs [N, C] ([N, T, C] of words) float32 of each head for inputs [N, ...], or parts of them, in batches."""
-    tensor = inputs if isinstance(inputs, Parts) else torch.as_tensor(inputs)
+    tensor = torch.as_tensor(inputs) if isinstance(inputs, np.ndarray) else inputs
     if isinstance(tensor, Tensor):
         batch_size = at_once(tuple(tensor.shape), batch_size)
     device = device_of(model)

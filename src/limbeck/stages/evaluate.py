@@ -19,7 +19,7 @@ from limbeck.stages.folds import judged as judged_arms
 from limbeck.stages.forced import listens
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.judged import judged
-from limbeck.stages.label import TRANSFER, stored_answers
+from limbeck.stages.label import TRANSFER, stored_answers, without_inputs
 from limbeck.stages.noise import answers_in_noise, ask_in_noise, noise_card
 from limbeck.stages.sliced import slices_for, slices_identity
 from limbeck.stages.words import Truth
@@ -95,7 +95,7 @@ def _held(job: Job) -> dict[str, Validation]:
 def _evidence(job: Job, head: str, tests: Mapping[str, Mapping[str, Any]], held: Mapping[str, Validation]) -> Evidence:
     task, data = job.data.tasks[head], job.data
     test = Truth.of(job.test, head, task, data.corpus)
-    labelled = data.train.take(data.train.label_mask[head])
+    labelled = without_inputs(data.train.take(data.train.label_mask[head]))
     truth = Truth.of(labelled, head, task)
     return Evidence(
         task=task.outcome,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from limbeck.core.findings import Finding
@@ -89,11 +89,13 @@ def seconds_a_step(student: Student, data: Data, plan: TrainSpec) -> float:
     import torch
 
     from limbeck.data.generation import generation_in
+    from limbeck.data.rows import in_memory
     from limbeck.models.outputs import to_outputs
     from limbeck.stages.forced import forced_table, references
     from limbeck.stages.tables import encoded
 
     rows = data.train.take(np.arange(plan.batch_size) % len(data.train))
+    rows = replace(rows, inputs=in_memory(rows.inputs))
     module, head = copy.deepcopy(student.blank()), generation_in(data.tasks)
     inputs: Any = encoded(data, rows, student)
     if head is not None:  # with the texts that are written
@@ -159,9 +161,11 @@ def _memory(data: Data, student: Student) -> int:
     """Bytes of the encoded rows and of weights, gradients and optimiser state of one student."""
     import math
 
+    from limbeck.data.ondisk import OnDisk
     from limbeck.models.parts.student import PartsStudent
 
-    rows = sum(len(split) for split in (data.train, data.unlabeled, data.validation, data.test) if split is not None)
+    splits = (data.train, data.unlabeled, data.validation, data.test)
+    rows = sum(len(split) for split in splits if split is not None and not isinstance(split.inputs, OnDisk))
     width = math.prod(data.preprocess.shape) if student.encoder is None else student.encoder.max_length
     if isinstance(student, PartsStudent):
         width = sum(e.max_length for e in student.encoders.values())

@@ -12,8 +12,9 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.run import Stage
 from limbeck.data.embedded import EMBEDDED, check_width
 from limbeck.data.generation import generation_in
+from limbeck.data.ondisk import OnDisk
 from limbeck.data.retrieval import Retrieval
-from limbeck.data.rows import Rows
+from limbeck.data.rows import Rows, in_memory
 from limbeck.data.similarity import Similarity
 from limbeck.data.tagging import Tagging
 from limbeck.data.tasks import Task
@@ -40,6 +41,7 @@ TEACHER = "teacher"
 _BATCH = 1024
 _MEASURED = 256  # rows that are answered twice where answers are in half precision
 _LOOKED_AT = 2_000  # rows of embeddings
+_STREAMED = 50_000  # labelled rows of a stream that are held against the teacher
 _AUTO_ROWS = 20_000  # enough for a mean entropy
 
 
@@ -177,7 +179,7 @@ def _raw(job: Job, source: TeacherSource, rows: Rows) -> dict[str, np.ndarray[An
     size = batch_for(rows, job.data.tasks, _BATCH)
     for start in range(0, len(rows), size):
         part = rows.take(np.arange(start, min(start + size, len(rows))))
-        said = source.answer(Batch(keys=part.keys, teacher_inputs=part.inputs))
+        said = source.answer(Batch(keys=part.keys, teacher_inputs=in_memory(part.inputs)))
         for head, task in job.data.tasks.items():
             parts[head].append(flattened(task, head, said, part))
     return {
@@ -217,7 +219,7 @@ def refuse_ignorant(job: Job, store: Store) -> None:
     rows = job.data.train
     if has_embeddings(job.data.tasks) and len(rows) > _LOOKED_AT:  # ranks among all of them would take long
         rows = rows.take(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(np.int64))
-    rows = few_for(rows, job.data.tasks, len(rows))
+    rows = without_inputs(few_for(rows, job.data.tasks, len(rows)))
     said = stored_answers(job, store, rows)
     for head, task in job.data.tasks.items():
         truth = Truth.of(rows, head, task)
@@ -245,6 +247,14 @@ def refuse_ignorant(job: Job, store: Store) -> None:
             )
 
 
+def without_inputs(rows: Rows) -> Rows:
+    """Rows to look up answers of: of a stream no more than some, evenly spread, and none of their inputs."""
+    if not isinstance(rows.inputs, OnDisk):
+        return rows
+    some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _STREAMED)).astype(np.int64))
+    return replace(rows, inputs=rows.keys).take(some)
+
+
 def _judged_as(task: Task) -> Outcome:
     """The task as its constant answer is found: that of words is O."""
     return Tags(CLASSIFICATION, task.names) if isinstance(task, Tagging) else task.outcome
@@ -262,6 +272,7 @@ def resolve_objective(job: Job, store: Store) -> Sum:
     from limbeck.objectives.response.temperature import resolve_auto
 
     rows = job.pool
+    rows = replace(rows, inputs=rows.keys) if isinstance(rows.inputs, OnDisk) else rows  # these are not read
     rows = few_for(rows, job.data.tasks, _AUTO_ROWS)
     said: Mapping[str, Any] = {head: torch.from_numpy(_flat(v)) for head, v in stored_answers(job, store, rows).items()}
     resolved, reasons = resolve_auto(job.objective, said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,13 +15,15 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.parts import Parts
 from limbeck.data.audio.clips import lengths as clip_lengths
 from limbeck.data.data import Data
+from limbeck.data.mixing import WindowReader, order_of_rows
+from limbeck.data.ondisk import OnDisk
 from limbeck.data.rows import Rows, take_inputs
 from limbeck.data.tagging import NO_LABEL
 from limbeck.data.tasks import Task
 from limbeck.models.parts.student import PartsStudent
 from limbeck.models.student import Student
 from limbeck.stages.pixels import masks_of, moving_of
-from limbeck.train.feed import Table
+from limbeck.train.feed import Ordering, Table
 
 Array = np.ndarray[Any, Any]
 _TOKENS: WeakKeyDictionary[Rows, dict[str, Tensor | Parts]] = (
@@ -45,9 +48,27 @@ def encoder_of(data: Data, student: Student) -> Callable[[Any], Tensor | Parts]:
     return lambda inputs: torch.from_numpy(np.ascontiguousarray(encode(inputs), dtype=np.float32))
 
 
-def encoded(data: Data, rows: Rows, student: Student) -> Tensor | Parts:
+@dataclass(frozen=True)
+class EncodedLater:
+    """Student inputs of rows on disk, encoded some at a time as they are asked for."""
+
+    inputs: OnDisk
+    encode: Callable[[Any], Tensor | Parts]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, at: slice) -> Tensor:
+        made = self.encode(self.inputs.rows(np.arange(len(self))[at]))
+        assert isinstance(made, Tensor)  # rows of parts are never on disk
+        return made
+
+
+def encoded(data: Data, rows: Rows, student: Student) -> Tensor | Parts | EncodedLater:
     """Student inputs [N, ...] of rows; texts are tokenised once for all arms and seeds that answer them."""
     encode = encoder_of(data, student)
+    if isinstance(rows.inputs, OnDisk):
+        return EncodedLater(rows.inputs, encode)
     if student.encoder is None and not isinstance(student, PartsStudent):
         return encode(rows.inputs)
     known = _TOKENS.setdefault(rows, {})
@@ -84,8 +105,11 @@ def table_of(
             mask = np.ones(len(rows), dtype=bool)
         targets[head], masks[head] = torch.from_numpy(np.ascontiguousarray(values)), torch.from_numpy(mask)
 
+    on_disk = isinstance(rows.inputs, OnDisk)
+    reader = WindowReader(rows.inputs, (labelled_first(rows)[1],)) if isinstance(rows.inputs, OnDisk) else None
+
     def raw(index: Array, views: Array | None) -> Any:
-        inputs = take_inputs(rows.inputs, index)
+        inputs = take_inputs(rows.inputs, index) if reader is None else reader.rows(index)
         if views is None or data.view is None:
             return inputs
         return data.view(inputs, rows.keys[index], views)
@@ -99,7 +123,9 @@ def table_of(
 
     return Table(
         rows.keys,
-        student_gather if views or rows.kind == "audio" else encode(rows.inputs),  # clips lie ragged: a batch is padded
+        student_gather
+        if views or on_disk or rows.kind == "audio"
+        else encode(rows.inputs),  # a batch of clips is padded
         targets,
         masks,
         None if rows.weight is None else torch.from_numpy(rows.weight),
@@ -124,6 +150,15 @@ def _of_words(values: Array, labelled: Array, pseudo: Array | None) -> tuple[Arr
         wide[~labelled, : pseudo.shape[1]] = pseudo[~labelled]
     known = wide != NO_LABEL
     return np.where(known, wide, 0), known
+
+
+def order_for(data: Data) -> Callable[[int, int], Ordering] | None:
+    """The order of rows in training where some of them are on disk; None where all are in memory."""
+    pool: list[Any] = [rows.inputs for rows in (data.train, data.unlabeled) if rows is not None]
+    sizes = [inputs.row_bytes for inputs in pool if isinstance(inputs, OnDisk)]
+    if not sizes:
+        return None
+    return lambda n, seed: order_of_rows(n, seed, sizes[0])
 
 
 def labelled_first(rows: Rows, tasks: Collection[str] | None = None) -> tuple[Rows, int]:

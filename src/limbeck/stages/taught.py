@@ -12,6 +12,7 @@ import numpy as np
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.core.parts import Parts
+from limbeck.data.ondisk import OnDisk
 from limbeck.signals import Needs, TeacherSource
 from limbeck.stages.parts import prepare_parts, refuse_parts
 from limbeck.stages.teachers import GivenTeacher, Prepared, estimator_input, looks_inside
@@ -67,6 +68,12 @@ class TaughtEstimator:
         """Inputs, labels as the user wrote them and weights of the labelled rows."""
         task, mask = job.data.tasks[head], job.data.train.label_mask[head]
         rows = job.data.train.take(mask)
+        if isinstance(rows.inputs, OnDisk):
+            raise ConfigError(
+                f"expected a teacher that is trained in batches on labelled rows that do not fit in memory, "
+                f"{type(self.estimator).__name__} is fitted on all {len(rows):,} at once",
+                "fit it on a part of them and give the fitted one, or take a network; lb.Data(labels=N) keeps N labels",
+            )
         x = self._inputs(job.data, rows.inputs)
         y = rows.targets[head]
         if task.form == "classification":

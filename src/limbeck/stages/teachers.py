@@ -18,6 +18,7 @@ from limbeck.core.parts import Parts
 from limbeck.data.embedded import EMBEDDED
 from limbeck.data.generation import generation_in
 from limbeck.data.pairs import both_texts
+from limbeck.data.rows import take_inputs
 from limbeck.signals import Batch, Needs, Signals, TeacherSource
 from limbeck.stages.parts import prepare_parts, refuse_parts
 
@@ -247,7 +248,9 @@ class GivenTeacher:
         prepare, rows = self._prepare(job.data), job.data.train
         if isinstance(self.model, nn.Module):
             return module_cost(self.model, prepare(_first(job.data, _PROBED)))
-        return callable_cost(self._answering, lambda size: prepare(rows.take(np.arange(size) % len(rows)).inputs))
+        return callable_cost(
+            self._answering, lambda size: prepare(take_inputs(rows.inputs, np.arange(size) % len(rows)))
+        )
 
     def _writing_cost(self, job: Job) -> dict[str, Any]:
         from limbeck.evaluate.cost import module_cost
@@ -282,7 +285,7 @@ class GivenTeacher:
 
 def _first(data: Data, count: int) -> Any:
     """The inputs of the first training rows, a copy: a model may change what it is given."""
-    return data.train.take(np.arange(min(count, len(data.train)))).inputs
+    return take_inputs(data.train.inputs, np.arange(min(count, len(data.train))))
 
 
 def _as_input(values: Any, tensor: bool) -> Any:

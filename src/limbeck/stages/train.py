@@ -16,7 +16,8 @@ from limbeck.core.files import checksum, read_json, write_json
 from limbeck.core.findings import Finding
 from limbeck.core.runtime import derive_seed
 from limbeck.data.generation import generation_in
-from limbeck.data.rows import Rows
+from limbeck.data.ondisk import OnDisk
+from limbeck.data.rows import Rows, in_memory
 from limbeck.data.words import word_counts
 from limbeck.evaluate.cost import module_cost, training_cost
 from limbeck.models.outputs import AsLogits
@@ -31,7 +32,7 @@ from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.label import resolve_objective
 from limbeck.stages.scoring import predictions, validator
 from limbeck.stages.sound import with_real_time
-from limbeck.stages.tables import encoded, labelled_first, table_of
+from limbeck.stages.tables import encoder_of, labelled_first, order_for, table_of
 from limbeck.stages.text_training import prepare_texts, taught_table, writes, writing_cost
 from limbeck.stages.transcripts import heard_by
 from limbeck.stages.words import decided_words, lengths_of
@@ -43,6 +44,7 @@ from limbeck.train.steps import Learner
 from limbeck.transfer.source import Stored
 from limbeck.transfer.store import Store
 
+_AT_ONCE = 1 << 14  # rows whose answers are read together
 FACTS = "facts.json"  # of one training, beside its weights
 
 
@@ -127,6 +129,9 @@ def _pseudo(job: Job, store: Store, pool: Rows) -> dict[str, np.ndarray[Any, Any
     """The teacher's decisions as labels, for the tasks that have decisions."""
     from limbeck.stages.label import stored_answers, stored_words
 
+    if isinstance(pool.inputs, OnDisk):  # answers of all rows would be large
+        parts = [_pseudo(job, store, replace(pool, inputs=pool.keys).take(at)) for at in _stretches(len(pool))]
+        return {head: np.concatenate([part[head] for part in parts]) for head in parts[0]}
     said = stored_answers(job, store, pool)
     found: dict[str, np.ndarray[Any, Any]] = {}
     for head, task in job.data.tasks.items():
@@ -136,6 +141,10 @@ def _pseudo(job: Job, store: Store, pool: Rows) -> dict[str, np.ndarray[Any, Any
         elif task.decided:
             found[head] = task.decisions(said[head])
     return found
+
+
+def _stretches(rows: int) -> list[np.ndarray[Any, Any]]:
+    return [np.arange(start, min(start + _AT_ONCE, rows)) for start in range(0, rows, _AT_ONCE)]
 
 
 def table_for(training: Training, arm: Arm) -> tuple[Table, int]:
@@ -160,6 +169,7 @@ def train_arm(training: Training, arm: Arm, seed: int, bar: Bar) -> None:
         unlabeled_batch=job.train.unlabeled_batch,
         seed=seed,
         views=job.data.views if job.data.view is not None else 0,
+        order=order_for(job.data),
     )
     source = training.source if arm.teaches else None
     plan = replace(job.train, patience=None)  # an arm that stopped later would have had more chances
@@ -267,7 +277,9 @@ def teach_network(job: Job, what: Any, spec: TrainSpec, member: int, folder: Pat
         rows, labelled = labelled_first(job.data.train, job.data.tasks)  # a specialist's own rows alone
         table = table_of(job.data, rows.take(np.arange(labelled)), student, views=views > 0)
     seed = derive_seed("teacher", job.settings.seed, member)  # never that of a student of the same architecture
-    feed = Feed.of(table, labelled=labelled, batch_size=spec.batch_size, seed=seed, views=views)
+    feed = Feed.of(
+        table, labelled=labelled, batch_size=spec.batch_size, seed=seed, views=views, order=order_for(job.data)
+    )
     steps = int(spec.total_steps(labelled).value)
     objective = plain_sum(job.data.tasks)
     with job.console.progress(f"teach {member}", steps) as bar:
@@ -316,11 +328,12 @@ def _note(job: Job, stage: Any, found: Sequence[Finding]) -> None:
     scores = [entry["best_score"] for entry in facts[STUDENT]]
     best = max(range(len(scores)), key=lambda i: -np.inf if scores[i] is None else scores[i])
     held = job.data.validation.take(np.arange(min(64, len(job.data.validation))))
+    held = replace(held, inputs=in_memory(held.inputs))
     shipped = load_student(job, job.seeds[best])
     if generation_in(job.data.tasks) is not None:
         cost = module_cost(*writing_cost(job, shipped))
     else:
-        cost = with_real_time(module_cost(shipped, encoded(job.data, held, job.student)), held)
+        cost = with_real_time(module_cost(shipped, encoder_of(job.data, job.student)(held.inputs)), held)
     costs: dict[str, Any] = {"teacher": with_real_time(job.teacher.cost(job), job.data.train)}
     for arm in job.arms:
         seconds = sum(entry["seconds"] for entry in facts[arm.name])

@@ -19,7 +19,7 @@ from limbeck.data.tasks import Task
 from limbeck.data.words import word_counts
 from limbeck.evaluate.entities import sentence_ids
 from limbeck.evaluate.quality import Metric, UserMetric, metric_for
-from limbeck.models.predict import predict
+from limbeck.models.predict import Sliced, predict
 from limbeck.models.taps import MaskedWords
 from limbeck.signals import Signals
 
@@ -81,10 +81,12 @@ def words_read(head: str, said: Signals, rows: Rows) -> Array:
     return flat_words(there, there, counts, False)
 
 
-def raw_answers(module: nn.Module, inputs: Tensor | Parts, rows: Rows, tasks: Mapping[str, Task]) -> dict[str, Array]:
+def raw_answers(
+    module: nn.Module, inputs: Tensor | Parts | Sliced, rows: Rows, tasks: Mapping[str, Task]
+) -> dict[str, Array]:
     """What a network answers to rows, in training space; of a tagging task for all their words."""
     found = predict(module, inputs, tuple(tasks))
-    masks = module.masks(inputs) if isinstance(module, MaskedWords) else {}
+    masks = module.masks(inputs) if isinstance(module, MaskedWords) and isinstance(inputs, Tensor) else {}
     out: dict[str, Array] = {}
     for head, task in tasks.items():
         if isinstance(task, Tagging):

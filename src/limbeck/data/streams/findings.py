@@ -1,0 +1,50 @@
+"""What is said about splits that are streams: where their rows lie, and how they are shuffled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from limbeck.core.errors import ConfigError
+from limbeck.core.findings import Finding
+from limbeck.data.mixing import WINDOW
+from limbeck.data.ondisk import OnDisk
+from limbeck.data.raw import Raw
+from limbeck.data.rows import Rows, in_memory
+
+_TEST_BYTES = 2 << 30
+
+
+def streamed(raws: Mapping[str, Raw]) -> Iterator[Finding]:
+    """LB133 for each split that is a stream, LB134 where its rows are shuffled in windows."""
+    on_disk: dict[str, Any] = {s: raw.inputs for s, raw in raws.items() if isinstance(raw.inputs, OnDisk)}
+    for split, inputs in on_disk.items():
+        yield Finding(
+            "LB133", "note", f"{split} is a stream",
+            f"{len(inputs):,} rows ({inputs.nbytes / 1e6:,.1f} MB) were read once and lie in {inputs.where}",
+            "training and labelling read them from there; memory holds their keys and labels",
+            "nothing; delete the folder when no run needs it", {"split": split, "rows": len(inputs)},
+        )  # fmt: skip
+    trained = [split for split in ("train", "unlabeled") if split in on_disk and on_disk[split].nbytes > WINDOW]
+    if trained:
+        yield Finding(
+            "LB134", "note", "rows are shuffled in windows",
+            f"{' and '.join(trained)}: {WINDOW >> 20} MiB at a time, of chunks drawn from all of the rows",
+            "random rows of a large set would each be a read of their own; rows that lie together on disk come "
+            "somewhat together in training",
+            "shuffle the shards once where they are sorted by class", {"window": WINDOW},
+        )  # fmt: skip
+
+
+def test_in_memory(test: Rows | None) -> Rows | None:
+    """The test rows; those of a stream are read whole. Raises ConfigError where they are too many for that."""
+    if test is None or not isinstance(test.inputs, OnDisk):
+        return test
+    if test.inputs.nbytes > _TEST_BYTES:
+        raise ConfigError(
+            f"expected test rows that fit in memory ({_TEST_BYTES >> 30} GiB), got "
+            f"{test.inputs.nbytes / 2**30:.1f} GiB",
+            "give fewer of them: the test is read whole",
+        )
+    return replace(test, inputs=in_memory(test.inputs))
