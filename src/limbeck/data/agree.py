@@ -119,7 +119,7 @@ def _narrowed(raw: Raw, names: Sequence[Any]) -> Raw:
             replace(raw, inputs=cast("Inputs", raw.inputs.astype({"": np.float32}))) if _wide(raw.inputs.dtype) else raw
         )
     if isinstance(raw.inputs, DiskTable):
-        wide = {n: np.float32 for n in names if _wide(raw.inputs.dtype_of(n))}
+        wide = {str(n): np.float32 for n in names if _wide(raw.inputs.dtype_of(n))}
         return replace(raw, inputs=cast("Inputs", raw.inputs.astype(wide))) if wide else raw
     if not isinstance(raw.inputs, pd.DataFrame):
         return replace(raw, inputs=np.asarray(raw.inputs).astype(np.float32)) if _wide(_dtype(raw)) else raw
