@@ -62,7 +62,9 @@ def test_dice_is_one_less_the_soft_overlap():
 def test_dice_leaves_out_pixels_and_images_without_a_label():
     logits, labels = drawn(0, 2, 4, 3), torch.tensor([[0, 1, 2, 2], [0, 0, 0, 0]])
     mask = torch.tensor([[True, True, False, False], [False] * 4])
-    assert float(dice_loss(logits, labels, 1.0, mask)) == pytest.approx(float(dice_rows(logits[:1, :2], labels[:1, :2])[0]))
+    assert float(dice_loss(logits, labels, 1.0, mask)) == pytest.approx(
+        float(dice_rows(logits[:1, :2], labels[:1, :2])[0])
+    )
     batch = Batch(np.zeros((2, 2), np.uint64), targets={"main": labels}, label_mask={"main": mask})
     total, count = Dice().loss(Signals({"main": logits}), None, batch, None)
     assert float(count) == 1.0 == float(Dice().count(None, batch)) and float(total) > 0
@@ -70,5 +72,5 @@ def test_dice_leaves_out_pixels_and_images_without_a_label():
 
 @pytest.mark.parametrize(("loss", "fields"), [(CWD, {"temperature": 0}), (Dice, {"smooth": 0})])
 def test_settings_are_checked(loss, fields):
-    with pytest.raises(ConfigError, match="above 0|greater than 0|> 0"):
+    with pytest.raises(ConfigError, match=r"above 0|greater than 0|> 0"):
         loss(**fields)

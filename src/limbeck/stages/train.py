@@ -29,6 +29,7 @@ from limbeck.stages.arms import CONTROL, PSEUDO, STUDENT, Arm, plain_sum
 from limbeck.stages.bases import taught_of
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.label import resolve_objective
+from limbeck.stages.pixels import in_parts, masked
 from limbeck.stages.scoring import predictions, validator
 from limbeck.stages.sound import with_real_time
 from limbeck.stages.tables import encoded, labelled_first, table_of
@@ -125,6 +126,8 @@ def _pseudo(job: Job, store: Store, pool: Rows) -> dict[str, np.ndarray[Any, Any
     """The teacher's decisions as labels, for the tasks that have decisions."""
     from limbeck.stages.label import stored_answers, stored_words
 
+    if masked(job.data.tasks):
+        return in_parts(pool, job.data.tasks, lambda part, _: _decided_masks(job, store, part))
     said = stored_answers(job, store, pool)
     found: dict[str, np.ndarray[Any, Any]] = {}
     for head, task in job.data.tasks.items():
@@ -134,6 +137,13 @@ def _pseudo(job: Job, store: Store, pool: Rows) -> dict[str, np.ndarray[Any, Any
         elif task.decided:
             found[head] = task.decisions(said[head])
     return found
+
+
+def _decided_masks(job: Job, store: Store, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
+    from limbeck.stages.label import stored_answers
+
+    said = stored_answers(job, store, rows)
+    return {head: task.decisions(said[head]) for head, task in job.data.tasks.items() if task.decided}
 
 
 def table_for(training: Training, arm: Arm) -> tuple[Table, int]:
