@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from e2e_masks import circles, folder_of
 from PIL import Image
 
 import limbeck as lb
@@ -14,7 +15,6 @@ from limbeck.data.infer import build_task
 from limbeck.data.masks.pictures import mask_of, nearest
 from limbeck.data.masks.segmentation import Segmentation
 from limbeck.data.tasks import task_from_spec
-from e2e_masks import circles, folder_of
 
 
 def codes(data):
@@ -193,7 +193,7 @@ def test_a_truncated_mask_and_colours_are_refused(tmp_path):
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
-    with pytest.raises(ConfigError, match="expected images in .*images, there are none"):
+    with pytest.raises(ConfigError, match=r"expected images in .*images, there are none"):
         Data(train=tmp_path)
 
 
@@ -280,3 +280,29 @@ def test_rare_and_empty_classes_are_said():
     data = Data(train=(images, masks), test=circles(8, 1), validation=circles(8, 2), classes=["a", "b", "c", "d"])
     found = {finding.code: finding.measured for finding in data.findings}
     assert "of 'main': c, each less than 0.1 %" in found["LB128"] and "LB103" in found
+
+
+def test_npz_files_and_torch_data_sets_hold_masks_too(tmp_path):
+    images, masks = circles(12)
+    np.savez(tmp_path / "rows.npz", image=images, mask=masks)
+    data = Data(train=tmp_path / "rows.npz", test=circles(4, 1))
+    assert isinstance(data.tasks["main"], Segmentation) and data.train.kind == "image"
+    pairs = list(zip(images, masks, strict=True))
+    assert isinstance(Data(train=pairs_of(pairs), test=circles(4, 1)).tasks["main"], Segmentation)
+
+
+class pairs_of:
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __getitem__(self, row):
+        return self.pairs[row]
+
+
+def test_channels_first_are_told_where_they_belong():
+    images, masks = circles(12)
+    with pytest.raises(ConfigError, match=r"16x16, got|got 16x16 in row 0[\s\S]*channels last"):
+        Data(train=(np.repeat(images[:, None] / 255.0, 3, axis=1), masks), test_fraction=0.2)

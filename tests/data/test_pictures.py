@@ -60,5 +60,5 @@ def test_a_truncated_image_is_named(tmp_path):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="expected images in .*, there are none"):
+    with pytest.raises(ConfigError, match=r"expected images in .*, there are none"):
         of_folder(tmp_path, "train", None)

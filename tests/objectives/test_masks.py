@@ -72,5 +72,5 @@ def test_dice_leaves_out_pixels_and_images_without_a_label():
 
 @pytest.mark.parametrize(("loss", "fields"), [(CWD, {"temperature": 0}), (Dice, {"smooth": 0})])
 def test_settings_are_checked(loss, fields):
-    with pytest.raises(ConfigError, match="above 0|greater than 0|> 0"):
+    with pytest.raises(ConfigError, match=r"above 0|greater than 0|> 0"):
         loss(**fields)

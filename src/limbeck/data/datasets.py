@@ -143,7 +143,9 @@ def _stacked(values: Sequence[Any], split: str, size: tuple[int, int] | None) ->
 
 
 def _value(value: Any) -> Any:
-    """A label as Python has it: a number, text, or a list for a vector."""
+    """A label as Python has it: a number, text, or a list for a vector; a mask stays an array."""
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray) and value.ndim == 2:
+        return value
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

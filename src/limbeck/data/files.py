@@ -179,7 +179,7 @@ def _of_npz(path: Path, columns: Columns | None, split: str) -> Raw:
     chosen = columns if columns is not None else NamedColumns()
     targets = targets_of(chosen)
     if not targets:
-        label = next((n for n in LABELS if n in arrays), None)
+        label = next((n for n in (*LABELS, "mask", "masks") if n in arrays), None)
         targets = {MAIN: (label,)} if label else {}
     labelled = [name for names in targets.values() for name in names]
     beside = {name: getattr(chosen, name) for name in ("id", "group", "weight")}

@@ -21,6 +21,7 @@ from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.judged import judged
 from limbeck.stages.label import TRANSFER, stored_answers, without_inputs
 from limbeck.stages.noise import answers_in_noise, ask_in_noise, noise_card
+from limbeck.stages.pixels import few_for
 from limbeck.stages.sliced import slices_for, slices_identity
 from limbeck.stages.words import Truth
 from limbeck.stages.writing import as_array, sources
@@ -123,6 +124,9 @@ def _stored(job: Job, head: str, labelled: Rows, truth: Truth) -> tuple[Any, Any
     if task.kind == "generation":
         return _stored_texts(job, head, labelled)
     store = Store(job.run.path(TRANSFER))
+    some = few_for(labelled, {head: task}, len(labelled))
+    if len(some) < len(labelled):
+        labelled, truth = some, Truth.of(some, head, task)
     values = stored_answers(job, store, labelled)[head]
     if task.judged_as or task.kind in EMBEDDED:
         values = judged(task, task.to_training(values), labelled)

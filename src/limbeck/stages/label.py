@@ -26,7 +26,7 @@ from limbeck.stages import answers
 from limbeck.stages.job import Job
 from limbeck.stages.judged import all_judged, documents_of, has_embeddings, judged, judged_beside
 from limbeck.stages.label_error import differences, in_words
-from limbeck.stages.pixels import batch_for, codec_for, few_for, plan_for, sizes_of
+from limbeck.stages.pixels import batch_for, codec_for, few_for, in_parts, masked, plan_for, sizes_of
 from limbeck.stages.taught import trained_how
 from limbeck.stages.teachers import GivenTeacher
 from limbeck.stages.words import Truth, flattened, lengths_of, words_read
@@ -160,6 +160,9 @@ def ask(job: Job, source: TeacherSource, rows: Rows, corpus: Rows | None = None)
     """Answers [N, C] of a source for rows as they are judged (logits, natural units, cosines, ranks); words [M, C]."""
     if isinstance(source, Judged) and judged_beside(job.data.tasks):
         return {head: source.judged(rows.keys, head) for head in job.data.tasks}
+    if masked(job.data.tasks):
+        tasks = job.data.tasks
+        return in_parts(rows, tasks, lambda part, _: all_judged(tasks, _raw(job, source, part), part))
     more = None if corpus is None else _raw(job, source, corpus)
     return all_judged(job.data.tasks, _raw(job, source, rows), rows, more)
 

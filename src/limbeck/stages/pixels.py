@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from limbeck.train.feed import Moving
 from limbeck.transfer.codecs import Pixels
 
 _BATCH = 1024
+_NUMBERS = 1 << 24  # of the answers to all pixels of some rows that are held at once
 
 
 def masks_of(rows: Rows, values: Array, labelled: Array, pseudo: Array | None) -> tuple[Array, Array]:
@@ -31,6 +32,11 @@ def masks_of(rows: Rows, values: Array, labelled: Array, pseudo: Array | None) -
         wide[~labelled] = pseudo[~labelled]
     known = wide != NO_LABEL
     return np.where(known, wide, 0).astype(np.int16), known
+
+
+def masked(tasks: Mapping[str, Task]) -> bool:
+    """Whether a task answers every pixel."""
+    return any(isinstance(task, Segmentation) for task in tasks.values())
 
 
 def size_of(rows: Rows) -> int:
@@ -74,17 +80,32 @@ def moving_of(data: Data, rows: Rows) -> Moving | None:
 
 def batch_for(rows: Rows, tasks: Mapping[str, Task], most: int = _BATCH) -> int:
     """How many rows are answered at once: fewer where every pixel of them is answered."""
-    if not any(isinstance(task, Segmentation) for task in tasks.values()):
+    if not masked(tasks):
         return most
     return at_once((len(rows), 1, *row_shape(rows.inputs)[:2]), most)
 
 
-def few_for(rows: Rows, tasks: Mapping[str, Task], most: int, numbers: int = 1 << 24) -> Rows:
+def few_for(rows: Rows, tasks: Mapping[str, Task], most: int) -> Rows:
     """Some of the rows, evenly spread, where answers to all pixels of all would be more than so many numbers."""
-    widths = [task.size for task in tasks.values() if isinstance(task, Segmentation)]
-    if widths:
-        most = min(most, max(2, numbers // (size_of(rows) * max(widths))))
+    most = _part(rows, tasks, most)
     return rows if len(rows) <= most else rows.take(np.linspace(0, len(rows) - 1, most).astype(np.int64))
+
+
+def in_parts(
+    rows: Rows, tasks: Mapping[str, Task], ask: Callable[[Rows, Array], Mapping[str, Array]]
+) -> dict[str, Array]:
+    """What `ask` says of rows and their places, by head: in parts where answers to all pixels would fill memory."""
+    size, places = _part(rows, tasks, len(rows)), np.arange(len(rows))
+    if size >= len(rows):
+        return dict(ask(rows, places))
+    said = [ask(rows.take(part), part) for part in np.split(places, np.arange(size, len(rows), size))]
+    return {head: np.concatenate([part[head] for part in said]) for head in said[0]}
+
+
+def _part(rows: Rows, tasks: Mapping[str, Task], most: int) -> int:
+    """How many rows may be answered before their answers are reduced to decisions."""
+    widths = [task.size for task in tasks.values() if isinstance(task, Segmentation)]
+    return min(most, max(2, _NUMBERS // (size_of(rows) * max(widths)))) if widths else most
 
 
 def codec_for(task: Any, rows: Rows, dtype: str) -> Pixels | None:

@@ -13,7 +13,8 @@ from limbeck.data.regression import Regression
 from limbeck.data.rows import Rows
 from limbeck.models.student import Student
 from limbeck.stages.job import Job
-from limbeck.stages.judged import all_judged, judged
+from limbeck.stages.judged import all_judged
+from limbeck.stages.pixels import in_parts, masked
 from limbeck.stages.tables import encoded
 from limbeck.stages.text_training import text_validator, texts_of
 from limbeck.stages.words import Truth, raw_answers
@@ -24,9 +25,16 @@ def predictions(job: Job, module: nn.Module, rows: Rows, corpus: Rows | None = N
     tasks = job.data.tasks
     if generation_in(tasks) is not None:
         return texts_of(job, module, rows)
+    if masked(tasks):
+        return in_parts(rows, tasks, lambda part, _: _judged_rows(job, module, part))
     found = raw_answers(module, encoded(job.data, rows, job.student), rows, tasks)
     more = None if corpus is None else raw_answers(module, encoded(job.data, corpus, job.student), corpus, tasks)
     return all_judged(tasks, found, rows, more)
+
+
+def _judged_rows(job: Job, module: nn.Module, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
+    found = raw_answers(module, encoded(job.data, rows, job.student), rows, job.data.tasks)
+    return all_judged(job.data.tasks, found, rows)
 
 
 def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
@@ -35,7 +43,7 @@ def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
         return text_validator(job, student)
     rows = job.data.validation
     inputs = encoded(job.data, rows, student)
-    measured = []
+    measured, tasks = [], job.data.tasks
     for number, (head, task) in enumerate(job.data.tasks.items()):
         truth = Truth.of(rows, head, task)
         mask = truth.labelled
@@ -45,10 +53,14 @@ def validator(job: Job, student: Student) -> Callable[[nn.Module], float]:
             measured.append((head, task, metric, mask, truth.y[mask], weight))
 
     def validate(module: nn.Module) -> float:
-        found = raw_answers(module, inputs, rows, job.data.tasks)
+        def judged_part(part: Rows, at: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+            given = inputs if len(part) == len(rows) else inputs[at]
+            return all_judged(tasks, raw_answers(module, given, part, tasks), part)
+
+        found = in_parts(rows, tasks, judged_part)
         scores = []
         for head, task, metric, mask, y, weight in measured:
-            value = metric(judged(task, found[head], rows)[mask], y, weight)
+            value = metric(found[head][mask], y, weight)
             if isinstance(task, Regression) and not metric.higher_is_better:
                 value /= float(np.mean(np.asarray(task.scale)))  # tasks of different units count alike
             scores.append(value if metric.higher_is_better else -value)

@@ -58,7 +58,7 @@ class EncodedLater:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def __getitem__(self, at: slice) -> Tensor:
+    def __getitem__(self, at: Any) -> Tensor:
         made = self.encode(self.inputs.rows(np.arange(len(self))[at]))
         assert isinstance(made, Tensor)  # rows of parts are never on disk
         return made

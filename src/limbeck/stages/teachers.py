@@ -280,6 +280,8 @@ class GivenTeacher:
             task.kind in EMBEDDED for task in data.tasks.values()
         ):  # a single text is asked about twice, and never an empty one
             return both_texts
+        if not module and any(task.kind == "segmentation" for task in data.tasks.values()):
+            return np.asarray  # images as they are, whose pixels it answers
         return raw_tensor if module else estimator_input
 
 

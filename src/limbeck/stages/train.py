@@ -30,6 +30,7 @@ from limbeck.stages.arms import CONTROL, PSEUDO, STUDENT, Arm, plain_sum
 from limbeck.stages.bases import taught_of
 from limbeck.stages.job import Job, metric_identity
 from limbeck.stages.label import resolve_objective
+from limbeck.stages.pixels import in_parts, masked
 from limbeck.stages.scoring import predictions, validator
 from limbeck.stages.sound import with_real_time
 from limbeck.stages.tables import encoder_of, labelled_first, order_for, table_of
@@ -132,6 +133,8 @@ def _pseudo(job: Job, store: Store, pool: Rows) -> dict[str, np.ndarray[Any, Any
     if isinstance(pool.inputs, OnDisk):  # answers of all rows would be large
         parts = [_pseudo(job, store, replace(pool, inputs=pool.keys).take(at)) for at in _stretches(len(pool))]
         return {head: np.concatenate([part[head] for part in parts]) for head in parts[0]}
+    if masked(job.data.tasks):
+        return in_parts(pool, job.data.tasks, lambda part, _: _decided_masks(job, store, part))
     said = stored_answers(job, store, pool)
     found: dict[str, np.ndarray[Any, Any]] = {}
     for head, task in job.data.tasks.items():
@@ -145,6 +148,13 @@ def _pseudo(job: Job, store: Store, pool: Rows) -> dict[str, np.ndarray[Any, Any
 
 def _stretches(rows: int) -> list[np.ndarray[Any, Any]]:
     return [np.arange(start, min(start + _AT_ONCE, rows)) for start in range(0, rows, _AT_ONCE)]
+
+
+def _decided_masks(job: Job, store: Store, rows: Rows) -> dict[str, np.ndarray[Any, Any]]:
+    from limbeck.stages.label import stored_answers
+
+    said = stored_answers(job, store, rows)
+    return {head: task.decisions(said[head]) for head, task in job.data.tasks.items() if task.decided}
 
 
 def table_for(training: Training, arm: Arm) -> tuple[Table, int]:

@@ -49,7 +49,8 @@ def refuse_pairs(kind: str, inputs: Any, masks: Any, split: str, head: str) -> N
             raise ConfigError(
                 f"expected a mask of the size of its image, {size[0]}x{size[1]}, got "
                 f"{'x'.join(map(str, mask.shape))} in row {row} of {split}",
-                "every pixel of an image needs one of its mask: check which belongs to which",
+                "every pixel of an image needs one of its mask; images are [N, H, W] or, with their channels last, "
+                "[N, H, W, C]",
             )
 
 
