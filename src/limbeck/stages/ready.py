@@ -114,11 +114,14 @@ def refuse_teacher_of_words(teacher: Teacher, data: Data) -> None:
 
 
 def refuse_export(student: Student) -> None:
-    """Raise NotSupported for a student of text whose tokenizer cannot stand beside an ONNX file."""
+    """Raise NotSupported for a student that no ONNX file can hold, or whose tokenizer cannot stand beside one."""
     from limbeck.compress.tokenizer import core_of
+    from limbeck.models.audio.pretrained import refuse_graph
 
     if student.encoder is not None:
         core_of(student.encoder)
+    elif student.origin is not None:
+        refuse_graph(student.blank())
 
 
 def refuse_half(settings: Settings, teacher: Teacher) -> None:
