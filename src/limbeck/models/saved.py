@@ -13,6 +13,7 @@ from limbeck.core.catalog import load_path
 from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
 from limbeck.core.files import checksum, read_json, write_bytes, write_json
 from limbeck.models import zoo
+from limbeck.models.audio.pretrained import PretrainedSound, rebuilt
 from limbeck.models.parts.network import PartsNet
 from limbeck.models.parts.saved import parts_from, save_parts
 from limbeck.models.parts.student import PartsStudent
@@ -53,7 +54,9 @@ def save(
     data = to_bytes(state)
     write_bytes(folder / WEIGHTS, data)
     config: dict[str, Any] = {"format": _FORMAT, "weights": checksum(data), "class": _class_path(module)}
-    if isinstance(module, zoo.Net):
+    if isinstance(module, PretrainedSound):
+        config |= module.notes()
+    elif isinstance(module, zoo.Net):
         config |= {
             "kind": "name",
             "name": module.spec,
@@ -147,6 +150,8 @@ def _rebuild(config: Mapping[str, Any], folder: Path) -> nn.Module:
     kind, name = config.get("kind"), str(config.get("name"))
     if kind == "parts":
         return parts_from(folder, config)
+    if kind == "sound":
+        return rebuilt(config)
     if kind == "name":
         return zoo.build(name, tuple(config["in_shape"]), config["out_sizes"])
     if kind == "factory" and "<" not in name:

@@ -164,8 +164,11 @@ class Student:
     @property
     def fine_tunes(self) -> bool:
         """Whether training changes a pretrained model of transformers, which wants small steps."""
+        from limbeck.models.audio.pretrained import PretrainedSound
         from limbeck.models.text.students import fine_tunes
 
+        if isinstance(self.blank(), PretrainedSound):
+            return self.pretrained
         return self.encoder is not None and fine_tunes(self.blank(), self.pretrained)
 
     def taught_by(self, network: nn.Module) -> Student:

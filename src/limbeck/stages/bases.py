@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from limbeck.core.errors import ConfigError, LimbeckError
 from limbeck.core.parts import Parts
+from limbeck.models.audio.derive import sound_student
 from limbeck.models.audio.network import for_rows
+from limbeck.models.audio.pretrained import PretrainedSound
 from limbeck.models.parts.spec import is_parts
 from limbeck.models.parts.student import parts_student
 from limbeck.models.student import Student
@@ -18,6 +21,7 @@ from limbeck.models.text.ground import Ground
 from limbeck.models.text.network import Tokenised
 from limbeck.models.text.sentences import SentenceNetwork, is_sentence_transformer
 from limbeck.models.text.seq2seq import NAME as WRITER
+from limbeck.models.zoo import ZOO
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,6 +57,13 @@ def student_of(what: Any, data: Data, teacher: Teacher | None = None) -> Student
             f"expected rows of several parts for the network {what}, got rows of kind {data.train.kind}",
             "give the parts of a row by name (columns.inputs: {text: [...], table: [...]}), or a network such as mlp",
         )
+    if data.train.kind == "audio" and isinstance(what, str) and is_chain(what, tuple(ZOO)):
+        names = {head: task.names if task.size else () for head, task in data.tasks.items()}
+        judged = {head: task.kind for head, task in data.tasks.items()}
+        untaught = None if teacher is None else cache(lambda: _untaught(teacher, data))
+        who = "none" if teacher is None else named(teacher)
+        made = sound_student(what, data.train.rate, names, judged, data.preprocess.shape, untaught, who)
+        return replace(made, kinds=kinds)
     what = for_rows(what, data.train.rate, {head: task.kind for head, task in data.tasks.items()})
     return Student.of(
         what, data.preprocess.shape, sizes, kinds=kinds, ground=ground_of(data, teacher), texts=data.texts
@@ -68,15 +79,15 @@ def started(student: Student, teacher: Teacher) -> Student:
     return student.taught_by(network)
 
 
-def taught_network(teacher: Teacher) -> Tokenised | None:
-    """The network of text of a teacher that is ready to answer (the first of several members); None where none is."""
+def taught_network(teacher: Teacher) -> Tokenised | PretrainedSound | None:
+    """The network of text or sound of a teacher that is ready to answer (the first of several members), if any."""
     from limbeck.stages.taught import TaughtNetwork
     from limbeck.stages.teachers import GivenTeacher
 
     if isinstance(teacher, TaughtNetwork):
         teacher = teacher.members_taught[0] if teacher.members_taught else teacher
     model = teacher.model if isinstance(teacher, GivenTeacher) else None
-    return model if isinstance(model, Tokenised) else None
+    return model if isinstance(model, Tokenised | PretrainedSound) else None
 
 
 @contextmanager
@@ -100,7 +111,7 @@ def looked_at(what: Any, data: Data) -> nn.Module:
         return student_of(what, data).blank()
 
 
-def _untaught(teacher: Teacher, data: Data) -> Tokenised | None:
+def _untaught(teacher: Teacher, data: Data) -> Any:
     from limbeck.stages.taught import TaughtNetwork
 
     if isinstance(teacher, TaughtNetwork):
@@ -110,7 +121,7 @@ def _untaught(teacher: Teacher, data: Data) -> Tokenised | None:
             return SentenceNetwork.of(teacher.what)
         if isinstance(teacher.what, str) and (is_chain(teacher.what) or teacher.what.partition("(")[0] == WRITER):
             network = looked_at(teacher.what, data)
-            return network if isinstance(network, Tokenised) else None
+            return network if isinstance(network, Tokenised | PretrainedSound) else None
     return taught_network(teacher)
 
 

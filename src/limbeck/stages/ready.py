@@ -131,13 +131,16 @@ def refuse_teacher_of_words(teacher: Teacher, data: Data) -> None:
 
 
 def refuse_export(student: Student) -> None:
-    """Raise NotSupported for a student of text whose tokenizer cannot stand beside an ONNX file."""
+    """Raise NotSupported for a student that no ONNX file can hold, or whose tokenizer cannot stand beside one."""
     from limbeck.compress.tokenizer import core_of
+    from limbeck.models.audio.pretrained import refuse_graph
 
     encoders = student.encoders.values() if isinstance(student, PartsStudent) else [student.encoder]
     for encoder in encoders:
         if encoder is not None:
             core_of(encoder)
+    if student.encoder is None and student.origin is not None:
+        refuse_graph(student.blank())
 
 
 def refuse_half(settings: Settings, teacher: Teacher) -> None:

@@ -106,6 +106,11 @@ def _asked(anatomy: Anatomy, keep: Keep | None, encoder: Keep | None, decoder: K
     return given
 
 
+def layer_numbers(keep: Keep, depth: int, name: str = "encoder") -> list[int]:
+    """Which of `depth` layers stay: these, or so many spread evenly; raises ConfigError for what cannot be kept."""
+    return _numbers(keep, depth, "uniform", None, name)
+
+
 def _numbers(want: Keep, depth: int, how: str, scores: list[float] | None, name: str) -> list[int]:
     if isinstance(want, int) and not isinstance(want, bool):
         if not 1 <= want <= depth:
