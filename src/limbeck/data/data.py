@@ -119,7 +119,7 @@ class Data:
             raws = as_pairs(raws, embedded)
         refuse_shapes(raws)
         raws = same_floats({split: like(raws["train"], raw, split) for split, raw in raws.items()})
-        findings: list[Finding] = []
+        findings: list[Finding] = [*streamed(raws)]
         self.metric, self.seed = metric, seed
         self.tasks: dict[str, Task] = tasks_of(raws["train"], task, classes, findings)
         rows = encode_all(as_sources(raws, self.tasks), self.tasks)
@@ -149,7 +149,6 @@ class Data:
         self.view: View | None = view_of(view, self.train.kind, seed, self.train)
         self.views = 0 if self.view is None else int(views if views is not None else 8)
         notes = [*left_out, *(note for raw in raws.values() for note in raw.notes)]
-        findings += streamed(raws)
         findings += doctor.look(rows, self.tasks, overlap, notes, self.preprocess.spec.get("columns"), shared)
         self.findings: tuple[Finding, ...] = tuple(findings)
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from limbeck.data.counter import mix, mixed
-from limbeck.data.ondisk import CHUNK, OnDisk
+from limbeck.data.ondisk import OnDisk
 from limbeck.data.order import Order
+from limbeck.data.parts import CHUNK
 from limbeck.data.rows import Array, take_inputs
 
 WINDOW = 16 << 20  # bytes of rows that are shuffled together

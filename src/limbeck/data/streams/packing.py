@@ -13,7 +13,9 @@ import pandas as pd
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.data.columns import Columns, NamedColumns
 from limbeck.data.frames import is_numeric, numbers, texts
-from limbeck.data.ondisk import Array, ArrayLayout, DiskArray, DiskTable, FilePart, Layout, TableLayout
+from limbeck.data.layouts import Array, ArrayLayout, Layout, TableLayout
+from limbeck.data.ondisk import DiskArray, DiskTable
+from limbeck.data.parts import FilePart
 from limbeck.data.raw import Raw
 
 _EXACT = 1 << 53  # integers up to here are exact in float64

@@ -13,7 +13,7 @@ from typing import Any
 from limbeck.core.errors import ConfigError
 from limbeck.data.columns import Columns
 from limbeck.data.raw import Raw
-from limbeck.data.streams.shards import shards_in
+from limbeck.data.streams.shards import TARS, ending_of, shards_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,8 @@ def is_pattern(text: str) -> bool:
     """Whether a path means several files, or one that is read as a stream: a pattern, a tar, a folder of shards."""
     path = Path(text)
     if path.exists():
-        return path.suffix == ".tar" or (path.is_dir() and bool(shards_in(path)))
-    return any(mark in text for mark in "*?[{") or path.name.endswith((".tar", ".tar.gz", ".tgz"))
+        return ending_of(path) in TARS or (path.is_dir() and bool(shards_in(path)))
+    return any(mark in text for mark in "*?[{") or path.name.endswith(TARS)
 
 
 def read_stream(stream: Stream, columns: Columns | None, split: str, size: tuple[int, int] | None) -> Raw:
