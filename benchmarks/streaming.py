@@ -107,8 +107,8 @@ def one_run(shards: str, folder: Path, steps: int, sampler: Sampler | None) -> A
     phase("read")
     x, y = images(512, 0)
     data = lb.Data(
-        train=(x[:256], y[:256]), unlabeled=lb.Stream(shards, cache=folder / "cache"), validation=(x[256:384], y[256:384]),
-        test=(x[384:], y[384:]),
+        train=(x[:256], y[:256]), validation=(x[256:384], y[256:384]), test=(x[384:], y[384:]),
+        unlabeled=lb.Stream(shards, cache=folder / "cache"),
     )  # fmt: skip
     phase("label")
     lb.label(lb.Teacher(teacher, inputs="raw", output="logits"), data, out=folder / "answers")
@@ -151,17 +151,17 @@ def child(shards: Path, rows: int, limited: int) -> None:
         except MemoryError:
             refused = True
         answers = json.loads((Path(base) / "run" / "run.json").read_text())["stages"]["label"]["facts"]["answers"]
+        score = run.scorecard["tasks"]["main"]["arms"]["student"]["metrics"]["accuracy"]["value"]
         print(json.dumps({
             "rows": rows, "bytes": rows * ROW, "limit": limited, "before": before, "cpu": time.process_time() - started,
-            "samples": sampler.rows, "refused": refused, "answers": answers, "accuracy": run.scorecard["tasks"]["main"]["arms"]["student"]["metrics"]["accuracy"]["value"],
+            "samples": sampler.rows, "refused": refused, "answers": answers, "accuracy": score,
         }))  # fmt: skip
 
 
 def curve(found: dict[str, Any]) -> list[str]:
     """Growth of resident memory by phase, in lines."""
-    lines = [
-        f"{'phase':<8}{'samples':>8}{'start':>9}{'25 %':>9}{'50 %':>9}{'75 %':>9}{'end':>9}{'max':>9}{'file':>9}  (MB over the start)"
-    ]
+    names = ("start", "25 %", "50 %", "75 %", "end", "max", "file")
+    lines = [f"{'phase':<8}{'samples':>8}" + "".join(f"{name:>9}" for name in names) + "  (MB over the start)"]
     for phase in ("read", "label", "train"):
         part = np.array([(anon, file) for name, anon, file in found["samples"] if name == phase], dtype=np.float64)
         if len(part):
@@ -171,6 +171,16 @@ def curve(found: dict[str, Any]) -> list[str]:
                 f"{phase:<8}{len(part):>8}" + "".join(f"{v:>9.1f}" for v in (*at, grown.max(), part[:, 1].max() / 1e6))
             )
     return lines
+
+
+def in_words(name: str, found: dict[str, Any]) -> str:
+    """What was done under which limit."""
+    array = "refused" if found["refused"] else "NOT refused: the limit is none"
+    return (
+        f"\n{name}: {found['rows']:,} rows, {found['bytes'] / 1e6:,.0f} MB in tar shards, limit "
+        f"{found['limit'] / 1e6:.0f} MB over what the process had; {found['answers']:,} rows answered, "
+        f"{found['cpu']:.0f} s of CPU, student {found['accuracy']:.3f}; the rows as one array: {array}"
+    )
 
 
 def main() -> None:
@@ -200,10 +210,7 @@ def main() -> None:
                 sys.exit(done.stderr)
             found = json.loads(done.stdout.splitlines()[-1])
             results[name] = found
-            print(f"\n{name}: {found['rows']:,} rows, {found['bytes'] / 1e6:,.0f} MB in tar shards, limit {limit / 1e6:.0f} MB over "
-                  f"what the process had; {found['answers']:,} rows answered, {found['cpu']:.0f} s of CPU, "
-                  f"student {found['accuracy']:.3f}; the rows as one array: {'refused' if found['refused'] else 'NOT refused'}")  # fmt: skip
-            print("\n".join(curve(found)))
+            print("\n".join([in_words(name, found), *curve(found)]))
         peaks = [max(anon for _, anon, _ in found["samples"]) - found["before"] for found in results.values()]
         print(f"\npeak over the start: {peaks[0] / 1e6:.1f} MB of a quarter, {peaks[1] / 1e6:.1f} MB of the whole")
     if asked.out:

@@ -20,6 +20,7 @@ from limbeck.core.manifest import ASKED_NAME
 from limbeck.core.overrides import assign, override
 from limbeck.core.specs import at_least, build, dump_yaml, fingerprint, refuse, to_plain, without_defaults
 from limbeck.core.yamltext import Document, parse_yaml, read_yaml
+from limbeck.data.streams.shards import is_pattern, paths_of
 from limbeck.data.writing import WriteSpec, idle_settings
 from limbeck.recipe_parts import BUILTIN as BUILTIN
 from limbeck.recipe_parts import TASKS as TASKS
@@ -201,7 +202,7 @@ class Recipe:
     def locate(self, path: str) -> Path:
         """A path of the recipe from here: relative ones start at the recipe's folder, else at the working one."""
         inside = self.base / Path(path).expanduser()
-        return inside if inside.exists() or not Path(path).exists() else Path(path)
+        return inside if _there(inside) or not _there(Path(path)) else Path(path)
 
     def problems(self) -> Iterator[Problem]:
         """What can be known to be wrong without reading data: files that are not there, an objective that is none."""
@@ -242,10 +243,21 @@ class Recipe:
 
     def _missing(self, where: str, text: str) -> Iterator[Problem]:
         path = self.locate(text)
-        if not path.exists():
+        if is_pattern(str(path)):
+            found = paths_of(str(path))
+            absent = [each for each in found if not each.exists()]
+            if absent or not found:
+                what = f"{absent[0]} (of {text}) does not exist" if absent else f"there are no files {path}"
+                yield Problem(where, what, "check the pattern: every number in braces is a file")
+        elif not path.exists():
             names = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
             near = suggest(path.name, names)
             yield Problem(where, f"{path} does not exist", near or _listing(path.parent, names))
+
+
+def _there(path: Path) -> bool:
+    """Whether a path, or the first file of a pattern, is there."""
+    return path.exists() or (is_pattern(str(path)) and any(each.exists() for each in paths_of(str(path))[:1]))
 
 
 def _listing(folder: Path, names: Sequence[str]) -> str:

@@ -40,6 +40,7 @@ class Columns:
 class DataSpec:
     """The rows of a run: files (CSV, JSONL, Parquet, NPZ, a folder of images) or a built-in set.
 
+    Shards are a stream that need not fit in memory: "more-{000..099}.tar", "more/*.parquet", or a folder of them.
     `unlabeled` rows carry no labels; the teacher answers them too. `labels` keeps the labels of that many training
     rows and makes unlabelled rows of the others. `validation_fraction` is split off the training rows where there is
     no validation file, `test_fraction` where there is no test file. `view` says how rows are augmented,

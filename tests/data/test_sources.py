@@ -285,11 +285,17 @@ def test_hugging_face_images_that_are_refused():
         read(datasets.Dataset.from_dict(gone, features=features), None, "train")
 
 
-def test_streams_empty_sets_and_several_splits_are_refused():
+def test_a_stream_of_the_hub_gives_the_rows_of_the_data_set():
     columns, features = hub()
     given = datasets.Dataset.from_dict(columns, features=features)
-    with pytest.raises(ConfigError, match=r"known length for train, got a stream .*\n\nload it without streaming"):
-        read(given.to_iterable_dataset(), None, "train")
+    streamed, held = read(given.to_iterable_dataset(), None, "train"), read(given, None, "train")
+    np.testing.assert_array_equal(streamed.inputs.whole(), held.inputs)
+    assert list(streamed.labels["main"]) == list(held.labels["main"])
+
+
+def test_empty_sets_and_several_splits_are_refused():
+    columns, features = hub()
+    given = datasets.Dataset.from_dict(columns, features=features)
     with pytest.raises(ConfigError, match="rows in train, the data set is empty"):
         read(given.select([]), None, "train")
     with pytest.raises(

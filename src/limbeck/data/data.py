@@ -127,7 +127,7 @@ class Data:
         if embedded is not None:
             raws = as_pairs(raws, embedded)
         raws = agreed(raws)
-        findings: list[Finding] = []
+        findings: list[Finding] = [*streamed(raws)]
         self.metric, self.seed, self.asked_view = metric, seed, view
         self.tasks: dict[str, Task] = tasks_of(raws["train"], task, classes, findings)
         rows = encode_all(as_sources(raws, self.tasks), self.tasks)
@@ -157,7 +157,6 @@ class Data:
         self.view: View | None = view_of(view, self.train.kind, seed, self.train)
         self.views = 0 if self.view is None else int(views if views is not None else 8)
         notes = [*left_out, *(note for raw in raws.values() for note in raw.notes)]
-        findings += streamed(raws)
         findings += doctor.look(rows, self.tasks, overlap, notes, self.preprocess.spec.get("columns"), shared)
         self.findings: tuple[Finding, ...] = tuple(findings)
 

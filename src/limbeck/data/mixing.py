@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from limbeck.data.counter import mix, mixed
-from limbeck.data.ondisk import CHUNK, OnDisk
+from limbeck.data.ondisk import OnDisk
 from limbeck.data.order import Order
 from limbeck.data.rows import Array, take_inputs
+from limbeck.data.stretches import CHUNK
 
 WINDOW = 16 << 20  # bytes of rows that are shuffled together
 

@@ -1,218 +1,24 @@
 """Inputs that stay on disk: rows are read when they are asked for, and only these.
 
-Rows lie one after the other in files of fixed width (`Layout`); they are read with `pread`, never mapped, because pages
-of a mapped file count as resident memory of the process. A set may also hold parts that are in memory, so that few
-labelled rows and very many unlabelled ones are one pool.
+Rows lie one after the other in files of fixed width (`layouts`), in several parts (`parts`). A set may also hold parts
+that are in memory, so that few labelled rows and very many unlabelled ones are one pool.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from limbeck.core.errors import ShapeMismatch, StoreDamaged
-from limbeck.core.files import checksum
-
-Array: TypeAlias = "np.ndarray[Any, Any]"
+from limbeck.core.errors import ShapeMismatch
+from limbeck.data.layouts import Array, ArrayLayout, Layout, TableLayout
+from limbeck.data.stretches import CHUNK, MemoryPart, Part
 
 HELD = 16 << 20  # bytes of a selection of rows that is read into memory rather than kept as a list of positions
-CHUNK = 1 << 20  # bytes that are read at once where rows follow one another
 _LOOKED_AT = 20_000  # rows of a sample
-_GAP = 1 << 16  # bytes between two rows that are read and thrown away rather than read apart
-
-
-class Layout(Protocol):
-    """How a row lies on disk, and what many of them are in memory."""
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        ...
-
-    @property
-    def row_shape(self) -> tuple[Any, ...]:
-        """The shape of a row, or the names of its columns."""
-        ...
-
-    def unpack(self, rows: Array) -> Any:
-        """Inputs of rows uint8 [N, row_bytes]."""
-        ...
-
-    def pack(self, inputs: Any) -> Array:
-        """Rows uint8 [N, row_bytes] of inputs."""
-        ...
-
-
-@dataclass(frozen=True)
-class ArrayLayout:
-    """Rows of one dtype (as numpy spells it, little-endian) and shape."""
-
-    dtype: str
-    shape: tuple[int, ...]
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return int(np.dtype(self.dtype).itemsize * np.prod(self.shape, dtype=np.int64))
-
-    @property
-    def row_shape(self) -> tuple[Any, ...]:
-        """The shape of a row."""
-        return self.shape
-
-    def unpack(self, rows: Array) -> Array:
-        """Inputs [N, ...] of rows uint8 [N, row_bytes]."""
-        return np.ascontiguousarray(rows).view(self.dtype).reshape(len(rows), *self.shape)
-
-    def pack(self, inputs: Any) -> Array:
-        """Rows uint8 [N, row_bytes] of inputs [N, ...]."""
-        values = np.ascontiguousarray(inputs, dtype=self.dtype)
-        return values.reshape(-1).view(np.uint8).reshape(len(values), self.row_bytes)
-
-
-@dataclass(frozen=True)
-class TableLayout:
-    """Rows of a table: names of columns and their dtypes, side by side; of categories codes into their `values`."""
-
-    names: tuple[str, ...]
-    dtypes: tuple[str, ...]
-    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    @property
-    def _record(self) -> np.dtype[Any]:
-        return np.dtype([(f"f{place}", dtype) for place, dtype in enumerate(self.dtypes)])
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return int(self._record.itemsize)
-
-    @property
-    def row_shape(self) -> tuple[Any, ...]:
-        """The names of the columns."""
-        return self.names
-
-    def unpack(self, rows: Array) -> pd.DataFrame:
-        """A table of N rows of rows uint8 [N, row_bytes]."""
-        records = np.ascontiguousarray(rows).view(self._record).reshape(-1)
-        columns: dict[str, Any] = {name: records[f"f{n}"].copy() for n, name in enumerate(self.names)}
-        for name, values in self.values.items():
-            columns[name] = np.array([*values, None], dtype=object)[columns[name]]
-        return pd.DataFrame(columns)
-
-    def pack(self, inputs: Any) -> Array:
-        """Rows uint8 [N, row_bytes] of a table."""
-        records = np.zeros(len(inputs), dtype=self._record)
-        for place, name in enumerate(self.names):
-            records[f"f{place}"] = inputs[name].to_numpy()
-        return records.view(np.uint8).reshape(len(records), self.row_bytes)
-
-
-class Part(Protocol):
-    """Some rows in a row."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-        ...
-
-    def read(self, at: Array) -> Any:
-        """Inputs of rows at ascending positions [M]."""
-        ...
-
-
-@dataclass
-class FilePart:
-    """Rows in a file, checked against its checksum before the first of them is used."""
-
-    path: Path
-    rows: int
-    layout: Layout
-    checksum: str
-    sound: bool = False
-    keeps: Any = None  # what must live as long as the file is read
-
-    def __len__(self) -> int:
-        return self.rows
-
-    def read(self, at: Array) -> Any:
-        """Inputs of rows at ascending positions [M]; raises StoreDamaged where the file is not as it was written."""
-        width = self.layout.row_bytes
-        self._verify()
-        out = np.empty((len(at), width), dtype=np.uint8)
-        try:
-            fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-            try:
-                for first, stop in _runs(at, width):
-                    start, count = int(at[first]), int(at[stop - 1] - at[first]) + 1
-                    block = _pread(fd, count * width, start * width).reshape(-1, width)
-                    out[first:stop] = block if count == stop - first else block[at[first:stop] - start]
-            finally:
-                os.close(fd)
-        except (OSError, ValueError) as error:
-            raise self._damaged(str(error)) from error
-        return self.layout.unpack(out)
-
-    def _verify(self) -> None:
-        if self.sound:
-            return
-        try:
-            same = self.path.stat().st_size == self.rows * self.layout.row_bytes
-            same = same and checksum(self.path) == self.checksum
-        except OSError as error:
-            raise self._damaged(str(error.strerror)) from error
-        if not same:
-            raise self._damaged("its bytes are not those that were written")
-        self.sound = True
-
-    def _damaged(self, why: str) -> StoreDamaged:
-        return StoreDamaged(
-            f"expected {self.path} to hold {self.rows} rows as they were read from the stream, but {why}",
-            f"delete the folder {self.path.parent}: the stream is read anew",
-        )
-
-
-@dataclass
-class MemoryPart:
-    """Rows in memory."""
-
-    inputs: Any
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def read(self, at: Array) -> Any:
-        """Inputs of rows at positions [M]."""
-        return self.inputs.take(at) if isinstance(self.inputs, pd.DataFrame) else self.inputs[at]
-
-
-def _runs(at: Array, width: int) -> Iterator[tuple[int, int]]:
-    """Stretches (first, stop) of ascending positions that one read brings in: close together, not too long."""
-    if not len(at):
-        return
-    near = max(_GAP // max(width, 1), 1)
-    most = max(CHUNK // max(width, 1), 1)
-    cut = np.flatnonzero((np.diff(at) > near) | (at[1:] // most != at[:-1] // most)) + 1
-    bounds = [0, *cut.tolist(), len(at)]
-    yield from pairwise(bounds)
-
-
-def _pread(fd: int, count: int, offset: int) -> Array:
-    """Bytes uint8 [count] of a file; raises ValueError where it ends before."""
-    out = np.empty(count, dtype=np.uint8)
-    view, done = out.data, 0
-    while done < count:
-        read = os.preadv(fd, [view[done:]], offset + done)
-        if not read:
-            raise ValueError("it ends too early")
-        done += read
-    return out
 
 
 @dataclass(frozen=True, eq=False)

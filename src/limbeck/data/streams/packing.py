@@ -13,8 +13,10 @@ import pandas as pd
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.data.columns import Columns, NamedColumns
 from limbeck.data.frames import is_numeric, numbers, texts
-from limbeck.data.ondisk import Array, ArrayLayout, DiskArray, DiskTable, FilePart, Layout, TableLayout
+from limbeck.data.layouts import Array, ArrayLayout, Layout, TableLayout
+from limbeck.data.ondisk import DiskArray, DiskTable
 from limbeck.data.raw import Raw
+from limbeck.data.stretches import FilePart
 
 _EXACT = 1 << 53  # integers up to here are exact in float64
 _MOST = 1 << 16  # distinct texts of a column of categories

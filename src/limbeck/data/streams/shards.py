@@ -57,9 +57,9 @@ def shards_in(folder: Path) -> list[Path]:
 def shards_of(source: Any, split: str) -> list[Shard] | None:
     """The shards that a source names; None where it is no path. Raises ConfigError where there are none."""
     if isinstance(source, str | Path):
-        paths = _named(str(source))
+        paths = paths_of(str(source))
     elif isinstance(source, list | tuple) and source and all(isinstance(p, str | Path) for p in source):
-        paths = [path for entry in source for path in _named(str(entry))]
+        paths = [path for entry in source for path in paths_of(str(entry))]
     else:
         return None
     if not paths:
@@ -85,7 +85,16 @@ def _family(path: Path) -> str:
     return ".tar" if ending_of(path) in TARS else ending_of(path)
 
 
-def _named(text: str) -> list[Path]:
+def is_pattern(text: str) -> bool:
+    """Whether a path may mean several files; one that is there means itself."""
+    return any(mark in text for mark in "*?[{") and not Path(text).exists()
+
+
+def paths_of(text: str) -> list[Path]:
+    """The files that a path, a folder or a pattern means, whether they are there or not.
+
+    Raises ConfigError for a range that goes down.
+    """
     path = Path(text)
     if path.is_dir():
         return shards_in(path)

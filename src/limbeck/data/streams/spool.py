@@ -21,8 +21,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from limbeck.core import files
 from limbeck.core.errors import ConfigError, StoreMismatch
-from limbeck.core.files import append_line, checksum, commit, make_folder, read_journal, remove_leftovers
+from limbeck.core.files import append_line, checksum, make_folder, read_journal, remove_leftovers
 from limbeck.core.lock import FolderLock
 from limbeck.data.columns import Columns
 from limbeck.data.keys import row_keys
@@ -210,9 +211,9 @@ class Spool:
                 file.write(packed.tobytes())
 
         names = {kind: file_of({"part": number}, kind) for kind in ("rows", "keys", "beside")}
-        commit(self.folder / names["rows"], write)
+        files.commit(self.folder / names["rows"], write)
         all_keys = np.concatenate(keys) if keys else np.zeros((0, 2), dtype=np.uint64)
-        commit(self.folder / names["keys"], lambda file: file.write(all_keys.astype("<u8").tobytes()))
+        files.commit(self.folder / names["keys"], lambda file: file.write(all_keys.astype("<u8").tobytes()))
         beside.write(self.folder / names["beside"], self.split)
         if shard is not None and {**shard.mark(), "checksum": mark and mark["checksum"]} != mark:
             raise StoreMismatch(

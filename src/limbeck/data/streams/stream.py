@@ -13,7 +13,7 @@ from typing import Any
 from limbeck.core.errors import ConfigError
 from limbeck.data.columns import Columns
 from limbeck.data.raw import Raw
-from limbeck.data.streams.shards import shards_in
+from limbeck.data.streams.shards import TARS, ending_of, is_pattern, shards_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,19 +42,19 @@ def as_stream(given: Any) -> Stream | None:
     if isinstance(given, Stream):
         return given
     if isinstance(given, str | Path):
-        return Stream(given) if is_pattern(str(given)) else None
+        return Stream(given) if are_shards(str(given)) else None
     plain = isinstance(given, type) or hasattr(given, "__len__") or hasattr(given, "__array__")
     if plain or hasattr(given, "tocsr") or hasattr(given, "inputs"):  # sparse matrices, and what was read already
         return None
     return Stream(given) if callable(given) or hasattr(given, "__iter__") else None
 
 
-def is_pattern(text: str) -> bool:
-    """Whether a path means several files, or one that is read as a stream: a pattern, a tar, a folder of shards."""
+def are_shards(text: str) -> bool:
+    """Whether a path is read as a stream: a pattern, a tar, a folder of shards."""
     path = Path(text)
     if path.exists():
-        return path.suffix == ".tar" or (path.is_dir() and bool(shards_in(path)))
-    return any(mark in text for mark in "*?[{") or path.name.endswith((".tar", ".tar.gz", ".tgz"))
+        return ending_of(path) in TARS or (path.is_dir() and bool(shards_in(path)))
+    return is_pattern(text) or path.name.endswith(TARS)
 
 
 def read_stream(stream: Stream, columns: Columns | None, split: str, size: tuple[int, int] | None) -> Raw:

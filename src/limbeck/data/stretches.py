@@ -1,0 +1,123 @@
+"""Stretches of rows, in files and in memory.
+
+Files are read with `pread` and never mapped: pages of a mapped file count as resident memory of the process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from limbeck.core.errors import StoreDamaged
+from limbeck.core.files import checksum
+from limbeck.data.layouts import Array, Layout
+
+CHUNK = 1 << 20  # bytes that are read at once where rows follow one another
+_GAP = 1 << 16  # bytes between two rows that are read and thrown away rather than read apart
+
+
+class Part(Protocol):
+    """Some rows in a row."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def read(self, at: Array) -> Any:
+        """Inputs of rows at ascending positions [M]."""
+        ...
+
+
+@dataclass
+class FilePart:
+    """Rows in a file, checked against its checksum before the first of them is used."""
+
+    path: Path
+    rows: int
+    layout: Layout
+    checksum: str
+    sound: bool = False
+    keeps: Any = None  # what must live as long as the file is read
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def read(self, at: Array) -> Any:
+        """Inputs of rows at ascending positions [M]; raises StoreDamaged where the file is not as it was written."""
+        width = self.layout.row_bytes
+        self._verify()
+        out = np.empty((len(at), width), dtype=np.uint8)
+        try:
+            fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            try:
+                for first, stop in _runs(at, width):
+                    start, count = int(at[first]), int(at[stop - 1] - at[first]) + 1
+                    block = _pread(fd, count * width, start * width).reshape(-1, width)
+                    out[first:stop] = block if count == stop - first else block[at[first:stop] - start]
+            finally:
+                os.close(fd)
+        except (OSError, ValueError) as error:
+            raise self._damaged(str(error)) from error
+        return self.layout.unpack(out)
+
+    def _verify(self) -> None:
+        if self.sound:
+            return
+        try:
+            same = self.path.stat().st_size == self.rows * self.layout.row_bytes
+            same = same and checksum(self.path) == self.checksum
+        except OSError as error:
+            raise self._damaged(str(error.strerror)) from error
+        if not same:
+            raise self._damaged("its bytes are not those that were written")
+        self.sound = True
+
+    def _damaged(self, why: str) -> StoreDamaged:
+        return StoreDamaged(
+            f"expected {self.path} to hold {self.rows} rows as they were read from the stream, but {why}",
+            f"delete the folder {self.path.parent}: the stream is read anew",
+        )
+
+
+@dataclass
+class MemoryPart:
+    """Rows in memory."""
+
+    inputs: Any
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def read(self, at: Array) -> Any:
+        """Inputs of rows at positions [M]."""
+        return self.inputs.take(at) if isinstance(self.inputs, pd.DataFrame) else self.inputs[at]
+
+
+def _runs(at: Array, width: int) -> Iterator[tuple[int, int]]:
+    """Stretches (first, stop) of ascending positions that one read brings in: close together, not too long."""
+    if not len(at):
+        return
+    near = max(_GAP // max(width, 1), 1)
+    most = max(CHUNK // max(width, 1), 1)
+    cut = np.flatnonzero((np.diff(at) > near) | (at[1:] // most != at[:-1] // most)) + 1
+    bounds = [0, *cut.tolist(), len(at)]
+    yield from pairwise(bounds)
+
+
+def _pread(fd: int, count: int, offset: int) -> Array:
+    """Bytes uint8 [count] of a file; raises ValueError where it ends before."""
+    out = np.empty(count, dtype=np.uint8)
+    view, done = out.data, 0
+    while done < count:
+        read = os.preadv(fd, [view[done:]], offset + done)
+        if not read:
+            raise ValueError("it ends too early")
+        done += read
+    return out
