@@ -98,7 +98,11 @@ def test_missing_texts_are_empty_and_missing_pictures_are_black_and_both_are_sai
     assert "1 missing texts in 'title' of train count as empty" in said
     assert "1 missing entries in 'file' of train count as zeros" in said
     images = np.concatenate([data.train.inputs["image"], data.validation.inputs["image"], data.test.inputs["image"]])
-    texts = [*data.train.inputs["text"]["title"], *data.validation.inputs["text"]["title"], *data.test.inputs["text"].title]
+    texts = [
+        *data.train.inputs["text"]["title"],
+        *data.validation.inputs["text"]["title"],
+        *data.test.inputs["text"].title,
+    ]
     assert (images == 0).all(axis=(1, 2)).sum() == 1 and texts.count("") == 1
 
 
@@ -192,7 +196,7 @@ def test_columns_of_parts_that_are_refused(inputs, said, tmp_path):
 def test_a_recipe_says_the_same_of_its_columns():
     recipe = lb.Recipe.from_text(
         "data: {builtin: digits, columns: {inputs: {text: title, table: [a, b]}, target: y}}\n"
-        "teacher: parts\nstudent: parts(text=\"bag_of_words(dim=4)\")\n"
+        'teacher: parts\nstudent: parts(text="bag_of_words(dim=4)")\n'
     )
     assert recipe.data.columns.inputs == {"text": "title", "table": ("a", "b")}
     with pytest.raises(lb.ConfigError, match="expected the network of the part 'text' as text, got 3"):

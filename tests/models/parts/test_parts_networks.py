@@ -85,7 +85,9 @@ def test_networks_that_do_not_fit(data, text, said):
 def test_a_network_of_parts_for_other_rows_is_refused():
     rng = np.random.default_rng(0)
     plain = lb.Data(train=(rng.normal(size=(N, 3)), rng.integers(0, 2, N)), test_fraction=0.3)
-    with pytest.raises(lb.ConfigError, match="expected rows of several parts for the network parts, got rows of kind arr"):
+    with pytest.raises(
+        lb.ConfigError, match="expected rows of several parts for the network parts, got rows of kind arr"
+    ):
         student_of("parts", plain)
 
 
