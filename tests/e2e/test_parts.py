@@ -52,7 +52,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
-    plan = lb.TrainSpec(steps=100, batch_size=32, learning_rate=0.02)
+    plan = lb.TrainSpec(steps=80, batch_size=32, learning_rate=0.02)
     return lb.distill("parts(join=32)", "parts(join=8)", data, train=plan, seeds=3, int8=True, attribution=False,
                       out=tmp_path_factory.mktemp("runs") / "three")  # fmt: skip
 
@@ -173,7 +173,8 @@ def test_a_module_of_ones_own_with_nested_outputs_is_exported(tmp_path):
 
     train, test = table(160, 0), table(60, 1)
     data = lb.Data(train=(without_text(train), labels(train)), test=(without_text(test), labels(test)))
-    run = lb.distill("parts(join=16)", Whole(), data, train=80, seeds=1, out=tmp_path / "own")
+    plan = lb.TrainSpec(steps=150, batch_size=32, learning_rate=0.02)
+    run = lb.distill("parts(join=16)", Whole(), data, train=plan, seeds=1, out=tmp_path / "own")
     assert json.loads((run.folder / "export" / "parity.json").read_text())["held"]
     assert isinstance(run.student, Whole)
     truth = np.where(test["size"] > 0, "large", "small")
