@@ -15,10 +15,10 @@ import pandas as pd
 
 BY_WEIGHT = {"kitchen": 3.0, "garden": 1.5, "office": 2.0, "sport": 4.0}  # category: its price by weight
 THINGS = {
-    "kitchen": "pan kettle knife bowl cup grater spoon jug whisk ladle plate oven timer sieve toaster glass".split(),
-    "garden": "rake spade hose pot seeds shears bench trellis mower gloves fence hoe barrow parasol lantern tap".split(),
-    "office": "pen stapler folder lamp pad ruler tray chair desk board marker shredder clip printer shelf cable".split(),
-    "sport": "ball racket rope mat weight mitt helmet net skates bat goal saddle kayak sled whistle tent".split(),
+    "kitchen": ["pan", "kettle", "knife", "bowl", "cup", "grater", "spoon", "jug", "whisk", "ladle", "plate", "oven"],
+    "garden": ["rake", "spade", "hose", "pot", "seeds", "shears", "bench", "trellis", "mower", "fence", "hoe", "tap"],
+    "office": ["pen", "stapler", "folder", "lamp", "pad", "ruler", "tray", "chair", "desk", "board", "marker", "clip"],
+    "sport": ["ball", "racket", "rope", "mat", "weight", "mitt", "helmet", "net", "skates", "bat", "sled", "whistle"],
 }
 WORTH = {"plain": 0.0, "steel": 6.0, "oak": 12.0, "titanium": 25.0}  # what a material adds
 EXTRAS = ["new", "in stock", "free returns", "best seller", "as seen on tv", "limited", "for you", "set of two"]

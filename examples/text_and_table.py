@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+
 from limbeck.recipe import Recipe
 from limbeck.stages import run_recipe
 

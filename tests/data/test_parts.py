@@ -173,7 +173,7 @@ def test_test_rows_that_lack_a_part():
         lb.Data(train=(draw(), labels()), test=(short, labels()))
     with pytest.raises(lb.ConfigError, match="did you mean 'title'"):
         lb.Data(train=(draw(), labels()), test=(renamed, labels()))
-    with pytest.raises(lb.ConfigError, match="expected rows of parts .* in test, as in train, got rows of kind array"):
+    with pytest.raises(lb.ConfigError, match=r"expected rows of parts .* in test, as in train, got rows of kind array"):
         lb.Data(train=(draw(), labels()), test=(draw()["signal"], labels()))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from limbeck.core.errors import ConfigError
+from limbeck.core.parts import flattened
 from limbeck.data.columns import Columns, NamedColumns, guess_columns, input_names, targets_of
 from limbeck.data.frames import is_number, is_numeric, missing_columns, numbers, refuse_twice, tidy
 from limbeck.data.generation import unfolded
@@ -67,9 +68,12 @@ def labels_of(values: Any) -> Array:
 
 
 def named_labels(y: Any) -> tuple[dict[str, Array], dict[str, tuple[str, ...]]]:
-    """Labels by task, and the names of their columns: a mapping is several tasks, a frame several columns of one."""
+    """Labels by task, and the names of their columns: a mapping is several tasks, a frame several columns of one.
+
+    Tasks of a nested mapping have dotted names.
+    """
     if isinstance(y, Mapping):
-        return {str(head): labels_of(values) for head, values in y.items()}, {}
+        return {str(head): labels_of(values) for head, values in flattened(y).items()}, {}
     if isinstance(y, pd.DataFrame):
         return {MAIN: as_labels(y)}, {MAIN: tuple(str(name) for name in y.columns)}
     return {MAIN: labels_of(y)}, {}

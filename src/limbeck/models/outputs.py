@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from limbeck.core.errors import ConfigError, MissingSignal, ShapeMismatch
 from limbeck.core.kinds import suggest
+from limbeck.core.parts import flattened
 from limbeck.signals import Projected, Sampled, Text, TopK
 
 LOGITS, PROBABILITIES, AUTO = "logits", "probabilities", "auto"
@@ -35,6 +36,8 @@ _ACTIVATIONS: dict[type[nn.Module], str] = {
 def to_outputs(raw: Any, heads: Sequence[str]) -> dict[str, Any]:
     """Name the outputs [B, C] in what a model returned: a tensor, a tuple, a mapping or an object with `logits`.
 
+    Of a nested mapping the names are dotted: {"offer": {"price": ...}} is "offer.price".
+
     One dimension [B] becomes [B, 1], maps [B, C, H, W] become the positions [B, H·W, C]; an output of another form
     (hidden states with their head) stays as it is.
     Raises MissingSignal where an output is not there.
@@ -47,6 +50,8 @@ def to_outputs(raw: Any, heads: Sequence[str]) -> dict[str, Any]:
             f"return a dict from forward: {{{', '.join(repr(head) + ': ...' for head in heads)}}}",
         )
     if isinstance(raw, Mapping):
+        if any(isinstance(value, Mapping) for value in raw.values()):
+            raw = flattened(raw)
         return {head: _two_dimensional(_entry(raw, head, heads)) for head in heads}
     if isinstance(raw, tuple | list):
         return _from_tuple(raw, heads)

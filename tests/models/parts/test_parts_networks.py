@@ -85,9 +85,7 @@ def test_networks_that_do_not_fit(data, text, said):
 def test_a_network_of_parts_for_other_rows_is_refused():
     rng = np.random.default_rng(0)
     plain = lb.Data(train=(rng.normal(size=(N, 3)), rng.integers(0, 2, N)), test_fraction=0.3)
-    with pytest.raises(
-        lb.ConfigError, match="expected rows of several parts for the network parts, got rows of kind arr"
-    ):
+    with pytest.raises(lb.ConfigError, match="expected rows of several parts for the network parts, got"):
         student_of("parts", plain)
 
 
@@ -101,7 +99,7 @@ def test_it_is_read_back_from_its_file_with_its_tokenizer(data, tmp_path):
             assert torch.equal(module(rows)[head], again(rows)[head])
     assert load(tmp_path).encoder.fingerprint == module.encoder.fingerprint
     (tmp_path / "tokenizer" / "tokenizer.json").write_text("{}")
-    with pytest.raises(lb.LimbeckError, match="expected .*tokenizer.json to match its checksum"):
+    with pytest.raises(lb.LimbeckError, match=r"expected .*tokenizer.json to match its checksum"):
         load(tmp_path)
 
 
@@ -126,7 +124,7 @@ def test_modules_that_take_a_mapping(data):
     numbers = lb.Data(train=(fewer, y), test_fraction=0.3)
     student = student_of(Own(), numbers)
     assert student.pretrained and student.describe()["parameters"] == 5 * 3 + 3 + 25
-    with pytest.raises(lb.LimbeckError, match="to take parts numbers .*, it fails on them"):
+    with pytest.raises(lb.LimbeckError, match=r"to take parts numbers .*, it fails on them"):
         student_of(torch.nn.Linear(2, 3), numbers).build(0)
 
     def make(in_shape, out_sizes):
