@@ -62,3 +62,9 @@ def test_a_truncated_image_is_named(tmp_path):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"expected images in .*, there are none"):
         of_folder(tmp_path, "train", None)
+
+
+def test_arrays_of_another_size_than_asked_are_refused():
+    images, labels = np.zeros((12, 8, 8), dtype=np.uint8), np.arange(12) % 2
+    with pytest.raises(ConfigError, match="expected images of 4x4, got arrays of 8x8"):
+        Data(train=(images, labels), image_size=(4, 4))

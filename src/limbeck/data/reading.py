@@ -49,6 +49,7 @@ def read_all(
                 chosen = single_texts(value, chosen)
             found[split] = read(_as_parts(value, found.get("train")), chosen, split, size=size, rate=rate)
             found[split] = beside_masks(found.get("train", found[split]), found[split])
+            _refuse_size(found[split], size)
             rate = rate or found[split].rate or None  # that of the training rows holds for every split
             if not len(found[split].inputs):
                 problems.append(Problem(split, "expected rows, got none", "leave the split out or give it rows"))
@@ -61,6 +62,17 @@ def read_all(
             "expected labels for the training rows, got none", "give train=(X, y), or name the target column"
         )
     return found
+
+
+def _refuse_size(raw: Raw, size: tuple[int, int] | None) -> None:
+    """Refuse images that are not as large as asked: arrays, which are not resized; raises ConfigError."""
+    if size is None or raw.kind != "image" or row_shape(raw.inputs)[:2] == tuple(size):
+        return
+    height, width = row_shape(raw.inputs)[:2]
+    raise ConfigError(
+        f"expected images of {size[0]}x{size[1]}, got arrays of {height}x{width}",
+        "image_size resizes files of images: resize arrays yourself, in use as well, or leave it out",
+    )
 
 
 def beside_masks(train: Raw, raw: Raw) -> Raw:
