@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import pytest
 import torch
 from e2e_masks import circles, folder_of
@@ -17,6 +18,7 @@ from limbeck.cli.main import app
 from limbeck.compress.onnx_model import OnnxStudent
 from limbeck.core.errors import ConfigError, LimbeckError, ShapeMismatch
 from limbeck.stages import train
+from limbeck.transfer.exchange import export_parquet
 from limbeck.transfer.store import Store
 
 PLAN = lb.TrainSpec(steps=30, batch_size=8, learning_rate=0.02, validate_every=15)
@@ -63,6 +65,18 @@ def test_answers_of_every_pixel_and_view_are_stored(whole):
     assert store.gather(np.arange(2))["main"].shape == (2, 256, 2) and rows == 20 + 24 - 4
     sizes = [path.stat().st_size for path in (whole.folder / "predictions").glob("test-*")]
     assert max(sizes) < 40 * 256  # less than a byte for each pixel
+
+
+def test_stored_answers_leave_as_a_table_and_teach_again(whole, tmp_path):
+    path = export_parquet(whole.folder / "transfer", tmp_path / "answers.parquet")
+    table = pd.read_parquet(path)
+    store = Store(whole.folder / "transfer")
+    assert len(table) == len(store)
+    assert np.allclose(table["main"].iloc[5], np.asarray(store.gather(np.array([5]))["main"]).reshape(-1))
+    data = made(view="flip + rot90 + shift(2)", views=3)
+    few = lb.TrainSpec(steps=4, batch_size=8)
+    again = distil(f"answers:{whole.folder}", "unet(width=3, depth=1)", data, tmp_path / "again", train=few, seeds=1)
+    assert score(again, "teacher") == pytest.approx(score(whole, "teacher"))
 
 
 def test_the_exported_student_decides_as_the_student(whole):

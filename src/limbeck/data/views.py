@@ -160,7 +160,7 @@ def view_of(given: Any, kind: str, seed: int, train: Rows) -> View | None:
             f"expected a view as text or as a function (row, generator) -> row, got {type(given).__name__}",
             "for example view='shift(2) + flip'",
         )
-    if any(values.dtype == np.int16 for values in train.targets.values()):
+    if any(values.dtype == np.int16 for values in train.targets.values()):  # masks: nothing else is kept so
         raise ConfigError(
             "expected a built-in view for images with masks, got a function, which would leave the masks where they "
             "are",

@@ -66,13 +66,14 @@ def moving_of(data: Data, rows: Rows) -> Moving | None:
         said: dict[str, Tensor], masks: dict[str, Tensor], index: Array, views: Array
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         for head in heads:
-            ids = said[head].numpy()
+            device = said[head].device
+            ids = said[head].cpu().numpy()
             if head in masks:  # without one every pixel of every row has a label
-                ids = np.where(masks[head].numpy(), ids, NO_LABEL)
+                ids = np.where(masks[head].cpu().numpy(), ids, NO_LABEL)
             turned = moves(ids.reshape(len(ids), *shape), rows.keys[index], views, NO_LABEL).reshape(len(ids), -1)
             known = turned != NO_LABEL
-            said = {**said, head: torch.from_numpy(np.where(known, turned, 0).astype(np.int16))}
-            masks = {**masks, head: torch.from_numpy(known)}
+            said = {**said, head: torch.from_numpy(np.where(known, turned, 0).astype(np.int16)).to(device)}
+            masks = {**masks, head: torch.from_numpy(known).to(device)}
         return said, masks
 
     return move

@@ -90,8 +90,9 @@ def _columns(values: Any, mask: Any) -> list[Any]:
 
 
 def _lists(dense: Array) -> Any:
-    """A list for each row of an array [N, C]."""
-    return _grouped(np.ascontiguousarray(dense).reshape(-1), np.full(len(dense), dense.shape[1]))
+    """A list for each row of an array [N, C]; of the answers to pixels [N, P, C] one pixel after the other."""
+    width = int(np.prod(dense.shape[1:]))
+    return _grouped(np.ascontiguousarray(dense).reshape(-1), np.full(len(dense), width))
 
 
 def _grouped(values: Any, lengths: Array) -> Any:
