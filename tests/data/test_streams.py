@@ -494,3 +494,38 @@ def test_keys_found_among_others():
     for some, more in ((distinct, twice), (twice, distinct), (distinct[:2], distinct), (twice, distinct[5:])):
         wanted = [tuple(key) in set(map(tuple, more)) for key in some]
         np.testing.assert_array_equal(found_in(some, more), np.array(wanted, dtype=bool))
+
+
+def test_only_the_reader_that_read_last_holds_chunks(tmp_path):
+    shards(tmp_path / "in")
+    inputs = opened(tmp_path / "in").inputs
+    one, other = WindowReader(inputs), WindowReader(inputs)
+    one.rows(np.arange(5))
+    assert one._held
+    other.rows(np.arange(5))
+    assert other._held and not one._held
+
+
+def test_a_test_that_is_a_stream_is_read_whole(tmp_path, monkeypatch):
+    from limbeck.data.streams import findings
+
+    monkeypatch.setattr(rows_module, "HELD", 64)
+    given = {"train": (X, Y), "validation": lambda: iter([(X[:20] + 5, Y[:20])])}
+    data = lb.Data(**given, test=lambda: iter([(X[:30] + 9, Y[:30])]))
+    assert isinstance(data.test.inputs, np.ndarray) and isinstance(data.validation.inputs, OnDisk)
+    assert [f.data["split"] for f in data.findings if f.code == "LB133"] == ["validation", "test"]
+    monkeypatch.setattr(findings, "_TEST_BYTES", 500)
+    with pytest.raises(
+        ConfigError, match=r"test rows that fit in memory .*\n\ngive fewer of them: the test is read whole"
+    ):
+        lb.Data(**given, test=lambda: iter([(X[:30] + 9, Y[:30])]))
+
+
+def test_views_of_rows_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows_module, "HELD", 64)
+    one = lb.Data(train=lambda: iter([(X, Y)]), test=(X[:9] + 9, Y[:9]), view="noise(0.1) + swap(0.2)", views=2)
+    other = lb.Data(train=(X, Y), test=(X[:9] + 9, Y[:9]), view="noise(0.1) + swap(0.2)", views=2)
+    assert one.fingerprint == other.fingerprint
+    own = lb.Data(train=lambda: iter([(X, Y)]), test=(X[:9] + 9, Y[:9]), view=lambda row, draw: row + draw.normal())
+    at, views = np.arange(4), np.ones(4, dtype=np.int64)
+    assert own.view(own.train.inputs.rows(at), own.train.keys[at], views).shape == (4, 5)

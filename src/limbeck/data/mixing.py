@@ -7,9 +7,10 @@ rows in memory are. Everything is a function of (seed, epoch, position), as in `
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -79,8 +80,11 @@ def chunk_rows(row_bytes: int) -> int:
 class WindowReader:
     """Rows of inputs on disk for batches in that order: the chunks of a window stay in memory while it lasts.
 
-    `borders` are the positions at which the streams of a feed begin, from which their chunks are counted.
+    `borders` are the positions at which the streams of a feed begin, from which their chunks are counted. Arms train
+    one after the other, each with a reader of its own: only the one that read last holds chunks.
     """
+
+    _last: ClassVar[Callable[[], WindowReader | None]] = staticmethod(lambda: None)
 
     def __init__(self, inputs: OnDisk, borders: Sequence[int] = ()) -> None:
         self.inputs = inputs
@@ -100,6 +104,10 @@ class WindowReader:
         wanted = np.unique(number)
         if len(wanted) > self.most:  # not an order of windows
             return self.inputs.rows(index)
+        if (other := WindowReader._last()) is not self:
+            if other is not None:
+                other._held.clear()
+            WindowReader._last = weakref.ref(self)
         order = np.argsort(number, kind="stable")
         cuts = np.searchsorted(number[order], [*wanted, number.max(initial=0) + 1])
         inside = (offset % self.chunk)[order]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import CodeType
 from typing import Any
 
@@ -13,7 +14,7 @@ import pandas as pd
 from limbeck.core.errors import ConfigError
 from limbeck.core.specs import fingerprint as hash_of
 from limbeck.data.counter import row_words
-from limbeck.data.rows import Array, Rows, take_inputs
+from limbeck.data.rows import Array, Rows, in_memory, take_inputs
 
 _SAMPLE = 16
 _DEEP = 6
@@ -150,6 +151,7 @@ def verify_replay(view: Any, rows: Rows) -> None:
     """Refuse a callable that gives another row the second time; raises ConfigError naming the row."""
     count = min(len(rows), _SAMPLE)
     part = rows.take(np.arange(count))
+    part = replace(part, inputs=in_memory(part.inputs))
     views = np.ones(count, dtype=np.int64)
     first = view(part.inputs, part.keys, views)
     order = np.arange(count)[::-1]
