@@ -46,8 +46,8 @@ class Data:
     train, unlabeled, validation, test   arrays (X, y) or (X, y, ids), frames, data sets, or paths; see `sources`
     task                 "auto", "classification", "multilabel", "regression", "ordinal", "quantiles" (with levels of
                          one's own "quantiles(levels=[0.05, 0.5, 0.95])"), "gaussian" (a mean and its spread), "tagging"
-                         (a tag for every word), "generation" (texts for texts), "transcription" (what clips say; with
-                         a beam search "transcription(beams=8)") or
+                         (a tag for every word), "generation" (texts for texts, or for clips), "transcription" (what
+                         clips say; with a beam search "transcription(beams=8)") or
                          "package.module:Class" of a kind of one's own; a mapping for several tasks;
                          on two columns of texts "similarity" (with a score) or "retrieval" (a query and its document)
     columns              which columns of a table mean what; a text is the column of labels

@@ -9,9 +9,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from limbeck.core.errors import ConfigError, LimbeckError
+from limbeck.data.generation import generation_in
 from limbeck.models.audio.derive import sound_student
 from limbeck.models.audio.network import for_rows
 from limbeck.models.audio.pretrained import PretrainedSound
+from limbeck.models.audio.writer import refuse_other_sources
 from limbeck.models.student import Student
 from limbeck.models.text.chain import is_chain
 from limbeck.models.text.ground import Ground
@@ -47,7 +49,8 @@ def student_of(what: Any, data: Data, teacher: Teacher | None = None) -> Student
     """The student of a run, checked as far as it can be before the teacher is taught."""
     sizes = {head: task.size for head, task in data.tasks.items()}
     kinds = {head: task.form for head, task in data.tasks.items()}
-    if data.train.kind == "audio" and isinstance(what, str) and is_chain(what, tuple(ZOO)):
+    writes = generation_in(data.tasks) is not None
+    if data.train.kind == "audio" and not writes and isinstance(what, str) and is_chain(what, tuple(ZOO)):
         names = {head: task.names if task.size else () for head, task in data.tasks.items()}
         judged = {head: task.kind for head, task in data.tasks.items()}
         untaught = None if teacher is None else cache(lambda: _untaught(teacher, data))
@@ -55,9 +58,12 @@ def student_of(what: Any, data: Data, teacher: Teacher | None = None) -> Student
         made = sound_student(what, data.train.rate, names, judged, data.preprocess.shape, untaught, who)
         return replace(made, kinds=kinds)
     what = for_rows(what, data.train.rate, {head: task.kind for head, task in data.tasks.items()})
-    return Student.of(
+    made = Student.of(
         what, data.preprocess.shape, sizes, kinds=kinds, ground=ground_of(data, teacher), texts=data.texts
     )
+    if writes:
+        refuse_other_sources(made.encoder, data.train.kind, data.train.rate, made.label)
+    return made
 
 
 def started(student: Student, teacher: Teacher) -> Student:

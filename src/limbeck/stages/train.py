@@ -321,7 +321,7 @@ def _note(job: Job, stage: Any, found: Sequence[Finding]) -> None:
     held = job.data.validation.take(np.arange(min(64, len(job.data.validation))))
     shipped = load_student(job, job.seeds[best])
     if generation_in(job.data.tasks) is not None:
-        cost = module_cost(*writing_cost(job, shipped))
+        cost = with_real_time(module_cost(*writing_cost(job, shipped)), held)
     else:
         cost = with_real_time(module_cost(shipped, encoded(job.data, held, job.student)), held)
     costs: dict[str, Any] = {"teacher": with_real_time(job.teacher.cost(job), job.data.train)}
