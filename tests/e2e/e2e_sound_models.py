@@ -8,12 +8,12 @@ RATE = 2000
 TONES = {"a": 200, "b": 400, "c": 700}
 
 
-def spoken(count, seed, least=1):
+def spoken(count, seed, most=2):
     """Strings of letters, each a tone, with pauses between."""
     draw = np.random.default_rng(seed)
     clips, texts = [], []
     for _ in range(count):
-        text = "".join(draw.choice(list(TONES), draw.integers(least, 3)))
+        text = "".join(draw.choice(list(TONES), draw.integers(1, most + 1)))
         parts = [np.zeros(60)]
         for letter in text:
             time = np.arange(draw.integers(160, 240)) / RATE
@@ -65,4 +65,40 @@ def ast(folder):
     folder.mkdir(parents=True)
     ASTForAudioClassification(config).save_pretrained(folder)
     ASTFeatureExtractor(sampling_rate=16000, num_mel_bins=16, max_length=64).save_pretrained(folder)
+    return folder
+
+
+def whisper(folder, *, decoder=2, rate=RATE):
+    """A Whisper of one encoder layer with drawn weights, windows of one second, and a tokenizer of characters."""
+    import torch
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, WhisperConfig, WhisperFeatureExtractor
+    from transformers import WhisperForConditionalGeneration as Whisper
+
+    torch.manual_seed(0)
+    words = ["<pad>", "<s>", "</s>", "<say>", "<unk>", *TONES, " "]
+    inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    inner.decoder = decoders.Fuse()
+    inner.post_processor = processors.TemplateProcessing(
+        single="<s> <say> $A </s>", special_tokens=[("<s>", 1), ("<say>", 3), ("</s>", 2)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>",
+        extra_special_tokens=["<say>"],
+    )  # fmt: skip
+    config = WhisperConfig(
+        vocab_size=len(words), num_mel_bins=12, d_model=32, encoder_layers=1, decoder_layers=decoder,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64,
+        max_source_positions=50, max_target_positions=16, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        decoder_start_token_id=1, begin_suppress_tokens=None, suppress_tokens=None,
+    )  # fmt: skip
+    folder.mkdir(parents=True)
+    model = Whisper(config)
+    model.generation_config.suppress_tokens = model.generation_config.begin_suppress_tokens = None
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    WhisperFeatureExtractor(
+        feature_size=12, sampling_rate=rate, hop_length=rate // 100, n_fft=128, chunk_length=1
+    ).save_pretrained(folder)
     return folder

@@ -51,8 +51,8 @@ class Data:
     task                 "auto", "classification", "multilabel", "regression", "ordinal", "quantiles" (with levels of
                          one's own "quantiles(levels=[0.05, 0.5, 0.95])"), "gaussian" (a mean and its spread), "tagging"
                          (a tag for every word), "segmentation" (a class for every pixel; masks that number their
-                         objects: "segmentation(instances=True)"), "generation" (texts for texts), "transcription"
-                         (what clips say; with a beam search "transcription(beams=8)") or
+                         objects: "segmentation(instances=True)"), "generation" (texts for texts, or for clips),
+                         "transcription" (what clips say; with a beam search "transcription(beams=8)") or
                          "package.module:Class" of a kind of one's own; a mapping for several tasks;
                          on two columns of texts "similarity" (with a score) or "retrieval" (a query and its document)
     columns              which columns of a table mean what; a text is the column of labels

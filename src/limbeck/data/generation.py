@@ -38,12 +38,13 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}([-_][A-Za-z]{2,8})*")
 
 @dataclass(frozen=True)
 class Generation(TaskKind):
-    """A text for each text; `target` names the column of the texts to be written.
+    """A text for each text, or for each clip where they are `spoken`; `target` names the column of the texts.
 
     Targets are texts, object [N], and so are answers; what training sees are their tokens under a student's tokenizer.
     """
 
     target: str = "target"
+    spoken: bool = False
     kind: ClassVar[str] = "generation"
     metrics: ClassVar[tuple[str, ...]] = ("bleu", "chrf", "rouge_l")
     hard: ClassVar[str] = "CE"
@@ -54,7 +55,9 @@ class Generation(TaskKind):
 
     @property
     def default_metric(self) -> str:
-        """rouge_l for summaries, bleu for everything else."""
+        """Wer for what is spoken, rouge_l for summaries, bleu for everything else."""
+        if self.spoken:
+            return "wer"
         return "rouge_l" if self.target.lower() in SUMMARIES else "bleu"
 
     @property
@@ -102,10 +105,10 @@ class Generation(TaskKind):
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:
-        return cls(spec["target"])
+        return cls(spec["target"], bool(spec.get("spoken", False)))
 
     def to_spec(self) -> dict[str, Any]:
-        return {"kind": self.kind, "target": self.target}
+        return {"kind": self.kind, "target": self.target} | ({"spoken": True} if self.spoken else {})
 
 
 def unfolded(frame: pd.DataFrame) -> pd.DataFrame:
@@ -166,6 +169,8 @@ def as_sources(raws: Mapping[str, Raw], tasks: Mapping[str, Any]) -> dict[str, R
 
 def _as_source(raw: Raw, split: str) -> Raw:
     frame = raw.inputs
+    if raw.kind == "audio":
+        return raw
     if isinstance(frame, pd.DataFrame) and frame.shape[1] == 1 and is_text_list(frame.iloc[:, 0]):
         if raw.kind == "text":
             return raw

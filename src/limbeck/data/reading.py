@@ -13,7 +13,7 @@ from limbeck.core.errors import ConfigError, LimbeckError, Problem
 from limbeck.core.findings import Finding
 from limbeck.core.parts import Parts
 from limbeck.data.audio.sources import is_transcript
-from limbeck.data.generation import generation_in, is_pair
+from limbeck.data.generation import Generation, generation_in, is_pair
 from limbeck.data.infer import build_task, infer_task
 from limbeck.data.keys import row_keys
 from limbeck.data.kinds import form_of, kind_name
@@ -144,6 +144,8 @@ def tasks_of(raw: Raw, task: str | Mapping[str, str], classes: Any, findings: li
         if form_of(kind) == "regression" and len(wanted) > 1 and not isinstance(classes, Mapping):
             names = None  # one list of classes is for the tasks that have classes
         tasks[head] = build_task(kind, raw.labels[head], names, raw.label_columns.get(head, ()))
+    if raw.kind == "audio":
+        tasks = {head: replace(t, spoken=True) if isinstance(t, Generation) else t for head, t in tasks.items()}
     if len(tasks) > 1 and generation_in(tasks) is not None:
         raise ConfigError(
             f"expected generation to be the only task, got {', '.join(tasks)}",

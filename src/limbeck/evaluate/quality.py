@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.audio.spelling import cer, wer
 from limbeck.data.task import Outcome as Judged
 from limbeck.evaluate import ranking
 from limbeck.evaluate.answers import (
@@ -43,6 +44,8 @@ def metrics_of(task: Outcome, sentences: Array | None = None) -> Mapping[str, Me
             name: Metric(name, task.kind, m.fn, m.higher_is_better, m.rows, m.influence, m.unit)
             for name, m in task.measures.items()
         }
+    if getattr(task, "spoken", False):
+        return SPOKEN
     if task.kind != TAGGING:
         return METRICS[task.kind]
     from limbeck.evaluate import entities
@@ -100,6 +103,10 @@ def metric_for(
     )
 
 
+SPOKEN = {  # of texts that are heard
+    name: Metric(name, GENERATION, m.fn, m.higher_is_better, m.rows, m.influence, m.unit)
+    for name, m in (("wer", wer()), ("cer", cer()))
+}
 GROUPED = {"ndcg@10": ranking.ndcg_of_groups, "mrr@10": ranking.mrr_of_groups}
 
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from limbeck.core.errors import ConfigError, LimbeckError
 from limbeck.core.parts import Parts
+from limbeck.data.generation import generation_in
 from limbeck.models.audio.derive import sound_student
 from limbeck.models.audio.network import for_rows
 from limbeck.models.audio.pretrained import PretrainedSound
+from limbeck.models.audio.writer import refuse_other_sources
 from limbeck.models.parts.spec import is_parts
 from limbeck.models.parts.student import parts_student
 from limbeck.models.student import Student
@@ -57,7 +59,8 @@ def student_of(what: Any, data: Data, teacher: Teacher | None = None) -> Student
             f"expected rows of several parts for the network {what}, got rows of kind {data.train.kind}",
             "give the parts of a row by name (columns.inputs: {text: [...], table: [...]}), or a network such as mlp",
         )
-    if data.train.kind == "audio" and isinstance(what, str) and is_chain(what, tuple(ZOO)):
+    writes = generation_in(data.tasks) is not None
+    if data.train.kind == "audio" and not writes and isinstance(what, str) and is_chain(what, tuple(ZOO)):
         names = {head: task.names if task.size else () for head, task in data.tasks.items()}
         judged = {head: task.kind for head, task in data.tasks.items()}
         untaught = None if teacher is None else cache(lambda: _untaught(teacher, data))
@@ -65,9 +68,12 @@ def student_of(what: Any, data: Data, teacher: Teacher | None = None) -> Student
         made = sound_student(what, data.train.rate, names, judged, data.preprocess.shape, untaught, who)
         return replace(made, kinds=kinds)
     what = for_rows(what, data.train.rate, {head: task.kind for head, task in data.tasks.items()})
-    return Student.of(
+    made = Student.of(
         what, data.preprocess.shape, sizes, kinds=kinds, ground=ground_of(data, teacher), texts=data.texts
     )
+    if writes:
+        refuse_other_sources(made.encoder, data.train.kind, data.train.rate, made.label)
+    return made
 
 
 def started(student: Student, teacher: Teacher) -> Student:

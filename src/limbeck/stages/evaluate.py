@@ -24,7 +24,7 @@ from limbeck.stages.noise import answers_in_noise, ask_in_noise, noise_card
 from limbeck.stages.pixels import few_for
 from limbeck.stages.sliced import slices_for, slices_identity
 from limbeck.stages.words import Truth
-from limbeck.stages.writing import as_array, sources
+from limbeck.stages.writing import shown
 from limbeck.transfer.store import Store
 from limbeck.transfer.texts import read as read_texts
 
@@ -108,7 +108,7 @@ def _evidence(job: Job, head: str, tests: Mapping[str, Mapping[str, Any]], held:
         y_train=None if task.kind == "retrieval" else truth.y[truth.labelled],
         validation=held.get(head),
         stored=_stored(job, head, labelled, truth),
-        sources=as_array(sources(job.test)) if task.kind == "generation" else None,
+        sources=shown(job.test) if task.kind == "generation" else None,
         metric=data.metric if head == next(iter(data.tasks)) else None,
         sentences=test.sentences,
         slices=slices_for(job.test, test.sentences),

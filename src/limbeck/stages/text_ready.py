@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from limbeck.core.errors import ConfigError, NotSupported
+from limbeck.models.audio.writer import ClipPairs
 from limbeck.models.student import Student
 from limbeck.models.text.ground import Ground
 from limbeck.models.text.written import written_by
@@ -29,6 +30,11 @@ def refuse_generation(settings: Settings, objective: Sum, student: Student, teac
             "expected test_beams: 1 for an exported student, which searches greedily, got "
             f"{settings.writing.test_beams}",
             "leave export.onnx at auto, or writing.test_beams at 1",
+        )
+    if settings.onnx is True and isinstance(student.encoder, ClipPairs):
+        raise NotSupported(
+            f"expected no ONNX file of a student that writes what it hears ({student.label}), limbeck makes none",
+            "leave export.onnx at auto; student/seed-N loads in transformers' AutoModelForSpeechSeq2Seq",
         )
     if settings.label_dtype != "fp32":
         raise ConfigError(

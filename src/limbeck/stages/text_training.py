@@ -51,6 +51,13 @@ def prepare_texts(job: Job) -> tuple[Training, dict[str, object], list[Finding]]
 
 def writes(job: Job) -> dict[str, object]:
     """What asking a student of this run later needs to know: the task, the column of sources, how it searches."""
+    if job.data.train.kind == "audio":
+        return {
+            "head": head_of(job),
+            "column": "",
+            "decoding": job.settings.writing.testing,
+            "rate": job.data.train.rate,
+        }
     rows = job.data.train.inputs
     return {"head": head_of(job), "column": str(rows.columns[0]), "decoding": job.settings.writing.testing}  # type: ignore[union-attr]
 

@@ -341,7 +341,7 @@ def _note(job: Job, stage: Any, found: Sequence[Finding]) -> None:
     held = replace(held, inputs=in_memory(held.inputs))
     shipped = load_student(job, job.seeds[best])
     if generation_in(job.data.tasks) is not None:
-        cost = module_cost(*writing_cost(job, shipped))
+        cost = with_real_time(module_cost(*writing_cost(job, shipped)), held)
     else:
         cost = with_real_time(module_cost(shipped, encoder_of(job.data, job.student)(held.inputs)), held)
     costs: dict[str, Any] = {"teacher": with_real_time(job.teacher.cost(job), job.data.train)}

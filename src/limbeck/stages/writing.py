@@ -35,9 +35,23 @@ def head_of(job: Job) -> str:
     return head
 
 
-def sources(rows: Rows) -> list[str]:
-    """The texts of the one column of sources."""
+def sources(rows: Rows) -> list[Any]:
+    """The texts of the one column of sources, or the clips."""
+    if rows.kind == "audio":
+        return list(rows.inputs)
     return [str(text) for text in rows.inputs.iloc[:, 0]]  # type: ignore[union-attr]
+
+
+def as_texts(rows: Rows) -> list[str]:
+    """The sources as texts whose length means something: of clips a sign for each tenth of a second."""
+    if rows.kind == "audio":
+        return ["." * max(1, round(10 * len(clip) / rows.rate)) for clip in sources(rows)]
+    return sources(rows)
+
+
+def shown(rows: Rows) -> Array | None:
+    """The sources object [N] as one reads and copies them; None of clips."""
+    return None if rows.kind == "audio" else as_array(sources(rows))
 
 
 def label_texts(job: Job) -> None:
@@ -129,7 +143,7 @@ def spoken_for(job: Job) -> tuple[Spoken | None, dict[str, Any], Finding | None]
     gold = references(pool, head)
     known: dict[int, str] = dict(zip(gold.places.tolist(), gold.texts, strict=True))
     kept, drops = kept_texts(
-        said.tolist(), logprobs, sources(rows), [known.get(int(p)) for p in places], job.settings.writing
+        said.tolist(), logprobs, as_texts(rows), [known.get(int(p)) for p in places], job.settings.writing
     )
     texts, sound = np.full(len(pool), "", dtype=object), np.zeros(len(pool), dtype=bool)
     texts[places], sound[places] = said, kept
@@ -144,10 +158,12 @@ def _refuse_ignorant(job: Job) -> None:
     task, mask = job.data.tasks[head], np.asarray(rows.label_mask[head])
     said = answers.read(job.run, answers.VALIDATION, TEACHER, (0,), rows)[head][0][mask]
     y, metric = rows.targets[head][mask], metric_for(task, None)
-    score, trivial = metric(said, y), metric(as_array(sources(rows))[mask], y)
-    if not score > trivial:
+    given = shown(rows)
+    copied = as_array([""] * len(rows)) if given is None else given
+    score, trivial = metric(said, y), metric(copied[mask], y)
+    if not (score > trivial if metric.higher_is_better else score < trivial):
         raise ConfigError(
             f"expected a teacher that knows the task, its {metric.name} on {len(y)} validation rows is {score:.3f}, "
-            f"the copied sources have {trivial:.3f}",
+            f"the {'empty texts' if given is None else 'copied sources'} have {trivial:.3f}",
             f"{trained_how(job)}, or look at what it writes in predictions/; to go on all the same, ignore LB201",
         )

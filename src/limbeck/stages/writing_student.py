@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from limbeck.core.errors import NotSupported
 from limbeck.data.generation import Generation
@@ -18,7 +18,12 @@ class WritingStudent:
     head: str
     column: str
     decoding: Mapping[str, Any]
-    kind: ClassVar[str] = "text"
+    rate: int = 0  # of clips, where these are what it writes for
+
+    @property
+    def kind(self) -> str:
+        """The kind of rows that it is asked about."""
+        return "audio" if self.rate else "text"
 
     @property
     def heads(self) -> dict[str, dict[str, Any]]:
@@ -29,11 +34,11 @@ class WritingStudent:
         """A text for each row: of a list of texts, or a table with the column of the sources. Raises ConfigError."""
         import torch
 
-        from limbeck.compress.onnx_rows import text_rows
+        from limbeck.compress.onnx_rows import clip_rows, text_rows
         from limbeck.models.text.decoding import Decoding, write
 
-        sources = text_rows(inputs, (self.column,))
-        if not sources:
+        sources = list(clip_rows(inputs, self.rate)) if self.rate else text_rows(inputs, (self.column,))
+        if not len(sources):
             return []
         rows = torch.from_numpy(self.network.encoder.encode(sources))
         return write(self.network, rows, Decoding(**self.decoding))

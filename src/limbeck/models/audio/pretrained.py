@@ -184,7 +184,7 @@ def read(
             raise ConfigError(
                 f"expected an audio model and its feature extractor that transformers loads at {where}, got: "
                 f"{(str(error).splitlines() or [type(error).__name__])[0]}",
-                TODO,
+                f"{TODO}; for a model that writes what it hears (Whisper) set task: generation" if by_frame else TODO,
             ) from error
     if int(extractor.sampling_rate) != rate:
         raise ConfigError(

@@ -194,4 +194,13 @@ FAMILIES: Mapping[str, Family] = {
     "marian": _AS_BART,
     "mbart": _AS_BART,
     "pegasus": _AS_BART,
+    "whisper": Family(
+        {
+            "tokens": ("decoder.embed_tokens",),
+            "positions": ("encoder.embed_positions",),
+            "decoder positions": ("decoder.embed_positions",),
+        },
+        _BART_ENCODER,
+        _BART_DECODER,
+    ),
 }

@@ -51,7 +51,7 @@ def _parts(network: Seq2SeqNetwork, rows: Tensor, how: Decoding) -> Iterator[tup
     start = 0
     while start < len(order):
         longest = int(lengths[order[start]])
-        count = max(1, how.tokens // (longest * how.beams))
+        count = max(1, network.stride * how.tokens // (longest * how.beams))
         places = order[start : start + count]
         yield places, ids[places, :longest], mask[places, :longest]
         start += count
@@ -59,13 +59,13 @@ def _parts(network: Seq2SeqNetwork, rows: Tensor, how: Decoding) -> Iterator[tup
 
 def _generated(network: Seq2SeqNetwork, ids: Tensor, mask: Tensor, how: Decoding) -> Tensor:
     drawn = how.temperature is not None
-    made: Tensor = network.model.generate(
-        input_ids=ids, attention_mask=mask.long(), num_beams=how.beams, do_sample=drawn,
-        temperature=how.temperature if drawn else None, top_k=0 if drawn else None, top_p=None,
-        length_penalty=how.length_penalty, early_stopping=how.beams > 1,
-        max_length=None, max_new_tokens=min(how.max_length, network.encoder.max_length, FACTOR * ids.shape[1] + MORE),
-    )  # fmt: skip
-    return made
+    most = min(how.max_length, network.encoder.max_length, FACTOR * ids.shape[1] // network.stride + MORE)
+    settings = {
+        "num_beams": how.beams, "do_sample": drawn, "temperature": how.temperature if drawn else None,
+        "top_k": 0 if drawn else None, "top_p": None, "length_penalty": how.length_penalty,
+        "early_stopping": how.beams > 1, "max_length": None, "max_new_tokens": most,
+    }  # fmt: skip
+    return network.generated(ids, mask, settings)
 
 
 def mean_logprobs(network: Seq2SeqNetwork, rows: Tensor, tokens: int = 8192) -> Array:
@@ -76,7 +76,7 @@ def mean_logprobs(network: Seq2SeqNetwork, rows: Tensor, tokens: int = 8192) -> 
     device, start = device_of(network), 0
     with answering(network):
         while start < len(order):
-            places = order[start : start + max(1, tokens // int(lengths[order[start]]))]
+            places = order[start : start + max(1, network.stride * tokens // int(lengths[order[start]]))]
             part = rows[places].to(device)
             ids, mask = targets_of(part)
             said = network(part).float().log_softmax(-1).gather(-1, ids[..., None])[..., 0]

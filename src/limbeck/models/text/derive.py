@@ -104,7 +104,8 @@ def limited(encoder: Encoder, length: int, most: int | None) -> Encoder:
         raise ConfigError(
             f"expected a max_length of at most {most}, got {length}", "the model has no positions for longer texts"
         )
-    made = type(encoder)(encoder.tokenizer, length)
+    made = copy.copy(encoder)
+    vars(made).pop("fingerprint", None)
     made.max_length = length
     return made
 

@@ -59,5 +59,5 @@ def derive_writer(base: Mould, made_by: Chain, ground: Ground, *, blank: bool = 
     encoder = network.encoder
     if made_by.max_length is not None:
         encoder = limited(encoder, made_by.max_length, positions_of(model.config))
-    made = Seq2SeqNetwork(model, encoder, next(iter(network.out_sizes)))
+    made = type(network)(model, encoder, next(iter(network.out_sizes)))
     return Mould(made.eval(), base.fresh)

@@ -30,9 +30,7 @@ class PairEncoder(TextEncoder):
         there = [text for text in targets if text is not None]
         if not there:
             return sources
-        ids = self.tokenizer(
-            text_target=there, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False
-        )["input_ids"]
+        ids = self.target_ids(there)
         mine = (sources >= 0).sum(1)
         theirs = np.zeros(len(sources), np.int64)
         theirs[[row for row, text in enumerate(targets) if text is not None]] = list(map(len, ids))
@@ -42,6 +40,14 @@ class PairEncoder(TextEncoder):
         target = (column >= mine[:, None]) & (column < (mine + theirs)[:, None])
         out[target] = np.fromiter((i for row in ids for i in row), np.int32, int(theirs.sum())) | (1 << SEGMENT)
         return out
+
+    def target_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of texts to be written, cut, end tokens included."""
+        ids: list[list[int]] = self.tokenizer(
+            text_target=list(texts), truncation=True, max_length=self.max_length, padding=False,
+            return_attention_mask=False,
+        )["input_ids"]  # fmt: skip
+        return ids
 
     def target_lengths(self, targets: Sequence[str]) -> Array:
         """Tokens int64 [N] that targets have before they are cut."""

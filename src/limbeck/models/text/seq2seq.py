@@ -25,12 +25,14 @@ from limbeck.models.text.subwords import SubWords, Texts
 from limbeck.models.text.tokens import transformers
 
 NAME = "seq2seq"
+SPEECH = ("whisper",)  # types of transformers whose sources are clips
 
 
 class Seq2SeqNetwork(Tokenised):
     """A model of transformers that writes texts, with its tokenizer."""
 
     encoder: PairEncoder
+    stride = 1  # tokens of a row that cost as much as one of a text
 
     def __init__(self, model: Any, encoder: PairEncoder, head: str) -> None:
         super().__init__()
@@ -46,6 +48,10 @@ class Seq2SeqNetwork(Tokenised):
         with quiet():
             try:
                 config = package.AutoConfig.from_pretrained(str(where), **source)
+                if config.model_type in SPEECH:
+                    from limbeck.models.audio.writer import WhisperNetwork
+
+                    return WhisperNetwork.heard(where, head, max_length)
                 if not getattr(config, "is_encoder_decoder", False):
                     raise ConfigError(
                         f"expected a model that writes texts (encoder and decoder), got {config.model_type} at {where}",
@@ -78,9 +84,18 @@ class Seq2SeqNetwork(Tokenised):
         sources, there = sources_of(rows, self.padding)
         targets, _ = targets_of(rows, self.padding)
         logits: Tensor = self.model(
-            input_ids=sources, attention_mask=there.long(), decoder_input_ids=self._shifted(targets), use_cache=False
+            **self.heeded(sources, there), decoder_input_ids=self._shifted(targets), use_cache=False
         ).logits
         return logits
+
+    def heeded(self, sources: Tensor, there: Tensor) -> dict[str, Tensor]:
+        """What the encoder takes, of the tokens int64 [B, S] of sources and where they are."""
+        return {"input_ids": sources, "attention_mask": there.long()}
+
+    def generated(self, sources: Tensor, there: Tensor, settings: Mapping[str, Any]) -> Tensor:
+        """Token ids [B, T] of texts for sources, with the `settings` of transformers' generate."""
+        made: Tensor = self.model.generate(**self.heeded(sources, there), **settings)
+        return made
 
     def _shifted(self, targets: Tensor) -> Tensor:
         """What the decoder reads: its start token, then the target without its last token."""
