@@ -24,8 +24,9 @@ class Stream:
                tar (members of one stem are a row: .npy, .png, .jpg, .txt, .cls, .json), Parquet, CSV, TSV, JSONL or
                NPZ; or an iterable (an IterableDataset, a generator), or a function without arguments that gives one,
                of rows (x, (x, y) or mappings) or of batches (tables, (X, y), or mappings of columns)
-    cache      the folder to which the rows are written; by default shards have one below the user's cache folder, and
-               what an iterable gives lies in a temporary folder as long as the process lives
+    cache      the folder to which the rows are written; by default shards have one below the user's cache folder
+               (LIMBECK_CACHE, else XDG_CACHE_HOME, else ~/.cache), and what an iterable gives lies in a temporary
+               folder as long as the process uses it
     version    what an iterable gives, in a word of yours: rows of that version are not asked for again
     batches    whether an iterable gives batches; None looks: tables, matrices [B, D] and [B, H, W, C], and pairs of
                inputs and as many labels are batches
