@@ -134,5 +134,5 @@ def test_refusals():
         prep.encode(table().assign(n=["1", "many", "2", "3"]))
     with pytest.raises(ShapeMismatch, match="a table with named columns, got list"):
         prep.encode([[1, 2]])
-    with pytest.raises(ConfigError, match="preprocessing of kind array, table, image, text, audio, got 'sound'"):
+    with pytest.raises(ConfigError, match="preprocessing of kind array, table, image, text, audio, parts, got 'sound'"):
         Preprocess.from_spec({"kind": "sound"})

@@ -15,7 +15,7 @@ import numpy as np
 
 import limbeck
 from limbeck.compress.tokenizer import CORE, FOLDER, tokenizer_files
-from limbeck.compress.traced import NET, in_float32, trace_rows, trace_tokens
+from limbeck.compress.traced import NET, Traced, in_float32, trace_rows, trace_tokens
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.files import checksum, write_bytes
 from limbeck.data.embedded import EMBEDDED
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from limbeck.compress.graph import Graph
+    from limbeck.models.text.tokens import TextEncoder
 
 SCHEMA = 1
 MAX_BYTES = 2**31 - 1  # of a protobuf; larger models need files beside the model, which are not written
@@ -56,43 +57,13 @@ def export_onnx(
     from onnx import checker
 
     from limbeck.compress.graph import Graph, add_answers, output_names
-    from limbeck.compress.inputs import add_preprocessing, add_tokens
-    from limbeck.compress.parts_export import about_parts, add_parts, encoder_of, trace_parts
-    from limbeck.models.text.network import Tokenised
 
     refuse_size(module)
     module, path = in_float32(module), Path(path)
     names = output_names(tasks)
     graph = Graph()
     reserved = {name for roles in names.values() for name in roles.values()}
-    about: dict[str, str] = {}
-    beside: dict[str, bytes] = {}
-    if isinstance(module, Tokenised):
-        network = trace_tokens(module, tasks)
-        encoded = add_tokens(graph, network.inputs)
-        beside = tokenizer_files(module.encoder)
-        about["limbeck.text"] = json.dumps(
-            {
-                "tokenizer": checksum(beside[CORE]),
-                "columns": list(preprocess.spec["columns"]),
-                "max_length": module.encoder.max_length,
-                "prompt": getattr(module.encoder, "prompt", ""),
-                "apart": any(task.kind in EMBEDDED for task in tasks.values()),
-            },
-            ensure_ascii=False,
-        )
-    elif preprocess.parts:
-        network = trace_parts(module, preprocess, tasks, example)
-        encoded = add_parts(graph, preprocess.spec, reserved)
-        about["limbeck.parts"] = json.dumps(about_parts(preprocess), ensure_ascii=False)
-        if (encoder := encoder_of(module)) is not None:
-            beside = tokenizer_files(encoder)
-            words = {"tokenizer": checksum(beside[CORE]), "columns": [], "max_length": encoder.max_length}
-            about["limbeck.text"] = json.dumps(words, ensure_ascii=False)
-    else:
-        axes = ("batch", "samples") if preprocess.spec["kind"] == "audio" else ("batch",)
-        network = trace_rows(module, _traced(preprocess, example), tasks, axes)
-        encoded = [add_preprocessing(graph, preprocess.spec, reserved)]
+    network, encoded, about, beside = _inside(graph, module, preprocess, tasks, example, reserved)
     before = len(graph.nodes)
     for (head, task), width in zip(tasks.items(), network.widths, strict=True):
         add_answers(graph, task, f"{NET}{head}", names[head], width, preprocess.shape)
@@ -121,6 +92,41 @@ def export_onnx(
         write_bytes(path.parent / FOLDER / name, data)
     write_bytes(path, model.SerializeToString(deterministic=True))
     return path
+
+
+def _inside(
+    graph: Graph, module: nn.Module, preprocess: Preprocess, tasks: Mapping[str, Task], example: Any, reserved: set[str]
+) -> tuple[Traced, list[str], dict[str, str], dict[str, bytes]]:
+    """The traced network, the names of what goes into it, and what is said and written about texts."""
+    from limbeck.compress.inputs import add_preprocessing, add_tokens
+    from limbeck.compress.parts_export import about_parts, add_parts, encoder_of, trace_parts
+    from limbeck.models.text.network import Tokenised
+
+    if isinstance(module, Tokenised):
+        network = trace_tokens(module, tasks)
+        encoded = add_tokens(graph, network.inputs)
+        facts = {
+            "columns": list(preprocess.spec["columns"]), "prompt": getattr(module.encoder, "prompt", ""),
+            "apart": any(task.kind in EMBEDDED for task in tasks.values()),
+        }  # fmt: skip
+        return network, encoded, *_of_texts(module.encoder, facts)
+    if preprocess.parts:
+        network = trace_parts(module, preprocess, tasks, example)
+        encoded = add_parts(graph, preprocess.spec, reserved)
+        encoder = encoder_of(module)
+        about, beside = _of_texts(encoder, {"columns": []}) if encoder is not None else ({}, {})
+        said = about | {"limbeck.parts": json.dumps(about_parts(preprocess), ensure_ascii=False)}
+        return network, encoded, said, beside
+    axes = ("batch", "samples") if preprocess.spec["kind"] == "audio" else ("batch",)
+    network = trace_rows(module, _traced(preprocess, example), tasks, axes)
+    return network, [add_preprocessing(graph, preprocess.spec, reserved)], {}, {}
+
+
+def _of_texts(encoder: TextEncoder, facts: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, bytes]]:
+    """What a file says of the tokenizer of its texts, and the files of that."""
+    beside = tokenizer_files(encoder)
+    said = {"tokenizer": checksum(beside[CORE]), "max_length": encoder.max_length, **facts}
+    return {"limbeck.text": json.dumps(said, ensure_ascii=False)}, beside
 
 
 def refuse_size(module: nn.Module) -> None:
