@@ -47,7 +47,7 @@ def test_concat_masks_what_has_no_label_and_weighs_it_one():
 def test_lengths_and_kinds_must_fit():
     with pytest.raises(ShapeMismatch, match="one entry per row everywhere, got 4 inputs, 4 keys, 3 ids"):
         rows(ids=np.arange(3))
-    with pytest.raises(ShapeMismatch, match="expected rows of kind array, table, image, text, audio, parts, got 'sound'"):
+    with pytest.raises(ShapeMismatch, match="array, table, image, text, audio, parts, got 'sound'"):
         Rows("sound", np.zeros((1, 1)), np.zeros((1, 2), np.uint64))
     with pytest.raises(ShapeMismatch, match="at least one split"):
         Rows.concat([])

@@ -132,3 +132,12 @@ def test_modules_that_take_a_mapping(data):
         return Own()
 
     assert student_of(make, numbers).kind == "factory"
+
+
+def test_texts_that_are_cut_are_said_by_part(data):
+    from limbeck.data.writing import WriteSpec
+    from limbeck.stages.text_length import cut_findings
+
+    (finding,) = cut_findings(data, student_of("parts(max_length=2)", data), WriteSpec())
+    assert finding.code == "LB121" and "training texts of 'title'" in finding.measured
+    assert cut_findings(data, student_of("parts", data), WriteSpec()) == []
