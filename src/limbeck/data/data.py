@@ -110,12 +110,7 @@ class Data:
                 f"expected a metric by name or as a function (y_true, y_pred), got {type(metric).__name__}",
                 "for example metric='accuracy'",
             )
-        if view is None and views is not None and views > 1:
-            raise ConfigError(
-                f"expected a view that makes {views} views, got none", "give view='shift(2)', or no views"
-            )
-        if views is not None and views < 1:
-            raise ConfigError(f"expected views of at least 1, got {views}", "the row itself is the first of them")
+        _refuse_views(view, views)
         given = {"train": train, "unlabeled": unlabeled, "validation": validation, "test": test}
         embedded = embedded_kind(task)
         named = NamedColumns(target=columns) if isinstance(columns, str) else columns
@@ -206,3 +201,10 @@ class Data:
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {len(r)}" for n in SPLITS if (r := getattr(self, n)) is not None)
         return f"Data({self.train.kind}; {counts}; tasks: {', '.join(self.tasks)})"
+
+
+def _refuse_views(view: Any, views: int | None) -> None:
+    if view is None and views is not None and views > 1:
+        raise ConfigError(f"expected a view that makes {views} views, got none", "give view='shift(2)', or no views")
+    if views is not None and views < 1:
+        raise ConfigError(f"expected views of at least 1, got {views}", "the row itself is the first of them")

@@ -29,6 +29,7 @@ from limbeck.models.text.network import quiet
 from limbeck.models.text.tokens import transformers
 
 TODO = "give hf:FOLDER with config.json, model.safetensors and preprocessor_config.json"
+_BLANK = "<blank>"  # as the task of transcription calls its first class
 _HEADS = ("lm_head", "classifier.dense", "classifier")  # the last linear of each family
 _LAYERS = ("encoder.layers", "encoder.layer", "layers")
 _DEPTHS = ("num_hidden_layers", "encoder_layers")
@@ -246,8 +247,6 @@ def _start(head: Any, last: nn.Linear, names: Sequence[str], known: Mapping[str,
 
 def _characters(where: str | Path, source: Mapping[str, Any]) -> dict[str, int]:
     """Ids of the model's characters, the blank and the space under the names that they have here; {} without them."""
-    from limbeck.data.audio.transcription import BLANK_NAME
-
     try:
         tokenizer = transformers().AutoTokenizer.from_pretrained(str(where), **source)
     except (OSError, ValueError, KeyError):
@@ -257,7 +256,7 @@ def _characters(where: str | Path, source: Mapping[str, Any]) -> dict[str, int]:
     if between in found:
         found[" "] = found[between]
     if tokenizer.pad_token_id is not None:
-        found[BLANK_NAME] = int(tokenizer.pad_token_id)
+        found[_BLANK] = int(tokenizer.pad_token_id)
     return found
 
 
