@@ -32,8 +32,10 @@ def write_masks(student: Any, head: str, data: Path, run: Path, out: Path | None
             f"expected a folder for the masks of {data.name}, got {'none' if out is None else out}",
             "add --out DIR: one PNG is written for each image",
         )
-    columns, size = asked_columns(run)
-    images, ids, sizes = pictures_in(data, columns, size)
+    height, width, *channels = student.inputs[0]["shape"]  # of the images that it was trained on
+    images, ids, sizes = pictures_in(data, asked_columns(run), (height, width))
+    if channels == [3] and images.ndim == 3:  # grey beside a student of colours
+        images = images[..., None].repeat(3, axis=3)
     written = []
     for start in range(0, len(images), _PART):
         part = slice(start, start + _PART)

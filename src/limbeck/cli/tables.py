@@ -90,17 +90,17 @@ def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
     return frame, {str(name): frame[name].to_numpy()} if name in frame.columns else {}
 
 
-def asked_columns(run: Path) -> tuple[Any, tuple[int, int] | None]:
-    """The columns of inputs and ids that the recipe of a run names (None: none), and the size of its images."""
+def asked_columns(run: Path) -> Any:
+    """The columns of inputs and ids that the recipe of a run names; None where it names none."""
     from limbeck.core.manifest import ASKED_NAME
     from limbeck.core.yamltext import read_yaml
     from limbeck.data.sources import NamedColumns
 
     data = _below(read_yaml(run / ASKED_NAME).value if (run / ASKED_NAME).is_file() else None, "data")
-    columns, size = _below(data, "columns"), data.get("image_size")
+    columns = _below(data, "columns")
     where = columns.get("inputs") or ()
     named = NamedColumns((where,) if isinstance(where, str) else tuple(where), id=columns.get("id"))
-    return (named if columns else None), tuple(size) if size else None
+    return named if columns else None
 
 
 def _below(values: Any, key: str) -> Mapping[str, Any]:
