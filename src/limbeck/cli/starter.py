@@ -32,6 +32,7 @@ _BY_TASK = {  # where the task decides
 }  # fmt: skip
 _FOREST = "sklearn:ExtraTreesClassifier(n_estimators=300, min_samples_leaf=3)"  # boosting memorises few rows
 _FEW = 5_000
+_PLANS = {"segmentation": {"steps": 400, "batch_size": 8, "learning_rate": 0.003}}  # every pixel is a row
 _SEVERAL = ("|", ";")  # between labels in one cell
 
 
@@ -68,7 +69,9 @@ def starter(
         where["image_size"] = list(found.size)
     if found.columns:
         where["columns"] = found.columns
-    values = {"name": name, "data": where, "teacher": {"model": teacher}, "student": student}
+    values: dict[str, Any] = {"name": name, "data": where, "teacher": {"model": teacher}, "student": student}
+    if (plan := _PLANS.get(kind_name(found.task))) is not None:
+        values |= {"train": plan, "teacher": {"model": teacher, "train": plan}}
     recipe = Recipe.from_dict(values, base=folder)
     near = replace(recipe.data, train=_relative(data, folder), test=_relative(test, folder) if test else None)
     recipe = replace(recipe, data=near)  # the folder need not be there yet
