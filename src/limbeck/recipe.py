@@ -41,6 +41,7 @@ NETWORKS = (
     "mlp",
     "cnn",
     "resnet",
+    "unet",
     "series_cnn",
     "audio_cnn",
     "audio_conformer",

@@ -146,7 +146,7 @@ def test_a_run_that_is_done_does_nothing_again_and_is_whole(run):
 
 def test_a_killed_run_goes_on_and_comes_to_the_same(tmp_path, monkeypatch):
     """Killed while the teacher writes, and again at the first student."""
-    from limbeck.stages import train, writers
+    from limbeck.stages import scoring, writers
 
     def small(folder):
         return lb.distill(
@@ -171,7 +171,7 @@ def test_a_killed_run_goes_on_and_comes_to_the_same(tmp_path, monkeypatch):
         small(tmp_path / "killed")
     assert len(list((tmp_path / "killed" / "transfer").glob("*.parquet"))) == 2
     with monkeypatch.context() as patch:
-        patch.setattr(train, "texts_of", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(scoring, "texts_of", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             small(tmp_path / "killed")
     assert sum(asked[3:]) == 80 - 2 * 16 + 40  # what was written is not written again

@@ -84,3 +84,10 @@ def test_a_table_that_was_looked_at_is_read_once_and_anew_for_other_rows(tmp_pat
     teacher.look(data)
     lb.label(teacher, tagged()[0], out=tmp_path / "b")
     assert len(read) == 3
+
+
+def test_noise_and_folds_at_once_are_refused(data):
+    from limbeck.stages.noise import refuse_noise
+
+    with pytest.raises(ConfigError, match="expected noise or folds, got both"):
+        refuse_noise((10.0,), data, folds=5)

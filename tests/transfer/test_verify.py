@@ -181,7 +181,9 @@ def test_a_manifest_of_another_version_or_codec_is_refused(folder):
         Manifest.read(folder)
     body["outputs"][0]["codec"] = {"name": "wavelet"}
     (folder / "manifest.json").write_bytes(manifest._sealed(body))
-    with pytest.raises(StoreMismatch, match="expected a codec of dense, frames, the transfer set uses 'wavelet'"):
+    with pytest.raises(
+        StoreMismatch, match="expected a codec of dense, frames, pixels, the transfer set uses 'wavelet'"
+    ):
         Manifest.read(folder)
 
 

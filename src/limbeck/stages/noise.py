@@ -32,10 +32,15 @@ _ARMS = (STUDENT, CONTROL)
 _CHANNEL = 7001  # of the counter: noise that no view draws
 
 
-def refuse_noise(noise: tuple[float, ...], data: Data) -> None:
-    """Raise ConfigError where noise is asked for rows that are no clips, or at a ratio that is no number."""
+def refuse_noise(noise: tuple[float, ...], data: Data, folds: int | None = None) -> None:
+    """Raise ConfigError where noise is asked for rows that are no clips, at a ratio that is no number, or with folds."""
     if not noise:
         return
+    if folds is not None:
+        raise ConfigError(
+            "expected noise or folds, got both: what is asked again has seen these rows in training",
+            "leave evaluate.noise out, or give test rows in place of folds",
+        )
     if data.train.kind != "audio":
         raise ConfigError(
             f"expected clips of sound to add noise to, got rows of kind {data.train.kind}", "leave evaluate.noise out"

@@ -39,7 +39,7 @@ def refuse_unready(settings: Settings, data: Data, teacher: Teacher, student: St
 
     writes = generation_in(data.tasks) is not None
     refuse(list(idle_settings(writes, settings.writing, settings.codec, data.view is not None)), "the run")
-    refuse_noise(settings.noise, data)
+    refuse_noise(settings.noise, data, settings.folds)
     if writes:
         refuse_generation(settings, objective, student, teacher, data.texts)
     if settings.exports(data.tasks):

@@ -97,16 +97,19 @@ def distill(
     data, folded = with_folds(data, folds, source, parts)
     check_data(data)
     made, losses = parts(data, source)
-    plan = as_plan(train) or TrainSpec()
-    folder = Path(out) if out is not None else Path("runs") / name
+    plan, folder = as_plan(train) or TrainSpec(), Path(out) if out is not None else Path("runs") / name
     if console is None and not (folder / "run.json").exists():
-        line = long_run(settings, data, source, made, losses, plan)
-        if line is not None:
-            Console().say(line)
+        _warn_of_length(long_run(settings, data, source, made, losses, plan))
     return run_job(
         settings, data, source, made, losses, plan, folder, overwrite=overwrite, until=until,
         console=console or Console(level=QUIET), folded=folded,
     )  # fmt: skip
+
+
+def _warn_of_length(line: str | None) -> None:
+    """Say that a run is long, where it is."""
+    if line is not None:
+        Console().say(line)
 
 
 def with_folds(
