@@ -33,7 +33,7 @@ _CHANNEL = 7001  # of the counter: noise that no view draws
 
 
 def refuse_noise(noise: tuple[float, ...], data: Data, folds: int | None = None) -> None:
-    """Raise ConfigError where noise is asked for rows that are no clips, at a ratio that is no number, or with folds."""
+    """Raise ConfigError where noise is asked for rows that are no clips, at a ratio that is none, or with folds."""
     if not noise:
         return
     if folds is not None:
