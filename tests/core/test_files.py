@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, settings
 
 from limbeck.core import files
 from limbeck.core.errors import LimbeckError, StoreDamaged
@@ -161,6 +161,7 @@ records = st.dictionaries(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # drawing is slow on a busy machine
 @given(st.lists(records, max_size=6), st.data())
 def test_a_journal_cut_anywhere_gives_the_whole_lines_before_the_cut(tmp_path_factory, lines, data):
     path = tmp_path_factory.mktemp("journal") / "j"
