@@ -19,9 +19,14 @@ QUICK = {
     "transfer": ["--quick"],
     "intervals": ["--quick"],
     "placebo": ["--runs", "5"],
+    "cross_validated": ["--runs", "10"],
+    "streaming": [],
 }
 ON_DATA: dict[str, list[str]] = {
     "real_sets": [],
+    "shapes": ["--only", "ucr_italypowerdemand"],
+    "audio_fsdd": ["--set", "train.steps=20", "--set", "teacher.train.steps=20"],
+    "two_tasks": ["--steps", "20", "--teacher-steps", "20"],
     "text_labelling": ["--quick"],
     "text_training": ["--quick"],
     "text_classification": ["--quick"],
