@@ -58,3 +58,48 @@ def test_forecasts_of_several_steps_by_a_recipe(tmp_path):
     past = np.asarray(load[-24:], dtype=np.float32)[None, None]
     said = run.predict(past)
     assert said.shape == (1, 9) and (np.diff(said.reshape(3, 3), axis=1) >= 0).all() and abs(said.mean() - 10) < 5
+
+
+def test_windows_that_are_cut_when_they_are_asked_for_give_the_same_student(tmp_path, monkeypatch):
+    from limbeck.data import windows
+    from limbeck.data.ondisk import OnDisk
+
+    rng, hours = np.random.default_rng(0), np.arange(600)
+    frame = pd.DataFrame({"load": 10 + 3 * np.sin(hours * 2 * np.pi / 24) + rng.normal(0, 0.5, 600)})
+
+    def small(folder):
+        splits = lb.windows(frame, target="load", history=24, horizon=3)
+        data = lb.Data(**splits, task="quantiles")
+        plan = lb.TrainSpec(steps=20, batch_size=32)
+        run = lb.distill(
+            "series_cnn(width=4, depth=1)",
+            "linear",
+            data,
+            train=plan,
+            seeds=1,
+            ignore=("LB201",),
+            out=tmp_path / folder,
+        )
+        return data, run
+
+    held, whole = small("whole")
+    monkeypatch.setattr(windows, "HELD", 0)
+    cut, later = small("cut")
+    assert isinstance(cut.train.inputs, OnDisk) and not isinstance(held.train.inputs, OnDisk)
+    assert (cut.train.keys == held.train.keys).all()
+    weights = [(run.folder / "student/seed-0/model.safetensors").read_bytes() for run in (whole, later)]
+    assert weights[0] == weights[1]
+
+
+def test_windows_of_a_long_series_take_the_memory_of_the_series():
+    import tracemalloc
+
+    frame = pd.DataFrame({"load": np.sin(np.arange(200_000) / 10).astype(np.float32)})
+    tracemalloc.start()
+    try:
+        data = lb.Data(**lb.windows(frame, target="load", history=1024), task="regression")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    windows = 4 * 1024 * len(data.train)
+    assert windows > 400e6 and peak < windows / 2

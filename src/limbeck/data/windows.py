@@ -3,17 +3,18 @@
     splits = windows("load.csv", target="load", time="hour", history=96, horizon=24)
     data = lb.Data(**splits, task="quantiles")
 
-Inputs are views into the one table [C, L], so that overlapping windows cost no memory before they are encoded. Splits
-are stretches of time, train before validation before test: the steps that a window is to forecast lie inside its split,
-its past may reach back into the one before, as it would be known at that time. Windows that overlap are alike: those
-of a stretch as long as one window are a group, so that intervals do not take them for as many independent rows.
+Inputs are views into the one table [C, L], so that overlapping windows cost no memory before they are encoded; those of
+a split that would be large are encoded as they are asked for, as rows of a stream are. Splits are stretches of time,
+train before validation before test: the steps that a window is to forecast lie inside its split, its past may reach back
+into the one before, as it would be known at that time. Windows that overlap are alike: those of a stretch as long as one
+window are a group, so that intervals do not take them for as many independent rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -21,10 +22,15 @@ import pandas as pd
 from limbeck.core.errors import ConfigError
 from limbeck.core.kinds import suggest
 from limbeck.data.columns import NamedColumns
+from limbeck.data.layouts import ArrayLayout
+from limbeck.data.ondisk import DiskArray
 from limbeck.data.raw import Raw
-from limbeck.data.rows import Array
+from limbeck.data.rows import Array, Inputs
+from limbeck.data.stretches import MemoryPart
 from limbeck.data.window_spec import WindowSpec
 from limbeck.signals import MAIN
+
+HELD = 256 << 20  # bytes of the windows of a split above which they are cut when they are asked for, a batch at a time
 
 
 def windows(
@@ -109,9 +115,16 @@ def _split(spec: WindowSpec, series: Array, truth: Array, split: str, start: int
     names = tuple(f"{name}+{step + 1}" for name in spec.targets for step in range(spec.horizon))
     blocks = np.arange(len(past)) * spec.stride // (spec.history + spec.horizon)
     return Raw(
-        "array", past, {MAIN: future.reshape(len(future), -1)}, {MAIN: names},
+        "array", _lazy(past), {MAIN: future.reshape(len(future), -1)}, {MAIN: names},
         groups=np.array([f"{split} {block}" for block in blocks]), columns=NamedColumns(),
     )  # fmt: skip
+
+
+def _lazy(past: Array) -> Inputs:
+    """Windows [N, C, L] as they are, many of them as inputs that are read when they are asked for."""
+    if past.nbytes <= HELD:
+        return past
+    return cast("Inputs", DiskArray(ArrayLayout("<f4", past.shape[1:]), (MemoryPart(past),)))
 
 
 def _table(given: Any) -> pd.DataFrame:
