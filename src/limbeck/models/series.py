@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.errors import ShapeMismatch
+from limbeck.models.ragged import ragged_cnn, refuse_fixed
 
 Shape = tuple[int, ...]
 
@@ -44,6 +45,7 @@ def series_cnn(
     hidden: int = 0,
     dropout: float = 0.0,
     level: bool = False,
+    ragged: bool = False,
 ) -> tuple[nn.Module, int]:
     """Convolutions over time with BatchNorm, each reaching twice as far as the one before; rows are [T] or [C, T].
 
@@ -51,8 +53,13 @@ def series_cnn(
     of Bai et al., arXiv:1803.01271. `hidden` 0 averages over time, for classes; `hidden` > 0 puts a fully connected
     layer on all times, for forecasts, where the last ones count most. `level` takes the last value of each channel off
     and hands it to the last layer (as Zeng et al., arXiv:2205.13504): forecasts of series whose level moves.
+    `ragged` takes series of different lengths, NaN behind the end of each. Raises ShapeMismatch for other shapes and
+    ConfigError for `ragged` with `hidden` or `level`.
     """
     channels, length = _series_shape(in_shape)
+    if ragged:
+        refuse_fixed(hidden, level)
+        return ragged_cnn(Series(), channels, width, depth, reach, dropout), width
     own, layers = channels, OrderedDict[str, nn.Module](series=Series())
     for stage in range(depth):
         step = 2**stage
