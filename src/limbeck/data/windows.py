@@ -5,9 +5,9 @@
 
 Inputs are views into the one table [C, L], so that overlapping windows cost no memory before they are encoded; those of
 a split that would be large are encoded as they are asked for, as rows of a stream are. Splits are stretches of time,
-train before validation before test: the steps that a window is to forecast lie inside its split, its past may reach back
-into the one before, as it would be known at that time. Windows that overlap are alike: those of a stretch as long as one
-window are a group, so that intervals do not take them for as many independent rows.
+train before validation before test: the steps that a window is to forecast lie inside its split, its past may reach
+back into the one before, as it would be known at that time. Windows that overlap are alike: those of a stretch as long
+as one window are a group, so that intervals do not take them for as many independent rows.
 """
 
 from __future__ import annotations

@@ -135,7 +135,8 @@ def check_data(data: Data) -> None:
 
     if data.test is None or not len(data.test):
         raise ConfigError(
-            "expected test rows, got none", "give lb.Data(test=(X_test, y_test)); they are read once, at the end"
+            "expected test rows, got none",
+            "give lb.Data(test=(X_test, y_test)), or test_fraction=0.2; of few rows folds=5 tests each once",
         )
     for rows in (data.test, data.validation):
         metric_for(next(iter(data.tasks.values())).outcome, data.metric, groups=rows.groups)
