@@ -23,7 +23,7 @@ Inputs: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame | Parts"  # or `OnDisk`
 class Rows:
     """One split of the data; every field has one entry per row.
 
-    `inputs` are raw: an array [N, ...] of numbers ("array"), a DataFrame ("table"; "text": one or
+    `inputs` are raw: an array [N, ...] of numbers or objects [N] of series ("array"), a DataFrame ("table"; "text": one or
     two columns of texts, or one of tuples of words), [N, H, W] / [N, H, W, C]
     uint8 or float ("image"), objects [N] of clips float32 [T] at
     the sampling `rate` ("audio"), or several of these by name ("parts"); those of a stream stay on disk (`OnDisk`).
