@@ -89,3 +89,10 @@ def test_channels_of_another_split_and_of_rows_in_use() -> None:
         lb.Data(train=(series(2) * 4, ["a", "b", "c"] * 4), test=(series(3), ["a", "b", "c"]))
     with pytest.raises(ShapeMismatch, match=r"expected series of shape \[2, 'T'\], got shape \[4\] in row 0"):
         padded_series([np.zeros(4)], (2, 5))
+
+
+def test_built_in_augmentations_are_refused() -> None:
+    with pytest.raises(
+        ConfigError, match="expected no built-in augmentation of series of different lengths, got noise"
+    ):
+        lb.Data(train=(series() * 4, ["a", "b", "c"] * 4), test=(series(), ["a", "b", "c"]), view="noise")
