@@ -76,7 +76,7 @@ def test_a_missing_text_label_stays_missing():
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        (([[1, 2], [3]], [0, 1]), "rows of one shape in train, got several\n\nresize or pad them"),
+        (([[1, 2], [[3]]], [0, 1]), "rows of one shape in train, got several\n\nresize or pad them"),
         ((np.array([["a"], ["b"]]), [0, 1]), "numbers in the inputs of train, got <U1\n\ngive text and mixed types as"),
         ((np.arange(3), [0, 1, 0]), r"one row per example, got shape \(3,\)\n\nfor one feature: X\[:, None\]"),
         ((X, Y[:3]), "one entry a row in train, got 4 rows and 3 labels of 'main'\n\nX, y and whatever"),

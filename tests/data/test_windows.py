@@ -101,8 +101,8 @@ def test_series_that_make_no_windows_are_refused(table, more, words):
         windows(table, **{"target": "load", "history": 5, "horizon": 2, "time": "hour"} | more)
 
 
-@pytest.mark.parametrize("ragged", [[[1.0, 2.0], [1.0]], np.array([np.ones(3), np.ones(2)], dtype=object)])
-def test_ragged_series_are_refused(ragged):
+@pytest.mark.parametrize("ragged", [[[1.0, 2.0], [[1.0]]], [np.ones((2, 3)), np.ones((1, 4))]])
+def test_rows_of_other_dimensions_are_refused(ragged):
     with pytest.raises(ConfigError, match=r"rows of one shape in train, got .*\n\nresize or pad them"):
         lb.Data(train=(ragged, [0, 1]))
 

@@ -117,7 +117,9 @@ def _inside(
         about, beside = _of_texts(encoder, {"columns": []}) if encoder is not None else ({}, {})
         said = about | {"limbeck.parts": json.dumps(about_parts(preprocess), ensure_ascii=False)}
         return network, encoded, said, beside
-    axes = ("batch", "samples") if preprocess.spec["kind"] == "audio" else ("batch",)
+    axes: tuple[str, ...] = ("batch", "samples") if preprocess.spec["kind"] == "audio" else ("batch",)
+    if preprocess.ragged:
+        axes = ("batch", *("" for _ in preprocess.shape[1:]), "times")
     network = trace_rows(module, _traced(preprocess, example), tasks, axes)
     return network, [add_preprocessing(graph, preprocess.spec, reserved)], {}, {}
 
@@ -157,7 +159,7 @@ def refuse_training(module: nn.Module) -> None:
 
 def _traced(preprocess: Preprocess, example: Any) -> Array:
     """Encoded rows [3, ...] to trace with: the first of the example, repeated where there are fewer."""
-    if example is None or not len(example) or preprocess.spec["kind"] == "audio":
+    if example is None or not len(example) or preprocess.spec["kind"] == "audio" or preprocess.ragged:
         return np.zeros((3, *preprocess.shape), dtype=np.float32)
     return np.resize(preprocess.encode(example[:3]), (3, *preprocess.shape)).astype(np.float32)
 

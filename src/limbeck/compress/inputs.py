@@ -88,6 +88,11 @@ def _one_hot(graph: Graph, name: str, values: list[str], missing: str) -> str:
 
 
 def _array(graph: Graph, spec: Mapping[str, Any], reserved: Set[str], part: str) -> str:
+    if spec.get("ragged", False):
+        channels = tuple(spec["shape"][:-1])
+        series = graph.input(part or "input", TensorProto.FLOAT, (*channels, "times"), ragged=True)
+        turn = (-1, 1) if channels else (1,)
+        return _standardised(graph, series, *(np.reshape(spec[name], turn) for name in ("mean", "scale")))
     values = graph.input(part or "input", TensorProto.FLOAT, tuple(spec["shape"]))
     if spec["keep"] is not None:
         kept = graph.node("Gather", values, graph.constant(spec["keep"], np.int64), axis=1)

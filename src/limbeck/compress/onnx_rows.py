@@ -79,6 +79,10 @@ def clip_rows(inputs: Any, rate: int) -> np.ndarray[Any, Any]:
 
 def array_feed(inputs: Any, facts: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """An array or images as the input of a graph; raises ShapeMismatch or ConfigError where they do not fit."""
+    if facts.get("ragged", False):
+        from limbeck.data.ragged import padded_series
+
+        return {facts["name"]: padded_series(inputs, facts["shape"])}
     array = np.asarray(inputs)
     if array.ndim != len(facts["shape"]) + 1 or list(array.shape[1:]) != facts["shape"]:
         raise ShapeMismatch(

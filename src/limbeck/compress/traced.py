@@ -108,8 +108,8 @@ def traced_with(
         said = heads(*given)
     for (head, task), output in zip(tasks.items(), said, strict=False):
         check_width(output, task.size, head, "the student")
-    dims = {name: torch.export.Dim(name) for some in axes for name in some}
-    shapes: Any = tuple({number: dims[name] for number, name in enumerate(some)} for some in axes)
+    dims = {name: torch.export.Dim(name) for some in axes for name in some if name}  # "" is an axis that is fixed
+    shapes: Any = tuple({number: dims[name] for number, name in enumerate(some) if name} for some in axes)
     outputs = [*(f"{NET}{head}" for head in tasks), *([WORDS] if len(said) > len(tasks) else [])]
     tensors = dict(zip(example, given, strict=True))
     model = exported_by_torch(heads, tensors, (shapes,) if given_as_list else shapes, outputs, len(dims) > 1)

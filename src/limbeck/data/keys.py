@@ -21,6 +21,7 @@ import xxhash
 from limbeck.core.errors import ConfigError
 from limbeck.core.parts import Parts
 from limbeck.data.ondisk import OnDisk
+from limbeck.data.ragged import is_ragged, ragged_keys
 from limbeck.data.rows import Array, Inputs
 
 _VERSION = b"limbeck-key-1"
@@ -47,6 +48,8 @@ def row_keys(kind: str, inputs: Inputs) -> Array:
         return _table_keys(inputs)
     if kind == "audio":
         return _clip_keys(inputs)
+    if is_ragged(inputs):
+        return _series_keys(inputs)
     return _image_keys(inputs) if kind == "image" else _array_keys(inputs)
 
 
@@ -146,6 +149,14 @@ def _image_keys(inputs: Array) -> Array:
 def _clip_keys(inputs: Array) -> Array:
     clips = [_one_zero_one_nan(clip.astype("<f4", copy=False)) for clip in inputs]
     keys = [_digests(_flat(clip), 4 * len(clip), 1, b"audio") for clip in clips]
+    return np.concatenate(keys) if keys else np.zeros((0, 2), dtype=np.uint64)
+
+
+def _series_keys(inputs: Array) -> Array:
+    keys = []
+    for row, header in ragged_keys(inputs):
+        values = _one_zero_one_nan(row.astype("<f4"))
+        keys.append(_digests(_flat(values), 4 * values.size, 1, header))
     return np.concatenate(keys) if keys else np.zeros((0, 2), dtype=np.uint64)
 
 

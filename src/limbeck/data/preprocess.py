@@ -12,6 +12,7 @@ float32 themselves: ONNX does the same two operations, so that an exported model
     array   {"kind": "array", "shape": [D], "keep": [...], "fill": [...], "mean": [...], "scale": [...]}
             x[:, keep], NaN -> fill, standardised; all lists are as long as `keep`. Rows of more dimensions have
             "keep": null and "fill": null, and one mean and scale for each entry of the last axis.
+            Series of different lengths have "ragged": true and a mean and scale a channel (`data.ragged`).
     audio   {"kind": "audio", "rate": 16000, "length": T}: clips side by side [N, T], NaN behind the end of each; a
             matrix is at least as wide as the longest clip that was seen, and the network makes its features itself
     text    {"kind": "text", "columns": [...]}: one or two columns of texts; the network's own tokenizer encodes them
@@ -36,6 +37,7 @@ from limbeck.core.specs import fingerprint
 from limbeck.data.audio.clips import lengths, padded
 from limbeck.data.fitting import fit_array, fit_image, fit_table
 from limbeck.data.frames import numbers, pick, texts
+from limbeck.data.ragged import fit_ragged, is_ragged, padded_series
 from limbeck.data.rows import KINDS, Array, Rows
 
 MAX_VALUES = 64
@@ -67,6 +69,8 @@ class Preprocess:
             return cls({"kind": "audio", "rate": rows.rate, "length": longest})
         if rows.kind == "table":
             return cls(fit_table(rows.inputs, max_values))
+        if rows.kind == "array" and is_ragged(rows.inputs):
+            return cls(fit_ragged(rows.inputs))  # type: ignore[arg-type]
         return cls(fit_image(rows.inputs) if rows.kind == "image" else fit_array(rows.inputs))
 
     @classmethod
@@ -96,10 +100,19 @@ class Preprocess:
             return _encode_table(self.spec, inputs)
         if self.spec["kind"] == "audio":
             return padded(inputs, self.spec["length"])
+        if self.ragged:
+            values = padded_series(inputs, self.spec["shape"])
+            turn = (-1, 1) if values.ndim == 3 else (1,)
+            return _standardise(values, *(np.reshape(self.spec[name], turn) for name in ("mean", "scale")))
         if isinstance(inputs, pd.DataFrame):
             inputs = inputs.to_numpy()
         inputs = np.asarray(inputs)
         return _encode_image(self.spec, inputs) if self.spec["kind"] == "image" else _encode_array(self.spec, inputs)
+
+    @property
+    def ragged(self) -> bool:
+        """Whether rows are series of different lengths, which are encoded with NaN behind the end of each."""
+        return bool(self.spec.get("ragged", False))
 
     @cached_property
     def shape(self) -> tuple[int, ...]:

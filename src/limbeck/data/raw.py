@@ -17,6 +17,7 @@ from limbeck.data.frames import is_number, is_numeric, missing_columns, numbers,
 from limbeck.data.generation import unfolded
 from limbeck.data.labels import as_labels, is_missing, text_of
 from limbeck.data.parts import PARTS, columns_of_parts, parts_of_frame
+from limbeck.data.ragged import ragged_of
 from limbeck.data.rows import Array, Inputs
 from limbeck.data.slices import slice_values
 from limbeck.data.texts import as_texts, is_text_list, texts_of
@@ -87,6 +88,8 @@ def inputs_of(given: Any, split: str) -> tuple[str, Inputs]:
         words = words_of(pd.DataFrame({"tokens": pd.Series(list(given))}), split)
         assert words is not None
         return "text", words
+    if (series := ragged_of(given, split)) is not None:
+        return "array", series
     array = _as_array(given, split)
     if array.dtype.kind == "O" and array.ndim == 1 and any(isinstance(v, np.ndarray | list | tuple) for v in array):
         shapes = sorted({np.shape(v) for v in array})
@@ -231,7 +234,10 @@ def frame_inputs(frame: pd.DataFrame, split: str) -> tuple[str, Inputs, list[str
     if (words := words_of(frame, split)) is not None:
         return "text", words, []
     if frame.shape[1] == 1 and len(frame) and isinstance(frame.iloc[0, 0], np.ndarray | list):
-        cells = [np.asarray(_plain(cell)) for cell in frame.iloc[:, 0]]
+        given = [_plain(cell) for cell in frame.iloc[:, 0]]
+        if (series := ragged_of(given, split)) is not None:
+            return "array", series, []
+        cells = [np.asarray(cell) for cell in given]
         if len({cell.shape for cell in cells}) > 1:
             shapes = sorted({cell.shape for cell in cells})[:2]
             raise ConfigError(

@@ -20,6 +20,7 @@ from limbeck.data.kinds import form_of, kind_name
 from limbeck.data.masks.arrays import are_masks, image_kind, refuse_other, refuse_pairs
 from limbeck.data.ondisk import DiskTable, OnDisk
 from limbeck.data.pairs import single_texts
+from limbeck.data.ragged import ragged_together
 from limbeck.data.raw import group_names
 from limbeck.data.rows import Array, Inputs, Rows, row_shape
 from limbeck.data.similarity import Similarity
@@ -61,7 +62,7 @@ def read_all(
         raise ConfigError(
             "expected labels for the training rows, got none", "give train=(X, y), or name the target column"
         )
-    return found
+    return ragged_together(found)
 
 
 def _refuse_size(raw: Raw, size: tuple[int, int] | None) -> None:

@@ -23,8 +23,8 @@ Inputs: TypeAlias = "np.ndarray[Any, Any] | pd.DataFrame | Parts"  # or `OnDisk`
 class Rows:
     """One split of the data; every field has one entry per row.
 
-    `inputs` are raw: an array [N, ...] of numbers ("array"), a DataFrame ("table"; "text": one or
-    two columns of texts, or one of tuples of words), [N, H, W] / [N, H, W, C]
+    `inputs` are raw: an array [N, ...] of numbers or objects [N] of series ("array"), a DataFrame ("table";
+    "text": one or two columns of texts, or one of tuples of words), [N, H, W] / [N, H, W, C]
     uint8 or float ("image"), objects [N] of clips float32 [T] at
     the sampling `rate` ("audio"), or several of these by name ("parts"); those of a stream stay on disk (`OnDisk`).
     `keys` [N, 2] uint64, column 0 the high word.

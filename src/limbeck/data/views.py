@@ -26,6 +26,7 @@ from limbeck.core.specs import fingerprint as hash_of
 from limbeck.data.augment import MOVING, STEPS, Frozen, spread_of, widened
 from limbeck.data.counter import row_words
 from limbeck.data.own_view import OwnView, verify_replay
+from limbeck.data.ragged import is_ragged
 from limbeck.data.rows import Array, Rows, row_shape, take_inputs
 
 _PARTNERS = 20_000  # rows from which swap draws its partners, kept as they were when the view was made
@@ -74,6 +75,11 @@ class Views:
     """Built-in augmentations one after the other."""
 
     def __init__(self, steps: tuple[Step, ...], kind: str, seed: int, train: Rows) -> None:
+        if steps and is_ragged(train.inputs):
+            raise ConfigError(
+                f"expected no built-in augmentation of series of different lengths, got {', '.join(map(str, steps))}",
+                "leave view out, or give a function of your own",
+            )
         self.steps, self.kind, self.seed = steps, kind, seed
         names = {step.name for step in steps}
         count = min(len(train), _PARTNERS) if names & {"swap", "replace"} else 0

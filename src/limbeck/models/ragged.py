@@ -13,7 +13,7 @@ from limbeck.core.errors import ConfigError
 class RaggedStage(nn.Sequential):
     """Convolution, BatchNorm and ReLU, zeros behind the end of each series; only what is before it is counted."""
 
-    def forward(self, series: Tensor, there: Tensor) -> Tensor:
+    def forward(self, series: Tensor, there: Tensor) -> Tensor:  # type: ignore[override]
         """Features [B, F, T] of series [B, C, T], of which the times `there` bool [B, 1, T] belong to a series."""
         convolution, norm, activation = self
         found = convolution(series)

@@ -24,6 +24,7 @@ from limbeck.models.text.network import Tokenised
 from limbeck.models.text.sentences import SentenceNetwork, is_sentence_transformer
 from limbeck.models.text.seq2seq import NAME as WRITER
 from limbeck.models.zoo import ZOO
+from limbeck.stages.ragged import for_ragged
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,6 +68,8 @@ def student_of(what: Any, data: Data, teacher: Teacher | None = None) -> Student
         who = "none" if teacher is None else named(teacher)
         made = sound_student(what, data.train.rate, names, judged, data.preprocess.shape, untaught, who)
         return replace(made, kinds=kinds)
+    if data.preprocess.ragged:
+        what = for_ragged(what)
     what = for_rows(what, data.train.rate, {head: task.kind for head, task in data.tasks.items()})
     made = Student.of(
         what, data.preprocess.shape, sizes, kinds=kinds, ground=ground_of(data, teacher), texts=data.texts

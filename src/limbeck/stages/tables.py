@@ -17,6 +17,7 @@ from limbeck.data.audio.clips import lengths as clip_lengths
 from limbeck.data.data import Data
 from limbeck.data.mixing import WindowReader, order_of_rows
 from limbeck.data.ondisk import OnDisk
+from limbeck.data.ragged import is_ragged, series_lengths
 from limbeck.data.rows import Rows, take_inputs
 from limbeck.data.tagging import NO_LABEL
 from limbeck.data.tasks import Task
@@ -124,14 +125,18 @@ def table_of(
     return Table(
         rows.keys,
         student_gather
-        if views or on_disk or rows.kind == "audio"
+        if views or on_disk or rows.kind == "audio" or is_ragged(rows.inputs)
         else encode(rows.inputs),  # a batch of clips is padded
         targets,
         masks,
         None if rows.weight is None else torch.from_numpy(rows.weight),
         None if teacher_inputs is None else teacher_gather,
         moving_of(data, rows) if views else None,
-        clip_lengths(rows.inputs) if rows.kind == "audio" else None,
+        clip_lengths(rows.inputs)
+        if rows.kind == "audio"
+        else series_lengths(rows.inputs)  # type: ignore[arg-type]
+        if is_ragged(rows.inputs)
+        else None,
     )
 
 

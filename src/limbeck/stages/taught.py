@@ -13,6 +13,7 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.core.parts import Parts
 from limbeck.data.ondisk import OnDisk
+from limbeck.data.ragged import refuse_fixed_length
 from limbeck.signals import Needs, TeacherSource
 from limbeck.stages.parts import prepare_parts, refuse_parts
 from limbeck.stages.teachers import GivenTeacher, Prepared, estimator_input, looks_inside
@@ -84,6 +85,8 @@ class TaughtEstimator:
     def _inputs(self, data: Data, inputs: Any) -> Any:
         if not isinstance(inputs, Parts):
             refuse_parts(self.parts, data.train.kind)
+            if data.preprocess.ragged:
+                raise refuse_fixed_length(f"the estimator {type(self.estimator).__name__}")
             return estimator_input(inputs) if self._takes() == "raw" else data.preprocess.encode(inputs)
         if self.parts is None or len(self.parts) != 1:
             raise ConfigError(

@@ -18,6 +18,7 @@ from limbeck.core.parts import Parts
 from limbeck.data.embedded import EMBEDDED
 from limbeck.data.generation import generation_in
 from limbeck.data.pairs import both_texts
+from limbeck.data.ragged import refuse_fixed_length
 from limbeck.data.rows import take_inputs
 from limbeck.signals import Batch, Needs, Signals, TeacherSource
 from limbeck.stages.parts import prepare_parts, refuse_parts
@@ -274,6 +275,10 @@ class GivenTeacher:
         if isinstance(self.model, Tokenised):
             return lambda inputs: torch.from_numpy(self.model.encoder.encode(inputs))
         how = self.inputs if self.inputs != "auto" else "encoded" if module and data.train.kind != "array" else "raw"
+        if data.preprocess.ragged:
+            if not module and hasattr(self.model, "predict"):
+                raise refuse_fixed_length(f"the estimator {type(self.model).__name__}")
+            how = "encoded" if module else how  # a tensor has one length
         if how == "encoded":
             return lambda inputs: _as_input(data.preprocess.encode(inputs), module)
         if any(
