@@ -59,6 +59,7 @@ def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
     from limbeck.core.manifest import ASKED_NAME
     from limbeck.core.yamltext import read_yaml
     from limbeck.data.audio.sources import as_audio
+    from limbeck.data.raw import frame_inputs
     from limbeck.data.sources import NamedColumns, read, read_table
 
     asked = read_yaml(run / ASKED_NAME).value if (run / ASKED_NAME).is_file() else None
@@ -87,6 +88,14 @@ def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
         raw = read(path, NamedColumns(inputs=inputs), "unlabeled", size=tuple(size) if size else None)
         return raw.inputs, {} if raw.ids is None else {"id": raw.ids}
     frame, name = read_table(path), columns.get("id")
+    target = columns.get("target")
+    beside = {name, *([target] if isinstance(target, str) else ())}
+    rest = [n for n in ([where] if isinstance(where, str) else list(where) or frame.columns) if n not in beside]
+    cells = frame[rest[0]] if len(rest) == 1 and rest[0] in frame else None
+    if cells is not None and len(cells) and not isinstance(cells.iloc[0], str) and hasattr(cells.iloc[0], "__len__"):
+        kind, inputs, _ = frame_inputs(frame[rest], "unlabeled")
+        if kind == "array":  # a column of series
+            return inputs, {str(name): frame[name].to_numpy()} if name in frame.columns else {}
     return frame, {str(name): frame[name].to_numpy()} if name in frame.columns else {}
 
 
