@@ -420,7 +420,7 @@ def test_bad_input_is_refused_in_one_sentence_with_a_way_out(name):
 
 def test_all_problems_come_at_once():
     with pytest.raises(ConfigError, match=r"(?s)the data has 3 problems.*train: .*validation: .*test: ") as caught:
-        Data(train=(X, Y[:3]), validation="nowhere.csv", test=([[1], [2, 3]], [0, 1]))
+        Data(train=(X, Y[:3]), validation="nowhere.csv", test=([[1], [[2, 3]]], [0, 1]))
     assert [problem.where for problem in caught.value.problems] == ["train", "validation", "test"]
 
 

@@ -75,7 +75,7 @@ class Views:
     """Built-in augmentations one after the other."""
 
     def __init__(self, steps: tuple[Step, ...], kind: str, seed: int, train: Rows) -> None:
-        if steps and is_ragged(train.inputs):
+        if steps and kind == "array" and is_ragged(train.inputs):
             raise ConfigError(
                 f"expected no built-in augmentation of series of different lengths, got {', '.join(map(str, steps))}",
                 "leave view out, or give a function of your own",
