@@ -1,5 +1,7 @@
 """A whole run on series of different lengths, exported and asked; what takes one length only is refused."""
 
+import json
+
 import numpy as np
 import pytest
 from e2e_runs import consistent, distil, score
@@ -48,3 +50,27 @@ def test_series_of_different_lengths(tmp_path):
 def test_what_takes_one_length_is_refused(tmp_path, teacher, student, got):
     with pytest.raises(ConfigError, match=f"takes series of different lengths, {got}.*\n\ngive series_cnn"):
         distil(teacher, student, lb.Data(train=waves(40, 0), test=waves(20, 2)), tmp_path / "run")
+
+
+def test_a_first_recipe_for_lines_of_series_runs_and_predicts(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from limbeck.cli.main import app
+
+    monkeypatch.chdir(tmp_path)
+    for name, seed in (("train", 0), ("test", 2)):
+        rows = [{"series": wave[0].tolist(), "label": label} for wave, label in zip(*waves(50, seed), strict=True)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    def limbeck(*words):
+        said = CliRunner().invoke(app, list(words))
+        assert said.exit_code == 0, said.output
+        return said.stdout
+
+    limbeck("init", "lines", "--data", "train.jsonl", "--test", "test.jsonl")
+    assert "series_cnn(width=8)" in (tmp_path / "lines/recipe.yaml").read_text()
+    limbeck(
+        "distill", "lines/recipe.yaml", "-q", "-s", "train.steps=10", "-s", "seeds=1", "-s", "checks.ignore=[LB201]"
+    )
+    said = limbeck("predict", "runs/lines", "test.jsonl").split()
+    assert len(said) == 51 and {*said[1:]} <= {"slow", "fast"}

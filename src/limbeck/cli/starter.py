@@ -15,6 +15,7 @@ from limbeck.data.kinds import kind_name
 from limbeck.recipe import Recipe
 
 _NETWORKS = {  # teacher and student by the kind of rows
+    "series": ("series_cnn(width=32)", "series_cnn(width=8)"),  # of different lengths
     "table": ("sklearn:HistGradientBoostingClassifier(max_iter=200)", "mlp(hidden=[16])"),
     "array": ("mlp(hidden=[128, 64])", "mlp(hidden=[16])"),
     "image": ("cnn(width=32, depth=2)", "cnn(width=8, depth=2)"),
@@ -85,7 +86,14 @@ def starter(
     return recipe, "".join(f"# guessed {reason}\n" for reason in reasons) + recipe.to_yaml(defaults=False)
 
 
-_KINDS = {"table": "tables", "array": "arrays", "image": "images", "text": "texts", "audio": "clips"}
+_KINDS = {
+    "table": "tables",
+    "array": "arrays",
+    "image": "images",
+    "text": "texts",
+    "audio": "clips",
+    "series": "series",
+}
 _BETTER = (
     "no pretrained model: name one as teacher, hf:FOLDER, and make the student of it, for example keep_layers(2) or, "
     "for whole texts, vocabulary(8000) | static(dim=128)"
@@ -203,6 +211,7 @@ def _with_task(raw: Any, columns: dict[str, Any], reasons: list[str], task: str)
     from limbeck.data.generation import is_pair
     from limbeck.data.infer import infer_task
     from limbeck.data.masks.segmentation import looks_numbered
+    from limbeck.data.ragged import is_ragged
 
     if task == "auto" and is_pair(raw, next(iter(raw.labels))):
         task, reasons = "generation", [*reasons, "task: generation (two columns of free text)"]
@@ -216,4 +225,5 @@ def _with_task(raw: Any, columns: dict[str, Any], reasons: list[str], task: str)
             reasons.append("a score that a network reads off both texts; --task similarity compares embeddings instead")
     else:
         reasons = [*reasons, f"task: {task} (as asked)"]
-    return _Look(raw.kind, columns, task, reasons, len(raw.inputs))
+    kind = "series" if raw.kind == "array" and is_ragged(raw.inputs) else raw.kind
+    return _Look(kind, columns, task, reasons, len(raw.inputs))
