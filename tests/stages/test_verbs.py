@@ -119,7 +119,7 @@ def test_too_few_seeds_are_refused(data):
 
 def test_data_without_test_rows_is_refused(rows):
     x, y = rows
-    with pytest.raises(ConfigError, match=r"(?s)expected test rows, got none.*read once, at the end"):
+    with pytest.raises(ConfigError, match=r"(?s)expected test rows, got none.*test_fraction=0.2; of few rows folds=5"):
         lb.distill("linear", "linear", lb.Data(train=(x[:50], y[:50])))
 
 
