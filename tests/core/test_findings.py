@@ -1,5 +1,6 @@
 import pytest
 
+from limbeck.core.checks import CHECKS
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding, worst
 
@@ -24,3 +25,7 @@ def test_json_round_trip():
     one = finding("tip")
     assert Finding.from_json(one.to_json()) == one
     assert str(one) == "LB101 tip: title: 3 of 100 rows"
+
+
+def test_explanations_stand_in_the_order_of_their_codes():
+    assert list(CHECKS) == sorted(CHECKS)

@@ -299,6 +299,13 @@ BAD = {
         {"train": (X, [None] * 100), "task": "classification", "classes": ["a", "b"]},
         "train: expected labels of 'main', all 100 are missing",
     ),
+    "every row misses a target": (
+        {
+            "train": (X, np.where(np.arange(2)[None] == (np.arange(len(X)) % 2)[:, None], np.nan, 1.0)),
+            "task": "regression",
+        },
+        "training rows in which every one of the 2 targets is known, all 100 miss one",
+    ),
     "all numbers missing": ({"train": (X, ONES * np.nan), "task": "regression"}, "labelled rows for a regression task"),
     "all test labels missing": (
         {"train": (X, Y), "test": (XT, [None] * 30)},

@@ -113,3 +113,9 @@ def test_groups_are_text_and_a_missing_one_stands_alone():
     names = group_names(np.array([1, 1.0, "a", None, np.nan], dtype=object))
     assert names[0] == names[1] == "1" and names[2] == "a" and len(set(names)) == 4
     assert group_names(None) is None
+
+
+def test_lists_of_numbers_with_gaps_are_a_matrix():
+    found = as_labels([[1, 0], [None, 1], [0, 1]])
+    assert found.dtype == np.float64 and np.isnan(found[1, 0]) and found[2].tolist() == [0, 1]
+    assert as_labels([["a", None], ["b", "a"]]).dtype == object

@@ -306,3 +306,16 @@ def test_channels_first_are_told_where_they_belong():
     images, masks = circles(12)
     with pytest.raises(ConfigError, match=r"16x16, got|got 16x16 in row 0[\s\S]*channels last"):
         Data(train=(np.repeat(images[:, None] / 255.0, 3, axis=1), masks), test_fraction=0.2)
+
+
+def test_weights_and_slices_of_a_table_with_masks_are_kept():
+    images, masks = circles(12)
+    frame = pd.DataFrame({
+        "image": list(map(Image.fromarray, images)), "mask": list(map(Image.fromarray, masks)),
+        "w": np.arange(1.0, 13.0), "site": ["left", "right"] * 6,
+    })  # fmt: skip
+    named = lb.Columns(inputs=("image",), target="mask", weight="w", slices=("site",))
+    data = Data(train=frame, test=frame.iloc[::-1].head(4).reset_index(drop=True), columns=named)
+    weight = data.train.weight
+    assert weight is not None and weight.max() > 2 * weight.min()
+    assert set(data.test.slices["site"]) == {"left", "right"}

@@ -6,7 +6,8 @@ from PIL import Image
 
 from limbeck.core.errors import ConfigError
 from limbeck.data.data import Data
-from limbeck.data.images import of_folder, pixels_of
+from limbeck.data.images import DEEP_NOTE, of_folder, pixels_of
+from limbeck.data.parts import parts_of
 
 
 def class_folders(path, pictures):
@@ -68,3 +69,13 @@ def test_arrays_of_another_size_than_asked_are_refused():
     images, labels = np.zeros((12, 8, 8), dtype=np.uint8), np.arange(12) % 2
     with pytest.raises(ConfigError, match="expected images of 4x4, got arrays of 8x8"):
         Data(train=(images, labels), image_size=(4, 4))
+
+
+def test_pictures_among_the_parts_of_a_row_are_read_alike(tmp_path):
+    for number in range(4):
+        Image.fromarray(np.full((6, 6), 257 * number, dtype=np.uint16)).save(tmp_path / f"{number}.tif")
+    parts, notes = parts_of({"image": [f"{number}.tif" for number in range(4)]}, "train", tmp_path)
+    assert parts["image"][:, 0, 0].tolist() == [0, 1, 2, 3] and notes == [DEEP_NOTE]
+    (tmp_path / "1.tif").write_bytes(b"II*\0broken")
+    with pytest.raises(ConfigError, match=r"part 'image': expected an image at .*1\.tif"):
+        parts_of({"image": ["0.tif", "1.tif"]}, "train", tmp_path)

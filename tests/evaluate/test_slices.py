@@ -87,3 +87,15 @@ def test_the_report_shows_slices_and_says_that_they_are_many():
     assert "2 slices are compared at once" in section.text[0]
     assert section.tables[0].rows[0][:2] == ("odd", "100") and section.tables[0].rows[0][-1] == "falls behind"
     assert section.tables[0].rows[2][-1] == "too few rows"
+
+
+def test_with_folds_slices_count_that_training_sets_overlap():
+    plain, folded = (card_of(evidence(**more))["tasks"]["main"]["slices"]["by"][0] for more in ({}, {"folds": 5}))
+
+    def width(line, *keys):
+        for key in keys:
+            line = line[key]
+        return line["high"] - line["low"]
+
+    for keys in (("gain",), ("difference",), ("behind",), ("arms", "student")):
+        assert width(folded["slices"][0], *keys) > 1.01 * width(plain["slices"][0], *keys)

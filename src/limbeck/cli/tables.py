@@ -56,14 +56,11 @@ def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
     What the recipe says of its own files (columns of inputs and ids, size of images, windows) holds for this one too;
     windows are named by the time at which their past ends.
     """
-    from limbeck.core.manifest import ASKED_NAME
-    from limbeck.core.yamltext import read_yaml
     from limbeck.data.audio.sources import as_audio
     from limbeck.data.raw import frame_inputs
     from limbeck.data.sources import NamedColumns, read, read_table
 
-    asked = read_yaml(run / ASKED_NAME).value if (run / ASKED_NAME).is_file() else None
-    data = _below(asked, "data")
+    data = _asked(run)
     if windows := _below(data, "windows"):
         from limbeck.core.specs import build
         from limbeck.core.yamltext import Document
@@ -76,9 +73,7 @@ def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
     if isinstance(where, Mapping):
         raw = read(path, NamedColumns(inputs=dict(where), id=columns.get("id")), "unlabeled")
         return raw.inputs, {} if raw.ids is None else {str(columns.get("id")): raw.ids}
-    named = (
-        NamedColumns((where,) if isinstance(where, str) else tuple(where), id=columns.get("id")) if columns else None
-    )
+    named = asked_columns(run)
     if (sound := as_audio(path, named, "unlabeled", None)) is not None:  # with their rate, which may be another one
         clips = [{"array": clip, "sampling_rate": sound.rate} for clip in sound.inputs]
         return clips, {} if sound.ids is None else {str(columns.get("id") or "id"): sound.ids}
@@ -101,15 +96,20 @@ def read_inputs(path: Path, run: Path) -> tuple[Any, dict[str, Any]]:
 
 def asked_columns(run: Path) -> Any:
     """The columns of inputs and ids that the recipe of a run names; None where it names none."""
-    from limbeck.core.manifest import ASKED_NAME
-    from limbeck.core.yamltext import read_yaml
     from limbeck.data.sources import NamedColumns
 
-    data = _below(read_yaml(run / ASKED_NAME).value if (run / ASKED_NAME).is_file() else None, "data")
-    columns = _below(data, "columns")
+    columns = _below(_asked(run), "columns")
     where = columns.get("inputs") or ()
     named = NamedColumns((where,) if isinstance(where, str) else tuple(where), id=columns.get("id"))
     return named if columns else None
+
+
+def _asked(run: Path) -> Mapping[str, Any]:
+    """What the recipe of a run says of its data; {} where there is no recipe."""
+    from limbeck.core.manifest import ASKED_NAME
+    from limbeck.core.yamltext import read_yaml
+
+    return _below(read_yaml(run / ASKED_NAME).value if (run / ASKED_NAME).is_file() else None, "data")
 
 
 def _below(values: Any, key: str) -> Mapping[str, Any]:

@@ -54,12 +54,16 @@ def read_table(path: Path) -> pd.DataFrame:
     except LimbeckError:
         raise
     except Exception as e:
-        reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
-        raise ConfigError(
-            f"expected a table that can be read at {path}, got: {reason}",
-            f"it may be empty, cut short, or not what {ending} says",
-        ) from e
+        raise _unreadable(path, e) from e
     return frame
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ConfigError(
+        f"expected a table that can be read at {path}, got: {reason}",
+        f"it may be empty, cut short, or not what {path.suffix.lower()} says",
+    )
 
 
 def _read_text(path: Path, separator: str) -> pd.DataFrame:
@@ -136,11 +140,7 @@ def tables_in(path: Path, rows: int) -> Iterator[pd.DataFrame]:
     except (LimbeckError, GeneratorExit):
         raise
     except Exception as e:
-        reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
-        raise ConfigError(
-            f"expected a table that can be read at {path}, got: {reason}",
-            f"it may be empty, cut short, or not what {ending} says",
-        ) from e
+        raise _unreadable(path, e) from e
 
 
 def _without_words(column: pd.Series) -> pd.Series:

@@ -59,6 +59,8 @@ def _of_list(raw: Sequence[Any]) -> Array:
             matrix = np.array([list(v) for v in raw])
             if matrix.ndim == 2 and matrix.dtype.kind in "biuf":
                 return matrix
+            if matrix.ndim == 2 and matrix.shape[1] > 1 and _numbers_and_gaps(matrix):
+                return np.asarray(matrix, dtype=np.float64)  # None is NaN
         out = np.empty(len(raw), dtype=object)
         out[:] = [list(v) if isinstance(v, set | frozenset | tuple) else v for v in raw]
         return out
@@ -68,6 +70,14 @@ def _of_list(raw: Sequence[Any]) -> Array:
         out[:] = list(raw)
         return out
     return np.asarray(raw)
+
+
+def _numbers_and_gaps(matrix: Array) -> bool:
+    """Whether the entries of a matrix of objects are numbers, some of them missing."""
+    entries = matrix.reshape(-1).tolist()
+    return all(v is None or isinstance(v, bool | int | float | np.number) for v in entries) and any(
+        v is not None for v in entries
+    )
 
 
 def is_missing(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """Inputs that stay on disk: rows are read when they are asked for, and only these.
 
-Rows lie one after the other in files of fixed width (`layouts`), in several parts (`parts`). A set may also hold parts
-that are in memory, so that few labelled rows and very many unlabelled ones are one pool.
+Rows lie one after the other in files of fixed width (`layouts`), in several parts (`stretches`). A set may also hold
+parts that are in memory, so that few labelled rows and very many unlabelled ones are one pool.
 """
 
 from __future__ import annotations

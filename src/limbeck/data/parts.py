@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 PARTS = "parts"
 KINDS = ("text", "table", "image", "array")  # what a part may be
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 Read = tuple[str, Any, list[str]]  # a kind, the rows of it, what was done in words
 
 
@@ -89,19 +88,22 @@ def _cells(values: Any) -> list[Any] | None:
 
 def _of_cells(column: str, said: str, cells: list[Any], split: str, base: Path) -> Read | None:
     """Texts, images or arrays in the cells of one column; None where they are numbers or categories."""
+    from limbeck.data.images import IMAGES, opened, pixels_of
+
+    said_of: list[str] = []
     there = [cell for cell in cells if not is_missing_text(cell)]
     if not there:
         raise ConfigError(f"expected something in {split}, all {len(cells)} entries are missing", "leave the part out")
     if all(isinstance(cell, str | Path) for cell in there):
         if said == "image" or (said not in KINDS and all(str(c).lower().endswith(IMAGES) for c in there)):
-            return _images(column, [None if is_missing_text(c) else _opened(base / str(c)) for c in cells], split)
+            read = [None if is_missing_text(c) else opened(base / str(c), None, said_of) for c in cells]
+            return _images(column, read, split, said_of)
         if said == "table" or not is_text_list(cells):
             return None
         return "text", *as_texts({column: cells}, split)
     if all(hasattr(cell, "convert") and hasattr(cell, "mode") for cell in there):
-        from limbeck.data.images import pixels_of
-
-        return _images(column, [None if is_missing_text(c) else pixels_of(c, None) for c in cells], split)
+        read = [None if is_missing_text(c) else pixels_of(c, None, said_of) for c in cells]
+        return _images(column, read, split, said_of)
     if all(isinstance(cell, np.ndarray | list | tuple) or hasattr(cell, "detach") for cell in there):
         arrays = [None if is_missing_text(c) else np.asarray(c.detach() if hasattr(c, "detach") else c) for c in cells]
         return _images(column, arrays, split)
@@ -114,20 +116,8 @@ def _of_cells(column: str, said: str, cells: list[Any], split: str, base: Path) 
     return None
 
 
-def _opened(file: Path) -> Array:
-    from PIL import Image, UnidentifiedImageError
-
-    from limbeck.data.images import pixels_of
-
-    try:
-        with Image.open(file) as image:
-            return pixels_of(image, None)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as e:
-        raise ConfigError(f"expected an image at {file}, got: {e}", "replace it, or leave the cell empty") from e
-
-
-def _images(name: str, arrays: Sequence[Array | None], split: str) -> Read:
-    """Arrays of one shape, missing ones zeros."""
+def _images(name: str, arrays: Sequence[Array | None], split: str, notes: Sequence[str] = ()) -> Read:
+    """Arrays of one shape, missing ones zeros; `notes` are of what was changed in reading them."""
     from limbeck.data.images import stack
     from limbeck.data.raw import inputs_of
 
@@ -141,7 +131,7 @@ def _images(name: str, arrays: Sequence[Array | None], split: str) -> Read:
     blank = np.zeros_like(there[0])
     kind, inputs = inputs_of(stack([blank if a is None else a for a in arrays], f"'{name}' of {split}"), split)
     said = [f"{gone} missing entries in '{name}' of {split} count as zeros"] if gone else []
-    return kind, inputs, said
+    return kind, inputs, [*dict.fromkeys(notes), *said]
 
 
 # ------------------------------------------------------------------------------------------ columns of a table

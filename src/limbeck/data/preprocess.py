@@ -128,7 +128,7 @@ class Preprocess:
             return (len(spec["keep"]),) if spec["keep"] is not None else tuple(spec["shape"])
         return (len(spec["numeric"]) + sum(len(part["values"]) + 2 for part in spec["categorical"]),)
 
-    @property
+    @cached_property
     def parts(self) -> dict[str, Preprocess]:
         """That of each part of rows of parts, by name; none for other rows."""
         return {name: Preprocess(spec) for name, spec in self.spec.get("parts", {}).items()}

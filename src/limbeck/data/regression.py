@@ -41,6 +41,12 @@ class Regression(TaskKind):
         """The task whose mean and scale (standard deviation, 1 where constant) are those of the labels given."""
         values = real_matrix(raw)
         known = values[present(values)]
+        if not len(known) and not np.isnan(values).all():
+            raise ConfigError(
+                f"expected training rows in which every one of the {values.shape[1]} targets is known, all "
+                f"{len(values)} miss one",
+                "fill the targets, or name each as a task of its own: target={'first': 'column', 'second': 'other'}",
+            )
         if not len(known):
             raise ConfigError("expected labelled rows for a regression task, got none", "give training labels")
         mean, scale = known.mean(axis=0), known.std(axis=0)

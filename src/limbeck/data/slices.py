@@ -20,6 +20,7 @@ import pandas as pd
 
 from limbeck.core.errors import ConfigError
 from limbeck.data.labels import is_missing, text_of
+from limbeck.data.ondisk import OnDisk
 from limbeck.data.rows import Array, Rows
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ def sliced(raws: Mapping[str, Raw], slices: Mapping[str, Any] | None, columns: C
     split = "test" if "test" in out else "train"
     named = () if columns is None else columns.slices
     lost = [name for name in named if name not in out[split].slices]
+    if lost and isinstance(out[split].inputs, OnDisk):
+        raise ConfigError(
+            f"expected test rows in memory for columns.slices, got a stream as {split}",
+            "give the test rows as a file of their own, or leave columns.slices out",
+        )
     if lost:
         raise ConfigError(
             f"expected the column {lost[0]!r} of columns.slices in {split}, there is none",

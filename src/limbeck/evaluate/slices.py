@@ -62,9 +62,10 @@ def _measured(e: Evidence, metric: Metric, inside: Array, level: float, seeds: i
     for arm, rows in scores.items():
         sibling = scores.get({STUDENT: CONTROL}.get(arm, STUDENT)) if arm != TEACHER else None
         value = np.mean([_metric_of(part, metric)(seed, part.y, weights) for seed in part.arms[arm]])
-        arms[arm] = as_json(replace(stats.arm(rows, groups, weights, sibling=sibling), value=float(value)))
-    gained = stats.gain(scores[STUDENT], scores[CONTROL], groups, weights)
-    wide = stats.gain(scores[STUDENT], scores[CONTROL], groups, weights, level)
+        found = stats.arm(rows, groups, weights, sibling=sibling, overlap=e.overlap)
+        arms[arm] = as_json(replace(found, value=float(value)))
+    gained = stats.gain(scores[STUDENT], scores[CONTROL], groups, weights, overlap=e.overlap)
+    wide = stats.gain(scores[STUDENT], scores[CONTROL], groups, weights, level, e.overlap)
     line = {
         "arms": arms,
         "gain": as_json(gained),
@@ -74,7 +75,7 @@ def _measured(e: Evidence, metric: Metric, inside: Array, level: float, seeds: i
         "falls_behind": False,
     }
     if TEACHER in scores:
-        line["difference"] = as_json(stats.gain(scores[STUDENT], scores[TEACHER], groups, weights))
+        line["difference"] = as_json(stats.gain(scores[STUDENT], scores[TEACHER], groups, weights, overlap=e.overlap))
         if (~inside).sum() >= LEAST:
             line |= _beside_the_rest(e, metric, inside, scores, part, level, seeds)
     return line
@@ -85,8 +86,8 @@ def _beside_the_rest(
 ) -> dict[str, Any]:
     """Student - teacher in the slice minus that elsewhere, and whether the slice reliably falls behind."""
     rest, others = _scored(e, metric, ~inside)
-    here = stats.gain(scores[STUDENT], scores[TEACHER], part.groups, part.weights, level)
-    there = stats.gain(others[STUDENT], others[TEACHER], rest.groups, rest.weights, level)
+    here = stats.gain(scores[STUDENT], scores[TEACHER], part.groups, part.weights, level, e.overlap)
+    there = stats.gain(others[STUDENT], others[TEACHER], rest.groups, rest.weights, level, e.overlap)
     apart = apart_from(here, there)
     behind = apart.high < 0 if metric.higher_is_better else apart.low > 0
     return {"behind": as_json(apart), "falls_behind": bool(behind and seeds >= stats.MIN_SEEDS)}

@@ -167,8 +167,8 @@ class Student:
         from limbeck.models.audio.pretrained import PretrainedSound
         from limbeck.models.text.students import fine_tunes
 
-        if isinstance(self.blank(), PretrainedSound):
-            return self.pretrained
+        if self.encoder is None and self.pretrained:
+            return isinstance(self.blank(), PretrainedSound)
         return self.encoder is not None and fine_tunes(self.blank(), self.pretrained)
 
     def taught_by(self, network: nn.Module) -> Student:

@@ -64,8 +64,7 @@ class PixelNet(Net):
 def unet(in_shape: Shape, *, width: int = 16, depth: int = 3, dropout: float = 0.0) -> tuple[nn.Module, int]:
     """Two 3x3 convolutions at each of `depth` + 1 scales; the width doubles as the scale halves. For masks.
 
-    "unet(width=16, depth=3)" has 0.5 million parameters and is a good teacher for images of 100 to 500 pixels,
-    "unet(width=4, depth=2)" a tiny student.
+    "unet(width=16, depth=3)" has half a million parameters, "unet(width=4, depth=3)" a sixteenth of that.
     """
     if len(in_shape) not in (2, 3):
         raise ShapeMismatch(

@@ -68,6 +68,8 @@ def summary(
 def _which(scorecard: Mapping[str, Any]) -> str:
     """Which of the students was exported, and its own score beside the mean over seeds."""
     seed = (scorecard.get("provenance") or {}).get("exported_seed")
+    if "shipped" in (scorecard.get("provenance") or {}):
+        return "  (trained on all rows; the scores above are the estimate for it)"
     if seed is None or seed not in scorecard["seeds"]:
         return ""
     card = next(iter(scorecard["tasks"].values()))

@@ -86,6 +86,7 @@ class DistillRun:
     @property
     def student(self) -> Any:
         """The student of the seed that validated best, as you wrote it: a torch module in evaluation mode."""
+        from limbeck.models.parts.student import PartsStudent
         from limbeck.models.saved import load
 
         seed = self._run.stage("train", {}).facts.get("best_seed")
@@ -94,7 +95,8 @@ class DistillRun:
                 f"expected a trained student in {self.folder}, it is {self.status}", "run `limbeck train`"
             )
         folder = self.folder / "student" / f"seed-{seed}"
-        own = self._student is None or self._student.encoder is not None or self._student.label.startswith("parts(")
+        own = self._student is None or self._student.encoder is not None
+        own = own or (isinstance(self._student, PartsStudent) and self._student.kind == "name")
         like = None if own else self._student.finish(self._student.build(seed))
         return load(folder, like=like)
 

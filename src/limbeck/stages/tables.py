@@ -27,9 +27,8 @@ from limbeck.stages.pixels import masks_of, moving_of
 from limbeck.train.feed import Ordering, Table
 
 Array = np.ndarray[Any, Any]
-_TOKENS: WeakKeyDictionary[Rows, dict[str, Tensor | Parts]] = (
-    WeakKeyDictionary()
-)  # by the tokenizer; kept as long as the rows
+# by the tokenizer; kept as long as the rows
+_TOKENS: WeakKeyDictionary[Rows, dict[str, Tensor | Parts]] = WeakKeyDictionary()
 
 
 def encoder_of(data: Data, student: Student) -> Callable[[Any], Tensor | Parts]:
@@ -106,7 +105,7 @@ def table_of(
             mask = np.ones(len(rows), dtype=bool)
         targets[head], masks[head] = torch.from_numpy(np.ascontiguousarray(values)), torch.from_numpy(mask)
 
-    on_disk = isinstance(rows.inputs, OnDisk)
+    on_disk, lengths = isinstance(rows.inputs, OnDisk), _lengths(rows)
     reader = WindowReader(rows.inputs, (labelled_first(rows)[1],)) if isinstance(rows.inputs, OnDisk) else None
 
     def raw(index: Array, views: Array | None) -> Any:
@@ -124,20 +123,21 @@ def table_of(
 
     return Table(
         rows.keys,
-        student_gather
-        if views or on_disk or rows.kind == "audio" or is_ragged(rows.inputs)
-        else encode(rows.inputs),  # a batch of clips is padded
+        student_gather if views or on_disk or lengths is not None else encode(rows.inputs),
         targets,
         masks,
         None if rows.weight is None else torch.from_numpy(rows.weight),
         None if teacher_inputs is None else teacher_gather,
         moving_of(data, rows) if views else None,
-        clip_lengths(rows.inputs)
-        if rows.kind == "audio"
-        else series_lengths(rows.inputs)  # type: ignore[arg-type]
-        if is_ragged(rows.inputs)
-        else None,
+        lengths,
     )
+
+
+def _lengths(rows: Rows) -> Array | None:
+    """Lengths [N] of clips and of series that have several, which lie ragged so that a batch is padded; else None."""
+    if rows.kind == "audio":
+        return clip_lengths(rows.inputs)
+    return series_lengths(rows.inputs) if is_ragged(rows.inputs) else None  # type: ignore[arg-type]
 
 
 def _labels(rows: Rows, head: str, task: Task) -> tuple[Array, Array]:

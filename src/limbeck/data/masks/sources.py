@@ -18,6 +18,7 @@ from limbeck.data.masks.arrays import objects
 from limbeck.data.masks.pictures import Reader, holds_pictures
 from limbeck.data.raw import Raw
 from limbeck.data.rows import Array
+from limbeck.data.slices import slice_values
 from limbeck.signals import MAIN
 
 IMAGE_FOLDER, MASK_FOLDER = "images", "masks"
@@ -105,14 +106,17 @@ def _of_frame(
     masks: Iterable[Any] = [None] * len(frame)
     if split != "unlabeled" and target is not None:
         masks = frame[target]
-    name = columns.id if columns is not None else None
-    ids = frame[name].to_numpy() if name is not None and name in frame.columns else None
-    group = columns.group if columns is not None else None
-    groups = frame[group].to_numpy() if group is not None and group in frame.columns else None
+    chosen = columns if columns is not None else NamedColumns((image,), target)
+    ids, groups, weight = (
+        frame[name].to_numpy() if name is not None and name in frame.columns else None
+        for name in (chosen.id, chosen.group, chosen.weight)
+    )
+    slices = {name: slice_values(frame[name]) for name in chosen.slices if name in frame.columns}
     reader = Reader(split, where, size)
     rows = zip(_present(frame[image], image, split), masks, (f"row {i}" for i in range(len(frame))), strict=True)
-    chosen = columns if columns is not None else NamedColumns((image,), target)
-    return _raw(reader, rows, ids, masked=split != "unlabeled", groups=groups, columns=chosen)
+    return _raw(
+        reader, rows, ids, masked=split != "unlabeled", groups=groups, weight=weight, columns=chosen, slices=slices
+    )
 
 
 def _present(column: pd.Series, name: str, split: str) -> pd.Series:
@@ -128,7 +132,8 @@ def _present(column: pd.Series, name: str, split: str) -> pd.Series:
 
 def _raw(
     reader: Reader, pairs: Iterable[tuple[Any, Any, str]], ids: Array | None, *, masked: bool,
-    groups: Array | None = None, columns: Columns | None = None,
+    groups: Array | None = None, weight: Array | None = None, columns: Columns | None = None,
+    slices: Mapping[str, Array] | None = None,
 ) -> Raw:  # fmt: skip
     images, masks = [], []
     for image, mask, row in pairs:
@@ -137,8 +142,9 @@ def _raw(
         masks.append(values)
     labels: Mapping[str, Any] = {MAIN: objects(masks)} if masked else {}
     return Raw(
-        "image", stack(images, reader.split), labels, ids=ids, groups=groups, notes=reader.said(), columns=columns
-    )
+        "image", stack(images, reader.split), labels, ids=ids, groups=groups, weight=weight, notes=reader.said(),
+        columns=columns, slices=slices or {},
+    )  # fmt: skip
 
 
 def _targets(columns: Columns) -> set[str]:
