@@ -19,7 +19,7 @@ demo: $(STAMP) ## distil on scikit-learn's digits, offline, ends in a verdict
 	$(BIN)/limbeck demo digits --overwrite
 
 test: $(STAMP) ## run the tests on two processes, without network
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(STAMP) ## lint, format, types, layers
 	$(BIN)/ruff check .

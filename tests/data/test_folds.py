@@ -102,3 +102,33 @@ def test_what_folds_are_not_for_is_refused():
     )
     with pytest.raises(NotSupported, match=r"expected tasks of classification.* for folds, got 'main' of kind tagging"):
         Folds.cut(tagged, 2)
+
+
+def test_rows_without_a_label_do_not_show_what_is_tested():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4)).astype(np.float32)
+    y = rng.integers(0, 2, 60).astype(float)
+    again = lb.Data(train=(np.concatenate([x, x[:20]]), np.concatenate([y, np.full(20, np.nan)])))
+    y[::5] = np.nan
+    grouped = lb.Data(train=(x, y), groups=np.repeat(np.arange(12), 5))
+    for data in (again, grouped):
+        folds = Folds.cut(data, 4)
+        for number in range(4):
+            made = folds.fold(number)
+            assert not found_in(made.test.keys, made.train.keys).any()
+            if made.test.groups is not None:
+                assert not set(made.test.groups) & set(made.train.groups)
+
+
+def test_a_task_whose_labels_are_all_in_one_fold_is_refused():
+    rng = np.random.default_rng(0)
+    price = np.full(60, np.nan)
+    price[:20] = rng.normal(size=20)
+    groups = np.r_[np.zeros(20), np.arange(1, 41)]
+    x, held = rng.normal(size=(60, 3)), rng.normal(size=(8, 3))
+    beside = {"topic": np.tile([0.0, 1.0], 4), "price": rng.normal(size=8)}
+    data = lb.Data(
+        train=(x, {"topic": np.tile([0.0, 1.0], 30), "price": price}), validation=(held, beside), groups=groups
+    )
+    with pytest.raises(ConfigError, match="labels of 'price' in two folds or more, all of them are in one"):
+        Folds.cut(data, 5)

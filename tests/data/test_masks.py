@@ -319,3 +319,14 @@ def test_weights_and_slices_of_a_table_with_masks_are_kept():
     weight = data.train.weight
     assert weight is not None and weight.max() > 2 * weight.min()
     assert set(data.test.slices["site"]) == {"left", "right"}
+
+
+@pytest.mark.parametrize(("ignored", "classes"), [(0, ("1", "2")), (2, ("0", "1")), (7, ("0", "1", "2"))])
+def test_an_ignored_number_that_the_masks_hold_is_no_class(ignored, classes):
+    masks = [np.array([[0, 1, 2], [2, 1, 0]])]
+    task = build_task(f"segmentation(ignore={ignored})", masks, None)
+    assert task.classes == classes
+    assert (task.encode(masks)[0] >= 0).sum() == 2 * len(classes)
+    named = build_task("segmentation(ignore=0)", masks, ("cell", "rim"))
+    assert named.values == (1, 2) and (named.encode(masks)[0] == [[-1, 0, 1, 1, 0, -1]]).all()
+    assert type(named).from_spec(named.to_spec()) == named

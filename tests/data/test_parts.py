@@ -201,3 +201,12 @@ def test_a_recipe_says_the_same_of_its_columns():
     assert recipe.data.columns.inputs == {"text": "title", "table": ("a", "b")}
     with pytest.raises(lb.ConfigError, match="expected the network of the part 'text' as text, got 3"):
         lb.Recipe.from_text("data: digits\nteacher: parts\nstudent: parts(text=3)\n")
+
+
+def test_a_table_of_parts_without_labels_is_read_as_parts(tmp_path):
+    table_of_parts(tmp_path)
+    frame = pd.read_csv(tmp_path / "rows.csv").drop(columns="label", errors="ignore")
+    frame.to_csv(tmp_path / "more.csv", index=False)
+    columns = lb.Columns(inputs={"text": ("title",), "image": ("file",)})
+    raw = read(tmp_path / "more.csv", columns, "unlabeled")
+    assert raw.kind == "parts" and raw.inputs.kinds == {"text": "text", "image": "image"}

@@ -136,3 +136,17 @@ def test_refusals():
         prep.encode([[1, 2]])
     with pytest.raises(ConfigError, match="preprocessing of kind array, table, image, text, audio, parts, got 'sound'"):
         Preprocess.from_spec({"kind": "sound"})
+
+
+def test_channels_of_series_are_standardised_each_by_itself():
+    rng = np.random.default_rng(0)
+    series = np.stack([rng.normal(size=(60, 20)), 1000 * rng.normal(size=(60, 20)) + 5000], axis=1).astype(np.float32)
+    spec = Preprocess.fit(rows(series))
+    encoded = spec.encode(series)
+    assert spec.spec["channels_first"] and len(spec.spec["mean"]) == 2
+    np.testing.assert_allclose(encoded.mean((0, 2)), 0, atol=1e-3)
+    np.testing.assert_allclose(encoded.std((0, 2)), 1, atol=1e-3)
+    ragged = np.empty(60, dtype=object)
+    ragged[:] = list(series)
+    by_length = Preprocess.fit(rows(ragged)).spec
+    np.testing.assert_allclose(by_length["scale"], spec.spec["scale"], rtol=1e-5)

@@ -96,3 +96,12 @@ def test_built_in_augmentations_are_refused() -> None:
         ConfigError, match="expected no built-in augmentation of series of different lengths, got noise"
     ):
         lb.Data(train=(series() * 4, ["a", "b", "c"] * 4), test=(series(), ["a", "b", "c"]), view="noise")
+
+
+def test_series_with_time_first_are_told_how_to_turn():
+    rng = np.random.default_rng(0)
+    given = [rng.normal(size=(30 + n % 5, 3)) for n in range(20)]
+    with pytest.raises(ConfigError, match=r"differ in their first axis alone \(\(30, 3\)") as refused:
+        lb.Data(train=(given, np.arange(20) % 2))
+    assert "x.T for x in series" in str(refused.value)
+    assert lb.Data(train=([x.T for x in given], np.arange(20) % 2)).preprocess.ragged

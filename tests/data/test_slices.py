@@ -78,3 +78,10 @@ def test_texts_have_their_length_and_clips_their_ratio_too():
     clips = [speech(10 + i, 0.5 + 0.02 * i, i) for i in range(12)]
     data = lb.Data(train=(clips, [0, 1] * 6), test=(clips[:9][::-1], [0, 1] * 4 + [0]), sample_rate=RATE)
     assert set(slicings(data.train)) == {"length", "SNR"}
+
+
+@pytest.mark.parametrize("values", [[1234567, 1234568], [20240101, 20240102, 20240103], [0.1234567, 0.1234568]])
+def test_numbers_that_are_names_stay_apart(values):
+    found = by_values(slice_values(values * 5))
+    assert len(np.unique(found.of)) == len(values)
+    assert found.names[: len(values)] == tuple(str(value) for value in values)

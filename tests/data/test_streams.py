@@ -25,6 +25,7 @@ from limbeck.data.sources import NamedColumns, read
 from limbeck.data.statistics import medians
 from limbeck.data.streams import spool
 from limbeck.data.streams.shards import shards_of
+from limbeck.data.views import view_of
 
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(size=(60, 5)).astype(np.float32)
@@ -529,3 +530,54 @@ def test_views_of_rows_on_disk(tmp_path, monkeypatch):
     own = lb.Data(train=lambda: iter([(X, Y)]), test=(X[:9] + 9, Y[:9]), view=lambda row, draw: row + draw.normal())
     at, views = np.arange(4), np.ones(4, dtype=np.int64)
     assert own.view(own.train.inputs.rows(at), own.train.keys[at], views).shape == (4, 5)
+
+
+def test_shards_whose_labels_are_of_another_type_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIMBECK_CACHE", str(tmp_path / "cache"))
+    for number, labels in enumerate(([0, 1], ["a", "b"])):
+        frame = pd.DataFrame({"x": np.arange(20.0), "label": labels * 10})
+        frame.to_csv(tmp_path / f"s-{number}.csv", index=False)
+    for _ in range(2):  # nothing of the second shard was kept
+        with pytest.raises(
+            ConfigError, match=r"'main' of train as in the rows before \(int64\), got .*string in .*s-1"
+        ):
+            lb.Data(train=str(tmp_path / "s-{0..1}.csv"))
+
+
+def test_grey_images_behind_a_kill_become_coloured(tmp_path, monkeypatch):
+    for number, first in enumerate(((8, 8, 3), (8, 8))):
+        shapes = [first, *[(8, 8, 3)] * 19]
+        members = {f"{n:03d}.png": png(np.full(shape, n, dtype=np.uint8)) for n, shape in enumerate(shapes)}
+        tar(tmp_path / f"t-{number}.tar", members)
+    pattern, written = str(tmp_path / "t-{0..1}.tar"), spool.Spool._written
+
+    def killed(self, number, shard, batches):
+        if number == 1:
+            raise Killed
+        return written(self, number, shard, batches)
+
+    monkeypatch.setattr(spool.Spool, "_written", killed)
+    with pytest.raises(Killed):
+        opened(lb.Stream(pattern, cache=tmp_path / "kept"), "unlabeled")
+    monkeypatch.setattr(spool.Spool, "_written", written)
+    assert len(opened(lb.Stream(pattern, cache=tmp_path / "kept"), "unlabeled").inputs) == 40
+
+
+def test_a_stream_that_fails_leaves_no_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    given = [np.zeros(4, np.float32)] * 50 + [np.zeros(5, np.float32)]
+    with pytest.raises(ConfigError, match="rows of one shape"):
+        lb.Data(train=lb.Stream(iter(given)), task="classification")
+    assert not list(tmp_path.glob("limbeck-stream-*"))
+
+
+def test_a_view_of_images_does_not_read_the_stream(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    images = [(np.full((6, 6, 3), n, dtype=np.uint8), n % 2) for n in range(40)]
+    data = lb.Data(train=lb.Stream(images))
+
+    def whole(self, *args, **more):
+        raise AssertionError("all rows are read at once")
+
+    monkeypatch.setattr(DiskArray, "__array__", whole, raising=False)
+    assert view_of("flip", "image", 0, data.train) is not None

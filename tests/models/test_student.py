@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
+from limbeck.models.fit_check import check_fit
 from limbeck.models.saved import CONFIG, WEIGHTS, load, save
-from limbeck.models.student import Student, check_fit
+from limbeck.models.student import Student
 
 SHAPE, SIZES = (4,), {"main": 3}
 X = torch.randn(16, 4, generator=torch.Generator().manual_seed(0)) * 3

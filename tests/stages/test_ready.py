@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 import limbeck as lb
 from limbeck.core.errors import ConfigError, MissingSignal, NotSupported
+from limbeck.data.windows import windows
 from limbeck.recipe import Recipe
 from limbeck.stages.ready import recipe_taps
 
@@ -91,3 +92,12 @@ def test_noise_and_folds_at_once_are_refused(data):
 
     with pytest.raises(ConfigError, match="expected noise or folds, got both"):
         refuse_noise((10.0,), data, folds=5)
+
+
+def test_test_rows_of_one_group_are_refused_before_a_folder_is_made(tmp_path):
+    times = np.sin(np.arange(600) / 10)
+    splits = windows(pd.DataFrame({"v": times}), target="v", history=96, horizon=48, test_fraction=0.2)
+    data = lb.Data(**splits, task="regression")
+    with pytest.raises(ConfigError, match="test rows of 'main' from two groups or more") as refused:
+        lb.distill("series_cnn(hidden=4)", "series_cnn(hidden=2)", data, train=3, out=tmp_path / "r")
+    assert "twice as long as history and horizon" in str(refused.value) and not (tmp_path / "r").exists()

@@ -97,7 +97,8 @@ def _array(graph: Graph, spec: Mapping[str, Any], reserved: Set[str], part: str)
     if spec["keep"] is not None:
         kept = graph.node("Gather", values, graph.constant(spec["keep"], np.int64), axis=1)
         values = _filled(graph, kept, spec["fill"])
-    return _standardised(graph, values, spec["mean"], spec["scale"])
+    turn = (-1, 1) if spec.get("channels_first", False) else (-1,)
+    return _standardised(graph, values, *(np.reshape(spec[name], turn) for name in ("mean", "scale")))
 
 
 def _audio(graph: Graph, spec: Mapping[str, Any], reserved: Set[str], part: str) -> str:

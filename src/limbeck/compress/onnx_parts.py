@@ -61,7 +61,14 @@ class PartRows:
             if facts["columns"]:
                 found[name] = pick(frame, facts["columns"], "the inputs")
             else:
-                cells = pick(frame, [name], "the inputs")[name]
+                if name not in frame.columns:
+                    raise ConfigError(
+                        f"expected a column '{name}' of arrays for the part '{name}' (of kind {facts['kind']}), the "
+                        f"table has {', '.join(map(str, frame.columns))}",
+                        "give a mapping of the parts with an array for it; `limbeck predict RUN FILE` reads files as "
+                        "the recipe of the run does",
+                    )
+                cells = frame[name]
                 found[name] = np.stack([np.asarray(cell) for cell in cells]) if len(cells) else np.asarray(cells)
         return Parts(found)
 

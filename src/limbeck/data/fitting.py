@@ -27,6 +27,14 @@ def fit_array(inputs: Any) -> dict[str, Any]:
     def parts() -> Iterator[Array]:
         return (np.asarray(part, dtype=np.float32) for part in stretches(inputs, width))
 
+    if len(shape) == 2:  # series of channels
+
+        def by_channel() -> Iterator[list[Array]]:
+            return ([part.transpose(0, 2, 1).reshape(-1, shape[0])] for part in parts())
+
+        ((mean, scale),) = moments(by_channel)
+        plain = {"kind": "array", "shape": shape, "keep": None, "fill": None, "channels_first": True}
+        return {**plain, "mean": _exact(mean), "scale": _exact(scale)}
     if len(shape) != 1:
         ((mean, scale),) = moments(lambda: ([part.reshape(-1, shape[-1])] for part in parts()))
         plain = {"kind": "array", "shape": shape, "keep": None, "fill": None}

@@ -49,6 +49,14 @@ class Folds:
         if data.held is not None:
             pool = Rows.concat([data.train, data.validation])
         of = deal(pool, data.tasks, count, data.seed)
+        for head in data.tasks:
+            folds = np.unique(of[pool.label_mask[head]])
+            if len(folds) == 1:
+                raise ConfigError(
+                    f"expected labels of '{head}' in two folds or more, all of them are in one: nothing would be left "
+                    "to train on where they are judged",
+                    "leave groups out, label rows of more groups, or leave this task out",
+                )
         whole = _with(data, test=pool.take(of >= 0))
         return cls(whole, pool, of, count)
 
@@ -60,7 +68,9 @@ class Folds:
     def fold(self, number: int) -> Data:
         """The data of one fold: its rows are the test, all others train and are split into train and validation."""
         data, inside = self.data, self.of == number
-        rows = {"train": self.pool.take(~inside), "test": self.pool.take(inside), "validation": data.validation}
+        units = units_of(self.pool)
+        beside = np.isin(units, units[inside])  # rows without a label may be of their groups, or the same rows again
+        rows = {"train": self.pool.take(~beside), "test": self.pool.take(inside), "validation": data.validation}
         if data.held is not None:
             rows["train"], rows["validation"] = split_off(rows["train"], data.held, data.tasks, data.seed, "validation")
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,5 +101,6 @@ def build_task(kind: str, raw: Any, names: Sequence[str] | int | None, columns: 
     if isinstance(names, int):
         names = tuple(str(i) for i in range(names))
     given = tuple(text_of(name) for name in names) if names is not None else None
-    task, settings = kind_of(kind).of(raw, given, columns), settings_of(kind)
-    return replace(task, **settings) if settings else task  # type: ignore[type-var]
+    settings = settings_of(kind)
+    task = kind_of(kind).of(raw, given, columns)
+    return task.with_settings(settings, raw, given) if settings else task

@@ -11,7 +11,8 @@ float32 themselves: ONNX does the same two operations, so that an exported model
             values is unknown.
     array   {"kind": "array", "shape": [D], "keep": [...], "fill": [...], "mean": [...], "scale": [...]}
             x[:, keep], NaN -> fill, standardised; all lists are as long as `keep`. Rows of more dimensions have
-            "keep": null and "fill": null, and one mean and scale for each entry of the last axis.
+            "keep": null and "fill": null, and one mean and scale for each entry of the last axis; series [C, T] have
+            "channels_first": true and one mean and scale a channel.
             Series of different lengths have "ragged": true and a mean and scale a channel (`data.ragged`).
     audio   {"kind": "audio", "rate": 16000, "length": T}: clips side by side [N, T], NaN behind the end of each; a
             matrix is at least as wide as the longest clip that was seen, and the network makes its features itself
@@ -161,7 +162,8 @@ def _encode_array(spec: Mapping[str, Any], inputs: Array) -> Array:
     if spec["keep"] is not None:
         values = values[:, spec["keep"]]
         values = np.where(np.isnan(values), np.array(spec["fill"], dtype=np.float32), values)
-    return _standardise(values, spec["mean"], spec["scale"])
+    turn = (-1, 1) if spec.get("channels_first", False) else (-1,)
+    return _standardise(values, *(np.reshape(spec[name], turn) for name in ("mean", "scale")))
 
 
 def _standardise(values: Array, mean: Any, scale: Any) -> Array:

@@ -41,6 +41,13 @@ def ragged_of(given: Any, split: str) -> Array | None:
     if len(found) < len(cells) or len({cell.shape for cell in found}) < 2:
         return None
     if {cell.ndim for cell in found} - {1} and len({(cell.ndim, cell.shape[0]) for cell in found}) > 1:
+        if {cell.ndim for cell in found} == {2} and len({cell.shape[1] for cell in found}) == 1:
+            raise ConfigError(
+                f"expected series [C, T] of one number of channels in {split}, got arrays that differ in their first "
+                f"axis alone ({found[0].shape}, ...)",
+                "where time is the first axis turn them: [x.T for x in series]; pictures of different sizes take "
+                "image_size=(height, width)",
+            )
         return None
     return _checked(found, split)
 

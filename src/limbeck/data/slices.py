@@ -106,8 +106,8 @@ def by_values(values: Array) -> Slicing:
         there = values[~np.isnan(values)]
         if len(np.unique(there)) > MOST:
             return terciles(values, "")
-        values = np.array([MISSING if np.isnan(value) else f"{value:g}" for value in values], dtype=object)
-        order = [f"{value:g}" for value in np.unique(there)] + [MISSING]
+        values = np.array([MISSING if np.isnan(value) else number_name(value) for value in values], dtype=object)
+        order = [number_name(value) for value in np.unique(there)] + [MISSING]
     else:
         names, counts = np.unique(values.astype(str), return_counts=True)
         order = [str(name) for name in names]
@@ -116,6 +116,11 @@ def by_values(values: Array) -> Slicing:
             order = [*kept, f"others ({len(order) - len(kept)} values)"]
     place = {name: number for number, name in enumerate(order)}
     return Slicing(tuple(order), np.array([place.get(str(v), len(order) - 1) for v in values], dtype=np.int64))
+
+
+def number_name(value: float) -> str:
+    """A number as text, such that different numbers have different names."""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
 def terciles(values: Array, unit: str) -> Slicing:

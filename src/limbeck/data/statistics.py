@@ -18,7 +18,7 @@ Blocks: TypeAlias = "Callable[[], Iterable[Sequence[Array]]]"  # some rows of ea
 _ROWS = 8192
 _VALUES = 1 << 18  # numbers in a stretch
 _HALF = 16  # bits
-_COLUMNS = 32  # whose medians are found at once: 4 MiB of counts
+_COLUMNS = 32  # whose medians are found at once: 48 MiB of counts
 
 
 def stretches(inputs: Any, width: int) -> Iterator[Any]:

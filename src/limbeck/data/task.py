@@ -8,7 +8,7 @@ whose answers are none of these says what they become when they are `judged` (`j
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -108,6 +108,10 @@ class TaskKind:
     def of(cls, raw: Any, names: Sequence[str] | None, columns: Sequence[str]) -> Self:
         """The task for the labels of the training rows; `names` are what the user gave as classes."""
         raise NotImplementedError(f"{cls.__name__}.of")
+
+    def with_settings(self, settings: Mapping[str, Any], raw: Any, names: Sequence[str] | None) -> Self:
+        """This task with the options that a user set; `raw` and `names` are what it was made of."""
+        return replace(self, **settings)  # type: ignore[type-var]
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:

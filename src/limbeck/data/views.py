@@ -221,7 +221,7 @@ def _refuse_far(steps: tuple[Step, ...], train: Rows) -> None:
 
 def _refuse_turns(steps: tuple[Step, ...], train: Rows) -> None:
     """Raise ConfigError for quarter turns of images that are not square, which would have another shape."""
-    height, width = np.asarray(train.inputs).shape[1:3]
+    height, width = row_shape(train.inputs)[:2]
     if height != width and any(step.name == "rot90" for step in steps):
         raise ConfigError(
             f"expected square images for the view rot90, got {height}x{width}",

@@ -14,10 +14,11 @@ from limbeck.core.errors import ConfigError, ShapeMismatch, StoreDamaged
 from limbeck.core.files import checksum, read_json, write_bytes, write_json
 from limbeck.models import zoo
 from limbeck.models.audio.pretrained import PretrainedSound, rebuilt
+from limbeck.models.factory import caller
 from limbeck.models.parts.network import PartsNet
 from limbeck.models.parts.saved import parts_from, save_parts
 from limbeck.models.parts.student import PartsStudent
-from limbeck.models.student import Student, caller
+from limbeck.models.student import Student
 from limbeck.models.text.network import HEADS, Tokenised
 from limbeck.models.text.saved import load_text
 

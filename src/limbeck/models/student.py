@@ -7,7 +7,6 @@ and its weights count as pretrained.
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,18 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.catalog import load_path
-from limbeck.core.errors import ConfigError, LimbeckError, ShapeMismatch
+from limbeck.core.errors import ConfigError, LimbeckError
 from limbeck.core.runtime import derive_seed, device_of, seeded
 from limbeck.models import zoo
+from limbeck.models.factory import caller
 from limbeck.models.fingerprint import module_hash, object_hash
+from limbeck.models.fit_check import check_fit, moved
 from limbeck.models.outputs import (
     AUTO,
     LOGITS,
     PROBABILITIES,
     AsLogits,
     check_output_kind,
-    check_pixels,
-    check_width,
     looks_like_probabilities,
     replace_module,
     strip_softmax,
@@ -294,78 +293,6 @@ def _probe(in_shape: tuple[int, ...]) -> Tensor:
         return torch.randn((_PROBE_ROWS, *in_shape)) * size
 
 
-def moved(rows: Any, device: Any) -> Any:
-    """Encoded rows, a mapping of parts or one tensor, on a device."""
-    return {name: part.to(device) for name, part in rows.items()} if isinstance(rows, Mapping) else rows.to(device)
-
-
 def _outputs(module: nn.Module, probe: Any, heads: Sequence[str]) -> dict[str, Tensor]:
     with answering(module):
         return to_outputs(module(probe), heads)
-
-
-def check_fit(
-    module: nn.Module, in_shape: tuple[int, ...], out_sizes: Mapping[str, int], who: str, *, tokens: bool = False,
-    masked: Sequence[str] = (),
-) -> None:  # fmt: skip
-    """Run two rows of zeros (token 0) through a module and refuse it where its widths are not those of the tasks.
-
-    Heads that are `masked` must have scores for every pixel.
-    """
-    if not in_shape:  # rows of text have no shape of their own
-        raise ConfigError(
-            f"expected a network that takes text, got {who}, which takes numbers",
-            "give one that brings a tokenizer, such as hf:FOLDER",
-        )
-    parameter = next(module.parameters(), None)
-    device = parameter.device if parameter is not None else None
-    probe = torch.zeros((2, *in_shape), device=device, dtype=torch.int32 if tokens else torch.float32)
-    what, fits = f"inputs of shape {in_shape}", f"{in_shape} (without the batch)"
-    for head, output in check_answers(module, probe, out_sizes, who, what, fits).items():
-        if head in masked:
-            check_pixels(output, in_shape[-2:], head, who)
-
-
-def check_answers(
-    module: nn.Module, probe: Any, out_sizes: Mapping[str, int], who: str, what: str, fits: str = "them"
-) -> dict[str, Any]:
-    """The answers of a module to a probe; refused where it fails or its widths are not those of the tasks."""
-    parameter = next(module.parameters(), None)
-    with answering(module):
-        try:
-            raw = module(probe if parameter is None else moved(probe, parameter.device))
-        except LimbeckError:
-            raise
-        except Exception as error:
-            first_line = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ShapeMismatch(
-                f"expected {who} to take {what}, it fails on them: {first_line}",
-                f"make its first layer fit {fits}, or change the preprocessing",
-            ) from error
-    answers = dict(to_outputs(raw, list(out_sizes)))
-    for head, output in answers.items():
-        if out_sizes[head]:  # 0: as wide as the vocabulary
-            check_width(output, out_sizes[head], head, who)
-    return answers
-
-
-def caller(
-    factory: Callable[..., nn.Module], in_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]],
-    out_sizes: Mapping[str, int],
-) -> Callable[[], nn.Module]:  # fmt: skip
-    """Call a factory with what it asks for by name: in_shape and out_sizes, or nothing."""
-    if isinstance(factory, nn.Module):
-        return lambda: copy.deepcopy(factory)
-    if not callable(factory):
-        raise ConfigError(f"expected a function that makes a student, got {type(factory).__name__}")
-    given = {"in_shape": in_shape, "out_sizes": dict(out_sizes)}
-    parameters = inspect.signature(factory).parameters
-    asked = {name: value for name, value in given.items() if name in parameters}
-    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind not in free]
-    if missing := [name for name in needed if name not in asked]:
-        raise ConfigError(
-            f"expected a student factory that takes in_shape and out_sizes or nothing, it needs {', '.join(missing)}",
-            "bind them first, for example with functools.partial or a lambda",
-        )
-    return lambda: factory(**asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from limbeck.core.errors import ConfigError
@@ -40,6 +41,7 @@ def refuse_unready(settings: Settings, data: Data, teacher: Teacher, student: St
     writes = generation_in(data.tasks) is not None
     refuse(list(idle_settings(writes, settings.writing, settings.codec, data.view is not None)), "the run")
     refuse_noise(settings.noise, data, settings.folds)
+    refuse_one_group(data)
     if writes:
         refuse_generation(settings, objective, student, teacher, data.texts)
     if settings.exports(data.tasks):
@@ -52,6 +54,21 @@ def refuse_unready(settings: Settings, data: Data, teacher: Teacher, student: St
     refuse_taps(objective, student, teacher)
     refuse_half(settings, teacher)
     look_at_tables(teacher, data)
+
+
+def refuse_one_group(data: Data) -> None:
+    """Refuse test rows that are all of one group, over which there is no interval; raises ConfigError."""
+    if data.test is None or data.test.groups is None:
+        return
+    for head in data.tasks:
+        found = np.unique(data.test.groups[data.test.label_mask[head]])
+        if len(found) == 1:
+            raise ConfigError(
+                f"expected test rows of '{head}' from two groups or more, all of them are of the group '{found[0]}': "
+                "rows of one group count as one, and one shows no spread",
+                "give test rows of more groups, or leave groups out; windows of times need a test stretch that is at "
+                "least twice as long as history and horizon together",
+            )
 
 
 def refuse_taps(objective: Sum, student: Student, teacher: Teacher) -> None:

@@ -11,7 +11,7 @@ class that each pixel was decided for, uint8 [N, P], at the size at which images
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -85,6 +85,18 @@ class Segmentation(TaskKind):
             return cls(_BACKGROUND, BINARY)
         kept = tuple(value for value in found if value >= 0 and value != IGNORED)
         return cls(tuple(str(value) for value in kept), kept)
+
+    def with_settings(self, settings: Mapping[str, Any], raw: Any, names: Sequence[str] | None) -> Self:
+        """As asked; a number that is to be ignored is no class, though the masks hold it."""
+        made = replace(self, **settings)
+        if made.instances or made.ignore not in made.values:
+            return made
+        kept = tuple(value for value in values_of(raw) if value >= 0 and value not in (made.ignore, IGNORED))
+        if names is None:
+            return replace(made, classes=tuple(map(str, kept)), values=kept)
+        if len(kept) != len(names):
+            kept = tuple(value for value in range(len(names) + 1) if value != made.ignore)
+        return replace(made, values=kept)
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:

@@ -32,6 +32,8 @@ def as_masked(given: Any, columns: Columns | None, split: str, size: tuple[int, 
 
     Raises ConfigError for files that cannot be read, pairs of different sizes, and pictures without a partner.
     """
+    if columns is not None and isinstance(columns.inputs, Mapping):
+        return None  # rows of parts
     if isinstance(given, str | Path):
         path = Path(given)
         if path.is_dir():

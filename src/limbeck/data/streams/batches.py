@@ -34,6 +34,7 @@ class Batches:
     size: tuple[int, int] | None
     batches: bool | None = None
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    before: tuple[int, ...] = ()  # the shape of the rows that an earlier process read
     _shapes: dict[Any, tuple[int, ...]] = field(default_factory=dict)
 
     def of_shard(self, shard: Shard) -> Iterator[Raw]:
@@ -88,7 +89,8 @@ class Batches:
             shape = np.shape(value) if hasattr(value, "shape") else ()
             if not shape:
                 continue
-            known = self._shapes.setdefault(name, shape)
+            grey = len(self.before) == 3 and shape == self.before[:2]
+            known = self._shapes.setdefault(name, self.before if grey else shape)
             if len(known) == 3 and len(shape) == 2 and shape == known[:2]:
                 value = np.repeat(np.asarray(value)[..., None], known[2], axis=2)
             elif shape != known:

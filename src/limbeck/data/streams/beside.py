@@ -58,6 +58,25 @@ class Beside:
         pq.write_table(self.table(split), buffer)
         write_bytes(path, buffer.getvalue())
 
+    def refuse_other(self, folder: Path, first: Mapping[str, Any] | None, split: str, where: str) -> None:
+        """Refuse types that do not go together with those of the first part; raises ConfigError naming the part."""
+        import pyarrow as pa
+
+        if first is None:
+            return
+        known = _table(folder, first).schema
+        mine = self.table(split).schema
+        try:
+            pa.unify_schemas([known, mine], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            names = [name for name in mine.names if name in known.names]
+            said = next(name for name in names if not _together(known.field(name), mine.field(name)))
+            raise ConfigError(
+                f"expected '{said.removeprefix(_LABEL)}' of {split} as in the rows before "
+                f"({known.field(said).type}), got {mine.field(said).type} in {where}",
+                "write all of them as text, or all as numbers",
+            ) from None
+
     def same(self, folder: Path, record: Mapping[str, Any], split: str) -> bool:
         """Whether a part was written with this."""
         return bool(_table(folder, record).equals(self.table(split)))
@@ -72,6 +91,17 @@ def read_beside(folder: Path, records: Sequence[Mapping[str, Any]]) -> dict[str,
     values = {name: _array(whole.column(name)) for name in whole.column_names}
     labels = {name.removeprefix(_LABEL): each for name, each in values.items() if name.startswith(_LABEL)}
     return {"labels": labels} | {name: values[name] for name in _SIDES if name in values}
+
+
+def _together(one: Any, other: Any) -> bool:
+    """Whether two fields have a type in common."""
+    import pyarrow as pa
+
+    try:
+        pa.unify_schemas([pa.schema([one]), pa.schema([other])], promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return False
+    return True
 
 
 def _table(folder: Path, record: Mapping[str, Any]) -> Any:

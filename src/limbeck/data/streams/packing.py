@@ -57,6 +57,11 @@ class Packing:
         made._told = {name: len(known) for name, known in made.values.items()}
         return made
 
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of rows that are arrays, () before the first and of tables."""
+        return self.layout.shape if isinstance(self.layout, ArrayLayout) else ()
+
     def described(self) -> dict[str, Any]:
         """What a record holds of it, with the texts that are new since the last one."""
         assert self.layout is not None

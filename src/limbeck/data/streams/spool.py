@@ -91,6 +91,10 @@ def spooled(stream: Stream, columns: Columns | None, split: str, size: tuple[int
     try:
         writer = Spool(folder, split, told)
         writer.fill(source)
+    except BaseException:
+        if temporary:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     finally:
         lock.release()
     keeps = _Kept()
@@ -165,6 +169,7 @@ class Spool:
             self._refuse_changed(source.shards)
         if self.packing.columns is not None:
             source.batches.columns = self.packing.columns
+        source.batches.before = self.packing.row_shape
         if self.done is not None and source.known:
             return
         number = -1
@@ -212,6 +217,8 @@ class Spool:
 
         names = {kind: file_of({"part": number}, kind) for kind in ("rows", "keys", "beside")}
         files.commit(self.folder / names["rows"], write)
+        where = f"part {number} of the stream" if shard is None else str(shard.path)
+        beside.refuse_other(self.folder, self.records[0] if self.records else None, self.split, where)
         all_keys = np.concatenate(keys) if keys else np.zeros((0, 2), dtype=np.uint64)
         files.commit(self.folder / names["keys"], lambda file: file.write(all_keys.astype("<u8").tobytes()))
         beside.write(self.folder / names["beside"], self.split)

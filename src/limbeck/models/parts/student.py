@@ -20,11 +20,13 @@ from limbeck.core.catalog import load_path
 from limbeck.core.errors import ConfigError
 from limbeck.core.parts import Parts
 from limbeck.core.runtime import derive_seed, seeded
+from limbeck.models.factory import caller
 from limbeck.models.fingerprint import object_hash
+from limbeck.models.fit_check import check_answers
 from limbeck.models.outputs import LOGITS
 from limbeck.models.parts.network import PartsNet, Shapes, completed, plan_of
 from limbeck.models.parts.spec import PartsSpec, is_parts
-from limbeck.models.student import Student, caller, check_answers
+from limbeck.models.student import Student
 from limbeck.models.text.learnt import learn_tokenizer
 from limbeck.models.text.tokens import TextEncoder, columns_of
 

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from torch import nn
 
 from limbeck.models.fingerprint import module_hash, object_hash
+from limbeck.models.fit_check import check_fit
 from limbeck.models.outputs import LOGITS
-from limbeck.models.student import Origin, Student, check_fit
+from limbeck.models.student import Origin, Student
 from limbeck.models.text.chain import Chain, base_name
 from limbeck.models.text.derive import derive
 from limbeck.models.text.derive_sentences import derive_sentences, sentence_base

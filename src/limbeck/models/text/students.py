@@ -10,8 +10,9 @@ from torch import nn
 
 from limbeck.core.runtime import derive_seed, seeded
 from limbeck.models.fingerprint import object_hash
+from limbeck.models.fit_check import check_fit
 from limbeck.models.outputs import LOGITS
-from limbeck.models.student import Origin, Student, check_fit
+from limbeck.models.student import Origin, Student
 from limbeck.models.text.chain import Chain, spelled
 from limbeck.models.text.derive_sentences import refuse_sentence_steps
 from limbeck.models.text.frozen import FrozenText
