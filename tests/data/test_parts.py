@@ -8,6 +8,7 @@ from PIL import Image
 import limbeck as lb
 from limbeck.core.parts import Parts, flattened
 from limbeck.data.keys import row_keys
+from limbeck.data.sources import read
 
 N = 40
 
@@ -204,9 +205,8 @@ def test_a_recipe_says_the_same_of_its_columns():
 
 
 def test_a_table_of_parts_without_labels_is_read_as_parts(tmp_path):
-    table_of_parts(tmp_path)
-    frame = pd.read_csv(tmp_path / "rows.csv").drop(columns="label", errors="ignore")
-    frame.to_csv(tmp_path / "more.csv", index=False)
+    frame, _ = table_of_parts(tmp_path)
+    frame.drop(columns="label").to_csv(tmp_path / "more.csv", index=False)
     columns = lb.Columns(inputs={"text": ("title",), "image": ("file",)})
     raw = read(tmp_path / "more.csv", columns, "unlabeled")
     assert raw.kind == "parts" and raw.inputs.kinds == {"text": "text", "image": "image"}

@@ -39,7 +39,7 @@ class PredictionTable:
     like the head that holds lists in the task's order (a number where the head is one number wide; for tagging a list
     for every word). `output` says what classes and labels hold: "probabilities", "logits", or "auto" (probabilities
     where every number lies in [0, 1]). Regression is in natural units. `classes` and `mapping` are those of
-    `lb.Teacher`: the table's classes (its columns, or the places in its lists), and which of the task's each of them is.
+    `lb.Teacher`: the table's classes (its columns, or the places in its lists), and which of the task's each one is.
 
     Raises ConfigError for duplicated ids, unknown or missing columns, numbers that are not finite or no probabilities,
     rows that have not one answer for every word; StoreMismatch for rows without a prediction.
@@ -85,7 +85,7 @@ class PredictionTable:
 
     @property
     def fingerprint(self) -> str:
-        """Checksum of keys, answers and what is said of classes, whatever the order of rows and columns in the table."""
+        """Checksum of keys, answers and what is said of classes, whatever the order of rows and columns."""
         parts = [self.index.high.tobytes(), self.index.low.tobytes()]
         parts += [] if self.own is None else [self.own.told.encode()]
         for name in sorted(self._answers):
