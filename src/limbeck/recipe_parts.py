@@ -116,7 +116,7 @@ class TeacherSpec:
     `members` networks are trained from different seeds and answer as one. `output` says what the teacher's numbers
     are; `auto` looks. `train` is how it is trained; None takes the run's own. Of a teacher behind an import path
     `inputs` says whether it takes raw or encoded rows, and `classes` names its classes in the order of its columns;
-    `mapping` says which class of the student each of them is, null for none.
+    `mapping` says which class of the student each of them is, null for none; a table of predictions may have both.
     `id_column` of a table of predictions holds the ids of the rows. `task` is the one task that it answers for, where
     each has a teacher of its own; `parts` are those that it takes of rows of several.
     """
@@ -139,15 +139,15 @@ class TeacherSpec:
         problems: list[Problem] = []
         at_least(problems, self, 0, "weight", above=True)
         at_least(problems, self, 1, "members")
-        for name, kind, default in (
-            ("inputs", "import", "auto"),
-            ("classes", "import", None),
-            ("mapping", "import", None),
-            ("id_column", "predictions", "id"),
+        for name, kinds, default in (
+            ("inputs", ("import",), "auto"),
+            ("classes", ("import", "predictions"), None),
+            ("mapping", ("import", "predictions"), None),
+            ("id_column", ("predictions",), "id"),
         ):
-            if getattr(self, name) != default and self.kind != kind:
+            if getattr(self, name) != default and self.kind not in kinds:
                 what = f"expected none for a teacher of kind {self.kind}, got {getattr(self, name)!r}"
-                problems.append(Problem(name, what, f"it belongs to a teacher of kind {kind}"))
+                problems.append(Problem(name, what, f"it belongs to a teacher of kind {' or '.join(kinds)}"))
         if self.parts is not None and self.kind not in ("import", "sklearn"):
             what = f"expected none for a teacher of kind {self.kind}, got {list(self.parts)}"
             problems.append(Problem("parts", what, "it belongs to a teacher of kind sklearn or import"))

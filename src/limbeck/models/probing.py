@@ -13,6 +13,7 @@ from scipy.special import expit, log_softmax
 from limbeck.core.errors import LimbeckError
 from limbeck.core.findings import Finding
 from limbeck.models.adapters import Answering, TaskLike, TorchModel
+from limbeck.models.estimators import ClassColumns
 from limbeck.models.fingerprint import state_hash
 from limbeck.models.merged import MergedColumns
 from limbeck.models.outputs import DECIDED
@@ -37,7 +38,7 @@ def probe(teacher: Answering, inputs: Any, tasks: Mapping[str, TaskLike], *, tem
             "expected the teacher to be the same after it answered, its weights or buffers have changed",
             "its forward pass must not train or count anything in eval mode",
         )
-    findings = _unknown_classes(teacher)
+    findings = unknown_classes(getattr(teacher, "columns", None))
     for head, task in tasks.items():
         one, two = np.asarray(first[head], np.float64), np.asarray(second[head], np.float64)
         if not np.isfinite(one).all():
@@ -53,8 +54,8 @@ def probe(teacher: Answering, inputs: Any, tasks: Mapping[str, TaskLike], *, tem
     return findings
 
 
-def _unknown_classes(teacher: Answering) -> list[Finding]:
-    columns = getattr(teacher, "columns", None)
+def unknown_classes(columns: ClassColumns | MergedColumns | None) -> list[Finding]:
+    """LB206 where the columns of a teacher leave classes of the task out."""
     if columns is None or not columns.missing:
         return []
     named = ", ".join(columns.missing)

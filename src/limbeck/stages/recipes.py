@@ -100,7 +100,7 @@ def _teacher(recipe: Recipe, spec: TeacherSpec) -> Teacher:
     from limbeck.stages.teachers import GivenTeacher
 
     if spec.kind == "predictions":
-        return TableTeacher(recipe.locate(spec.model), spec.output, spec.id_column)
+        return TableTeacher(recipe.locate(spec.model), spec.output, spec.id_column, spec.classes, spec.mapping)
     if spec.kind == "answers":
         return AnsweredTeacher.of(recipe.locate(spec.model.removeprefix(ANSWERS)))
     made = teacher_of(spec.model, members=spec.members, train=spec.train, output=spec.output)

@@ -33,12 +33,15 @@ class TableTeacher:
     """A table of predictions: a DataFrame or a file (CSV, JSONL, Parquet, NPZ), one row for each row of the data.
 
     `output` says whether classes and labels are given as "probabilities" or "logits"; "auto" looks. `id_column` holds
-    the row ids of the data.
+    the row ids of the data. `classes` are those of the table, in the order of lists, where it does not name them in its
+    columns; `mapping` says which class of the task each of them is, as that of `lb.Teacher`.
     """
 
     table: Any
     output: str = "auto"
     id_column: str = "id"
+    classes: Sequence[Any] | None = None
+    mapping: Mapping[Any, Any] | None = None
     _source: Any = field(default=None, repr=False)
     _looked: tuple[Rows, tuple[str, ...]] | None = field(default=None, repr=False, compare=False)
 
@@ -60,9 +63,28 @@ class TableTeacher:
         from limbeck.models.fingerprint import object_hash
 
         if isinstance(self.table, str | Path):
-            return {"kind": "predictions", "file": Path(self.table).name, "fingerprint": checksum(Path(self.table))}
-        content = object_hash({str(name): self.table[name].to_numpy() for name in self.table.columns})
-        return {"kind": "predictions", "file": None, "fingerprint": content}
+            file, content = Path(self.table).name, checksum(Path(self.table))
+        else:
+            file, content = None, object_hash({str(name): self.table[name].to_numpy() for name in self.table.columns})
+        told: dict[str, Any] = {} if self.classes is None else {"classes": [str(name) for name in self.classes]}
+        if self.mapping is not None:
+            told["mapping"] = [[str(mine), None if said is None else str(said)] for mine, said in self.mapping.items()]
+        return {"kind": "predictions", "file": file, "fingerprint": content} | told
+
+    def known(self, tasks: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Ids of the classes that it knows where its mapping leaves some out, by task; raises ConfigError."""
+        from limbeck.models.merged import MergedColumns
+        from limbeck.transfer.own_classes import OwnClasses
+        from limbeck.transfer.read_table import KEY, read_table
+
+        if self.mapping is None:
+            return {}
+        looked = self.classes is None  # else the table is not needed to know its classes
+        frame = read_table(Path(self.table), self.id_column) if looked and not _is_frame(self.table) else self.table
+        own = OwnClasses.of(frame if looked else None, tasks, {self.id_column, KEY}, self.classes, self.mapping)
+        if own is None or not isinstance(own.columns, MergedColumns) or not own.columns.missing:
+            return {}
+        return {next(iter(tasks)): own.columns.known}
 
     def look(self, data: Data) -> None:
         """Read the table and match it with the rows; `teach` takes what was found here for the same rows.
@@ -72,16 +94,21 @@ class TableTeacher:
         self._source, self._looked = self._read(data), (data.train, tuple(data.tasks))
 
     def teach(self, job: Job, folder: Path) -> list[Finding]:
+        from limbeck.models.probing import unknown_classes
+
         data, looked, self._looked = job.data, self._looked, None
         if looked is None or looked[0] is not data.train or looked[1] != tuple(data.tasks):
             self._source = self._read(data)
-        return []
+        return unknown_classes(None if self._source.own is None else self._source.own.columns)
 
     def _read(self, data: Data) -> Any:
         from limbeck.transfer.source import PredictionTable
 
         rows = [rows for rows in (data.train, data.unlabeled, data.validation, data.test) if rows is not None]
-        return PredictionTable(self.table, rows, data.tasks, id_column=self.id_column, output=self.output)
+        return PredictionTable(
+            self.table, rows, data.tasks,
+            id_column=self.id_column, output=self.output, classes=self.classes, mapping=self.mapping,
+        )  # fmt: skip
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
         refuse_inner(needs, "a table of predictions")

@@ -15,6 +15,7 @@ from limbeck.signals import Batch, Needs, Signals
 from limbeck.transfer.codecs import Array
 from limbeck.transfer.index import KeyIndex, hex_key
 from limbeck.transfer.manifest import Head
+from limbeck.transfer.own_classes import OwnClasses
 from limbeck.transfer.ragged_table import RaggedAnswers, ragged_of, refuse_counts
 from limbeck.transfer.read_table import KEY, read_table
 
@@ -37,7 +38,8 @@ class PredictionTable:
     as the task names them (or "head.name", needed where there are several heads), in any order; or one column named
     like the head that holds lists in the task's order (a number where the head is one number wide; for tagging a list
     for every word). `output` says what classes and labels hold: "probabilities", "logits", or "auto" (probabilities
-    where every number lies in [0, 1]). Regression is in natural units.
+    where every number lies in [0, 1]). Regression is in natural units. `classes` and `mapping` are those of
+    `lb.Teacher`: the table's classes (its columns, or the places in its lists), and which of the task's each one is.
 
     Raises ConfigError for duplicated ids, unknown or missing columns, numbers that are not finite or no probabilities,
     rows that have not one answer for every word; StoreMismatch for rows without a prediction.
@@ -51,6 +53,8 @@ class PredictionTable:
         *,
         id_column: str = "id",
         output: str = "auto",
+        classes: Sequence[Any] | None = None,
+        mapping: Mapping[Any, Any] | None = None,
     ) -> None:
         import torch
 
@@ -63,14 +67,17 @@ class PredictionTable:
         self.heads = heads
         self.index = KeyIndex.build(keys)
         others = {id_column, KEY}
+        self.own = own = OwnClasses.of(frame, heads, others, classes, mapping)
         self._answers: dict[str, Tensor] = {}
         self._ragged: dict[str, RaggedAnswers] = {}
         for name, head in heads.items():
             if head.kind == "tagging":
                 self._ragged[name] = _ragged(frame, name, head, output, places, id_column, parts)
                 continue
-            values = _values(frame, name, head, others, list(heads))[places]
-            self._answers[name] = torch.from_numpy(_to_training(values, name, head, output, frame, places, id_column))
+            known = head if own is None else own.head
+            values = _values(frame, name, known, others, list(heads))[places]
+            values = _to_training(values, name, known, output, frame, places, id_column)
+            self._answers[name] = torch.from_numpy(values if own is None else own.order(values))
 
     def have(self) -> Needs:
         """Dense outputs for all heads."""
@@ -78,8 +85,9 @@ class PredictionTable:
 
     @property
     def fingerprint(self) -> str:
-        """Checksum of keys and answers, whatever the order of rows and columns in the table."""
+        """Checksum of keys, answers and what is said of classes, whatever the order of rows and columns."""
         parts = [self.index.high.tobytes(), self.index.low.tobytes()]
+        parts += [] if self.own is None else [self.own.told.encode()]
         for name in sorted(self._answers):
             parts += [name.encode(), self._answers[name].numpy()[self.index.place].tobytes()]
         for name in sorted(self._ragged):
