@@ -168,7 +168,8 @@ class Batch:
     """One batch of rows.
 
     `keys` [B, 2] uint64 are the row keys (128 bits), `views` [B] the number of the augmented view.
-    `targets` and `label_mask` hold one entry per task; a row without a label has mask False and any target.
+    `targets` and `label_mask` hold one entry per task; a row without a label has mask False and any target. The mask of
+    float targets [B, K] may be [B, K], where single values of a row are unknown.
     `weight` [B] multiplies a row's share of every loss; None means ones.
     `teacher_inputs` is None unless the teacher runs live.
     """

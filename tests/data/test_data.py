@@ -299,12 +299,12 @@ BAD = {
         {"train": (X, [None] * 100), "task": "classification", "classes": ["a", "b"]},
         "train: expected labels of 'main', all 100 are missing",
     ),
-    "every row misses a target": (
+    "a target that no row knows": (
         {
-            "train": (X, np.where(np.arange(2)[None] == (np.arange(len(X)) % 2)[:, None], np.nan, 1.0)),
+            "train": (X, np.stack([ONES * np.nan, np.arange(len(X)) * 1.0], axis=1)),
             "task": "regression",
         },
-        "training rows in which every one of the 2 targets is known, all 100 miss one",
+        "training rows with a value of every target, none of 100 has one of y0",
     ),
     "all numbers missing": ({"train": (X, ONES * np.nan), "task": "regression"}, "labelled rows for a regression task"),
     "all test labels missing": (

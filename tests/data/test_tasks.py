@@ -99,8 +99,8 @@ GENRES = MultiLabel(("art", "sport", "war"))
         [["sport"], [], ["war", "art"], None],
         [{"sport"}, set(), {"war", "art"}, None],
         [np.array(["sport"]), np.array([]), np.array(["war", "art"]), None],
-        np.array([[0, 1, 0], [0, 0, 0], [1, 0, 1], [np.nan, 0, 1]]),
-        pd.DataFrame({"a": [0, 0, 1, None], "b": [1, 0, 0, 0], "c": [0, 0, 1, 1]}, dtype=object),
+        np.array([[0, 1, 0], [0, 0, 0], [1, 0, 1], [np.nan] * 3]),
+        pd.DataFrame({"a": [0, 0, 1, None], "b": [1, 0, 0, None], "c": [0, 0, 1, None]}, dtype=object),
     ],
 )
 def test_labels_that_apply_become_ones(raw):
@@ -152,7 +152,7 @@ def test_regression_trains_on_standard_units_and_answers_in_natural_ones(raw):
 def test_several_targets_and_constant_ones():
     task = Regression.fit(pd.DataFrame({"a": [1.0, 3], "b": [7.0, 7]}), ("a", "b"))
     assert task.scale == (1.0, 1.0) and task.predict(np.zeros((1, 2))).tolist() == [[2, 7]]
-    assert task.encode([[1, 7], [np.nan, 7]])[1].tolist() == [True, False]
+    assert task.encode([[1, 7], [np.nan, 7], [np.nan] * 2])[1].tolist() == [True, True, False]
     huge = Regression.fit([1e12, 1e12 + 1e-6])
     assert huge.scale == (1.0,)
 

@@ -19,6 +19,7 @@ from limbeck.core.findings import Finding
 from limbeck.core.specs import fingerprint
 from limbeck.data import doctor
 from limbeck.data.agree import agreed
+from limbeck.data.entries import judged_whole
 from limbeck.data.generation import as_sources
 from limbeck.data.pairs import (
     as_pairs,
@@ -125,7 +126,7 @@ class Data:
         findings: list[Finding] = [*streamed(raws)]
         self.metric, self.seed, self.asked_view = metric, seed, view
         self.tasks: dict[str, Task] = tasks_of(raws["train"], task, classes, findings)
-        rows = encode_all(as_sources(raws, self.tasks), self.tasks)
+        rows = judged_whole(encode_all(as_sources(raws, self.tasks), self.tasks))
         if "test" not in rows and test_fraction is not None:
             rows["train"], rows["test"] = split_off(rows["train"], test_fraction, self.tasks, seed, "test")
         overlap = doctor.Overlap()
@@ -139,6 +140,7 @@ class Data:
             rows["train"], rows["validation"] = split_off(rows["train"], self.held, self.tasks, seed, "validation")
         rows, shared = doctor.without_validation(rows)
         rows, left_out = without_held_texts(rows) if embedded is not None else (rows, [])
+        rows = judged_whole(rows)
         refuse_silent_tasks(rows, self.tasks)
         if len(rows["train"]) < len(raws["train"].inputs):
             self.tasks, rows = fitted_again(self.tasks, rows)

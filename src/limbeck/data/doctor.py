@@ -163,7 +163,8 @@ def _conflicts(train: Rows, head: str, task: Task) -> Iterator[Finding]:
     values = train.targets[head][mask].reshape(int(mask.sum()), -1)
     first = np.zeros((count, values.shape[1]), dtype=values.dtype)
     first[place[::-1]] = values[::-1]
-    bad = np.unique(place[(values != first[place]).any(axis=1)])
+    other = (values != first[place]) & ~(np.isnan(values) | np.isnan(first[place]))
+    bad = np.unique(place[other.any(axis=1)])
     if len(bad):
         yield Finding(
             "LB102", "tip", "equal inputs with different labels",
@@ -207,7 +208,7 @@ def _classes(rows: Mapping[str, Rows], head: str, task: Task) -> Iterator[Findin
 
 def _labels(train: Rows, head: str, task: Task) -> Iterator[Finding]:
     """Labels of a multi-label task that no training row has."""
-    counts = train.targets[head][train.label_mask[head]].sum(axis=0)
+    counts = np.nansum(train.targets[head][train.label_mask[head]], axis=0)
     empty = [name for name, count in zip(task.names, counts, strict=True) if not count]
     if empty:
         yield Finding(

@@ -17,6 +17,7 @@ import numpy as np
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.data.data import Data
 from limbeck.data.doctor import without_validation
+from limbeck.data.entries import judged_whole
 from limbeck.data.keys import found_in
 from limbeck.data.preprocess import Preprocess
 from limbeck.data.reading import fitted_again
@@ -57,7 +58,7 @@ class Folds:
                     "to train on where they are judged",
                     "leave groups out, label rows of more groups, or leave this task out",
                 )
-        whole = _with(data, test=pool.take(of >= 0))
+        whole = _with(data, **judged_whole({"test": pool.take(of >= 0)}))
         return cls(whole, pool, of, count)
 
     @property
@@ -78,7 +79,7 @@ class Folds:
         if data.unlabeled is not None:
             rest = data.unlabeled.take(~found_in(data.unlabeled.keys, rows["test"].keys))
             rows |= {"unlabeled": rest} if len(rest) else {}
-        rows, _ = without_validation(rows)
+        rows, _ = without_validation(judged_whole(rows))
         tasks, rows = fitted_again(data.tasks, rows)
         made = _with(data, **rows)
         made.tasks, made.unlabeled, made.findings = tasks, rows.get("unlabeled"), ()

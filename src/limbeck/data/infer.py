@@ -10,6 +10,7 @@ import pandas as pd
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
+from limbeck.data.entries import known_entries
 from limbeck.data.kinds import GUESSED, kind_of, settings_of
 from limbeck.data.labels import as_labels, numbers_of, present, text_of
 from limbeck.data.masks.arrays import are_masks
@@ -31,6 +32,9 @@ def infer_task(raw: Any, head: str = MAIN, inputs: Inputs | None = None) -> tupl
     if are_masks(values):
         return "segmentation", _taken(head, "segmentation", "labels are masks, one number a pixel", "")
     known = values[present(values)]
+    if not len(known) and values.ndim == 2 and (there := known_entries(values)).any():
+        first = values[there.argmax(axis=0), np.arange(values.shape[1])]  # no row is known whole
+        known = np.where(there, values, first)[:, there.any(axis=0)]
     if not len(known):
         raise ConfigError("expected labels to infer the task from, got none", "say task='classification' or another")
     if inputs is not None and looks_tagged(inputs, raw):

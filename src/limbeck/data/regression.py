@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.entries import known_entries, with_gaps
 from limbeck.data.labels import as_labels, check_names, listed, present, text_of
 from limbeck.data.rows import Array, Rows
 from limbeck.data.task import TaskKind
@@ -40,19 +41,19 @@ class Regression(TaskKind):
     def fit(cls, raw: Any, names: Sequence[str] | None = None) -> Self:
         """The task whose mean and scale (standard deviation, 1 where constant) are those of the labels given."""
         values = real_matrix(raw)
-        known = values[present(values)]
-        if not len(known) and not np.isnan(values).all():
-            raise ConfigError(
-                f"expected training rows in which every one of the {values.shape[1]} targets is known, all "
-                f"{len(values)} miss one",
-                "fill the targets, or name each as a task of its own: target={'first': 'column', 'second': 'other'}",
-            )
-        if not len(known):
-            raise ConfigError("expected labelled rows for a regression task, got none", "give training labels")
-        mean, scale = known.mean(axis=0), known.std(axis=0)
-        scale[~(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300))] = 1.0
         width = values.shape[1]
         found = tuple(names) if names else ("y",) if width == 1 else tuple(f"y{i}" for i in range(width))
+        known = known_entries(values)
+        if not known.any():
+            raise ConfigError("expected labelled rows for a regression task, got none", "give training labels")
+        if silent := [name for name, there in zip(found, np.asarray(known.any(axis=0)), strict=True) if not there]:
+            raise ConfigError(
+                f"expected training rows with a value of every target, none of {len(values)} has one of "
+                f"{listed(silent)}",
+                "leave the column out, or give rows in which it is known",
+            )
+        mean, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+        scale[~(scale > 1e-12 * np.maximum(np.abs(mean), 1e-300))] = 1.0
         return cls(found, tuple(map(float, mean)), tuple(map(float, scale)))
 
     @property
@@ -65,15 +66,18 @@ class Regression(TaskKind):
         return len(self.targets)
 
     def encode(self, raw: Any) -> tuple[Array, Array]:
-        """Standardised float32 [N, K] and mask bool [N]; raises ConfigError for text and infinite numbers."""
+        """Standardised float32 [N, K] and mask bool [N]; raises ConfigError for text and infinite numbers.
+
+        A row has a label where one of its entries is known; its unknown entries are NaN.
+        """
         values = real_matrix(raw)
         if values.shape[1] != len(self.targets):
             raise ConfigError(
                 f"expected {len(self.targets)} target columns ({listed(self.targets)}), got {values.shape[1]}",
                 "give one column per target, in their order",
             )
-        mask = present(values)
-        return self.training_targets(np.where(mask[:, None], values, 0.0)).astype(np.float32), mask
+        values, mask = with_gaps(values, known_entries(values))
+        return self.training_targets(values).astype(np.float32), mask
 
     def to_training(self, values: Any) -> Any:
         """Natural units -> standardised; numpy or torch [..., K]."""

@@ -27,6 +27,7 @@ import numpy as np
 
 from limbeck.core.errors import ConfigError
 from limbeck.core.kinds import suggest
+from limbeck.data.entries import known_entries, with_gaps
 from limbeck.data.generation import Generation as Generation
 from limbeck.data.kinds import kind_of
 from limbeck.data.labels import (
@@ -198,7 +199,8 @@ class MultiLabel(TaskKind):
     def encode(self, raw: Any) -> tuple[Array, Array]:
         """0/1 float32 [N, L] and mask bool [N] of a matrix of 0 and 1, or of lists of names ("a|b" as text).
 
-        A row with any missing entry has mask False; an empty list means that no label applies.
+        A row has a label where one of its entries is known; its unknown entries are NaN. An empty list means that no
+        label applies.
         """
         values = as_labels(raw)
         if values.ndim == 1 and not (self.size == 1 and values.dtype.kind in "biuf"):
@@ -209,9 +211,9 @@ class MultiLabel(TaskKind):
                 f"expected {self.size} columns of 0 and 1 ({listed(self.labels)}), got {matrix.shape[1]}",
                 "give one column per label, in the order of the labels",
             )
-        mask = present(matrix)
-        numbers = np.where(mask[:, None], numbers_of(matrix), 0).astype(np.float32)
-        wrong = np.argwhere((numbers != 0) & (numbers != 1))
+        numbers, mask = with_gaps(numbers_of(matrix), known_entries(matrix))
+        numbers = numbers.astype(np.float32)
+        wrong = np.argwhere((numbers != 0) & (numbers != 1) & ~np.isnan(numbers))
         if len(wrong):
             row, column = wrong[0]
             raise ConfigError(

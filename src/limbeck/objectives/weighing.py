@@ -33,7 +33,7 @@ def _rows(count: int) -> Tensor:
 
 def labelled_weight(batch: Batch, on: str = MAIN) -> Tensor:
     """Total weight of the rows (or positions) that carry a label for one task (scalar)."""
-    return total_weight(batch, batch.label_mask.get(on))
+    return total_weight(batch, _any_entry(batch.label_mask.get(on), batch.targets.get(on)))
 
 
 def weigh(losses: Tensor, batch: Batch, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -143,6 +143,9 @@ def labels_of(batch: Batch, on: str, shape: tuple[int, ...], width: int = 0) -> 
     target, mask = _target(batch, on), label_mask(batch, on, width)
     if mask is not None and target.dim() - width == 2 and len(shape) - width == 2:
         target, mask = _as_long(target, mask, shape[1])
+    entries = batch.label_mask.get(on)
+    if entries is not None and _by_entry(entries, target):
+        target = blank(target, entries)
     if tuple(target.shape) != tuple(shape):
         raise ShapeMismatch(
             f"expected labels of shape {tuple(shape)} for the output '{on}', got {tuple(target.shape)}",
@@ -163,10 +166,44 @@ def _as_long(target: Tensor, mask: Tensor, positions: int) -> tuple[Tensor, Tens
 
 def label_mask(batch: Batch, on: str, width: int = 0) -> Tensor | None:
     """What is labelled for one task: [B], [B, T], or None where every row is."""
-    mask, target = batch.label_mask.get(on), _target(batch, on)
+    target = _target(batch, on)
+    mask = _any_entry(batch.label_mask.get(on), target)
     if mask is None and target.dim() - width == 2:
         return torch.ones(target.shape[:2], dtype=torch.bool, device=target.device)
     return mask
+
+
+def entry_mask(batch: Batch, on: str, copies: int = 1) -> Tensor | None:
+    """Which values [B, K] of each row are labelled, each `copies` times in turn; None where rows are whole or without.
+
+    Rows without a label have no entry.
+    """
+    mask = batch.label_mask.get(on)
+    if mask is None or not _by_entry(mask, _target(batch, on)):
+        return None
+    return mask if copies == 1 else mask.repeat_interleave(copies, dim=-1)
+
+
+def over_entries(losses: Tensor, known: Tensor | None, *, mean: bool) -> Tensor:
+    """Sum or mean [...] of losses [..., K] over the values of a row; a sum is scaled up to all K where some count.
+
+    What is unknown adds nothing to value and gradient.
+    """
+    if known is None:
+        return losses.mean(dim=-1) if mean else losses.sum(dim=-1)
+    share = torch.where(known, losses, torch.zeros_like(losses)).sum(dim=-1) / known.sum(dim=-1).clamp(min=1)
+    return share if mean else share * losses.shape[-1]
+
+
+def _by_entry(mask: Tensor, target: Tensor) -> bool:
+    """Whether a label mask has an entry for each value of a row."""
+    return target.is_floating_point() and mask.dim() == target.dim() and target.dim() > 1
+
+
+def _any_entry(mask: Tensor | None, target: Tensor | None) -> Tensor | None:
+    if mask is None or target is None or not _by_entry(mask, target):
+        return mask
+    return mask.any(dim=-1)
 
 
 def _device_of(output: Output) -> torch.device:

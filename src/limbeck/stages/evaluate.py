@@ -9,7 +9,9 @@ from typing import Any
 from limbeck.core.files import write_json
 from limbeck.core.findings import Finding
 from limbeck.data.embedded import EMBEDDED
+from limbeck.data.entries import filled
 from limbeck.data.rows import Rows
+from limbeck.data.tasks import Task
 from limbeck.evaluate import scorecard
 from limbeck.evaluate.evidence import Evidence, Validation
 from limbeck.evaluate.show import finite
@@ -105,7 +107,7 @@ def _evidence(job: Job, head: str, tests: Mapping[str, Mapping[str, Any]], held:
         mask=test.labelled,
         weights=test.weight,
         groups=test.groups,
-        y_train=None if task.kind == "retrieval" else truth.y[truth.labelled],
+        y_train=None if task.kind == "retrieval" else _known(labelled, head, task),
         validation=held.get(head),
         stored=_stored(job, head, labelled, truth),
         sources=shown(job.test) if task.kind == "generation" else None,
@@ -116,10 +118,16 @@ def _evidence(job: Job, head: str, tests: Mapping[str, Mapping[str, Any]], held:
     )
 
 
+def _known(labelled: Rows, head: str, task: Task) -> Any:
+    """The labels of training rows, those that miss an entry filled."""
+    truth = Truth.of(filled(labelled, head), head, task)
+    return truth.y[truth.labelled]
+
+
 def _stored(job: Job, head: str, labelled: Rows, truth: Truth) -> tuple[Any, Any] | None:
     """The answers that training used on labelled rows, beside their labels; None where pairs are all there is."""
     task = job.data.tasks[head]
-    if task.kind == "retrieval":
+    if task.kind == "retrieval" or not truth.labelled.any():
         return None
     if task.kind == "generation":
         return _stored_texts(job, head, labelled)

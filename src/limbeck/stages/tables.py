@@ -15,6 +15,7 @@ from limbeck.core.errors import ConfigError
 from limbeck.core.parts import Parts
 from limbeck.data.audio.clips import lengths as clip_lengths
 from limbeck.data.data import Data
+from limbeck.data.entries import has_gaps
 from limbeck.data.mixing import WindowReader, order_of_rows
 from limbeck.data.ondisk import OnDisk
 from limbeck.data.ragged import is_ragged, series_lengths
@@ -103,6 +104,9 @@ def table_of(
         elif pseudo is not None and head in pseudo:
             values = np.where(mask if values.ndim == 1 else mask[:, None], values, pseudo[head])
             mask = np.ones(len(rows), dtype=bool)
+        if has_gaps(values):
+            mask = np.asarray(mask)[:, None] & ~np.isnan(values)
+            values = np.where(mask, values, 0).astype(np.float32)
         targets[head], masks[head] = torch.from_numpy(np.ascontiguousarray(values)), torch.from_numpy(mask)
 
     on_disk, lengths = isinstance(rows.inputs, OnDisk), _lengths(rows)

@@ -12,6 +12,7 @@ import numpy as np
 from limbeck.core.errors import ConfigError
 from limbeck.core.findings import Finding
 from limbeck.core.parts import Parts
+from limbeck.data.entries import whole
 from limbeck.data.ondisk import OnDisk
 from limbeck.data.ragged import refuse_fixed_length
 from limbeck.signals import Needs, TeacherSource
@@ -68,7 +69,15 @@ class TaughtEstimator:
     def _labelled(self, job: Job, head: str) -> tuple[Any, Any, Any]:
         """Inputs, labels as the user wrote them and weights of the labelled rows."""
         task, mask = job.data.tasks[head], job.data.train.label_mask[head]
-        rows = job.data.train.take(mask)
+        if not (known := whole(job.data.train, head)).any():
+            raise ConfigError(
+                f"expected rows of '{head}' of which every target is known for the teacher "
+                f"{type(self.estimator).__name__}, each of {int(mask.sum())} misses one",
+                "take a network as the teacher, which learns of the entries that are known, or fill the targets",
+            )
+        if lost := int(mask.sum() - known.sum()):
+            job.console.say(f"the teacher is fitted without {lost} rows that miss an entry of '{head}'")
+        rows = job.data.train.take(known)
         if isinstance(rows.inputs, OnDisk):
             raise ConfigError(
                 f"expected a teacher that is trained in batches on labelled rows that do not fit in memory, "

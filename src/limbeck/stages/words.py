@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from limbeck.core.parts import Parts
+from limbeck.data.entries import whole
 from limbeck.data.rows import Array, Rows
 from limbeck.data.tagging import NO_LABEL, Tagging, flat_answers, flat_targets, flat_words
 from limbeck.data.tasks import Task
@@ -43,7 +44,7 @@ class Truth:
         groups = None if rows.groups is None else np.unique(rows.groups, return_inverse=True)[1]
         if not isinstance(task, Tagging):
             y = task.truth(rows, head, corpus)
-            return cls(y, np.asarray(rows.label_mask[head]), rows.weight, groups, None)
+            return cls(y, whole(rows, head), rows.weight, groups, None)
         of = sentence_ids(word_counts(rows.inputs))
         targets = np.where(np.asarray(rows.label_mask[head])[:, None], rows.targets[head], NO_LABEL)
         y = flat_targets(rows.inputs, targets)

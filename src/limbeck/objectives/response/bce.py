@@ -22,18 +22,34 @@ from limbeck.objectives.base import Objective, Traits
 from limbeck.objectives.divergences import raised
 from limbeck.objectives.fields import Fields
 from limbeck.objectives.operands import dense, dense_needs, output_of
-from limbeck.objectives.weighing import blank, label_mask, labels_of, total_weight, weigh
+from limbeck.objectives.weighing import (
+    blank,
+    entry_mask,
+    label_mask,
+    labels_of,
+    over_entries,
+    total_weight,
+    weigh,
+)
 from limbeck.signals import MAIN, Batch, Needs, Signals
 
 
 def bce_rows(
-    student: Tensor, labels: Tensor, label_smoothing: float = 0.0, positive_weight: Tensor | None = None
+    student: Tensor,
+    labels: Tensor,
+    label_smoothing: float = 0.0,
+    positive_weight: Tensor | None = None,
+    known: Tensor | None = None,
 ) -> Tensor:
-    """Binary cross-entropy [...] of logits [..., L] with targets 0 or 1 [..., L], summed over labels."""
+    """Binary cross-entropy [...] of logits [..., L] with targets 0 or 1 [..., L], summed over labels.
+
+    Where only some labels are `known` (bool [..., L]) their sum is scaled up to all of them.
+    """
     logits = raised(student)
     targets = labels.to(logits.dtype) * (1 - label_smoothing) + label_smoothing / 2
     weight = None if positive_weight is None else positive_weight.to(logits)
-    return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight, reduction="none").sum(dim=-1)
+    losses = F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight, reduction="none")
+    return over_entries(losses, known, mean=False)
 
 
 def bce_loss(
@@ -77,4 +93,6 @@ class BCE(Objective):
                     "positive_weight holds one number for each label, in the order of the labels",
                 )
             weight = torch.tensor(self.positive_weight, device=logits.device)
-        return weigh(bce_rows(blank(logits, mask), targets, self.label_smoothing, weight), batch, mask)
+        known = entry_mask(batch, self.on)
+        logits = blank(logits, mask if known is None else known)
+        return weigh(bce_rows(logits, targets, self.label_smoothing, weight, known), batch, mask)

@@ -16,7 +16,16 @@ from limbeck.objectives.base import Objective, Traits
 from limbeck.objectives.divergences import raised, same_shape
 from limbeck.objectives.fields import Fields
 from limbeck.objectives.operands import dense, dense_needs, dense_pair, output_of
-from limbeck.objectives.weighing import blank, label_mask, labels_of, masked_mean, total_weight, weigh
+from limbeck.objectives.weighing import (
+    blank,
+    entry_mask,
+    label_mask,
+    labels_of,
+    masked_mean,
+    over_entries,
+    total_weight,
+    weigh,
+)
 from limbeck.signals import LOG_VARIANCE, MAIN, Batch, Needs, Signals
 
 
@@ -26,17 +35,18 @@ def _parts(answers: Tensor) -> tuple[Tensor, Tensor]:
     return answers[..., 0::2], answers[..., 1::2].clamp(-LOG_VARIANCE, LOG_VARIANCE)
 
 
-def gaussian_nll_rows(student: Tensor, labels: Tensor, beta: float = 0.0) -> Tensor:
+def gaussian_nll_rows(student: Tensor, labels: Tensor, beta: float = 0.0, known: Tensor | None = None) -> Tensor:
     """Negative log likelihood [...] of labels [..., K] under answers [..., 2·K], mean over numbers.
 
-    `beta` weighs each number by its variance to that power, without a gradient.
+    `beta` weighs each number by its variance to that power, without a gradient; the mean is over the labels that are
+    `known` (bool [..., K]).
     """
     mean, log_variance = _parts(student)
     squares = (labels.to(mean.dtype) - mean).square()
     losses = 0.5 * (log_variance + squares * (-log_variance).exp() + math.log(2 * math.pi))
     if beta:
         losses = losses * (beta * log_variance.detach()).exp()
-    return losses.mean(dim=-1)
+    return over_entries(losses, known, mean=True)
 
 
 def gaussian_nll_loss(student: Tensor, labels: Tensor, beta: float = 0.0) -> Tensor:
@@ -91,7 +101,9 @@ class GaussianNLL(Objective):
     ) -> tuple[Tensor, Tensor]:
         values = dense(output_of(student, self.on, "student"), "student")
         labels, mask = labels_of(batch, self.on, (*values.shape[:-1], values.shape[-1] // 2), width=1)
-        return weigh(gaussian_nll_rows(blank(values, mask), labels, self.beta), batch, mask)
+        wide = entry_mask(batch, self.on, copies=2)
+        values = blank(values, mask if wide is None else wide)
+        return weigh(gaussian_nll_rows(values, labels, self.beta, entry_mask(batch, self.on)), batch, mask)
 
 
 @dataclass(frozen=True, kw_only=True)

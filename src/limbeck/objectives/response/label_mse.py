@@ -19,14 +19,22 @@ from limbeck.objectives.base import Objective, Traits
 from limbeck.objectives.divergences import raised
 from limbeck.objectives.fields import Fields
 from limbeck.objectives.operands import dense, dense_needs, output_of
-from limbeck.objectives.weighing import blank, label_mask, labels_of, total_weight, weigh
+from limbeck.objectives.weighing import (
+    blank,
+    entry_mask,
+    label_mask,
+    labels_of,
+    over_entries,
+    total_weight,
+    weigh,
+)
 from limbeck.signals import MAIN, Batch, Needs, Signals
 
 
-def mse_rows(student: Tensor, labels: Tensor) -> Tensor:
-    """Squared error [...] of values [..., K], mean over values."""
+def mse_rows(student: Tensor, labels: Tensor, known: Tensor | None = None) -> Tensor:
+    """Squared error [...] of values [..., K], mean over values, or over those that are `known` (bool [..., K])."""
     student = raised(student)
-    return (student - labels.to(student.dtype)).square().mean(dim=-1)
+    return over_entries((student - labels.to(student.dtype)).square(), known, mean=True)
 
 
 def mse_loss(student: Tensor, labels: Tensor) -> Tensor:
@@ -56,4 +64,5 @@ class MSE(Objective):
     ) -> tuple[Tensor, Tensor]:
         values = dense(output_of(student, self.on, "student"), "student")
         targets, mask = labels_of(batch, self.on, tuple(values.shape), width=1)
-        return weigh(mse_rows(blank(values, mask), targets), batch, mask)
+        known = entry_mask(batch, self.on)
+        return weigh(mse_rows(blank(values, mask if known is None else known), targets, known), batch, mask)

@@ -22,16 +22,30 @@ from limbeck.objectives.base import Objective, Traits
 from limbeck.objectives.divergences import raised
 from limbeck.objectives.fields import Fields
 from limbeck.objectives.operands import dense, dense_needs, output_of
-from limbeck.objectives.weighing import blank, label_mask, labels_of, total_weight, weigh
+from limbeck.objectives.weighing import (
+    blank,
+    entry_mask,
+    label_mask,
+    labels_of,
+    over_entries,
+    total_weight,
+    weigh,
+)
 from limbeck.signals import MAIN, Batch, Needs, Signals
 
 
-def pinball_rows(student: Tensor, labels: Tensor, levels: tuple[float, ...] = (0.1, 0.5, 0.9)) -> Tensor:
-    """Pinball loss [...] of quantiles [..., K·Q] with labels [..., K], mean over targets and levels."""
+def pinball_rows(
+    student: Tensor, labels: Tensor, levels: tuple[float, ...] = (0.1, 0.5, 0.9), known: Tensor | None = None
+) -> Tensor:
+    """Pinball loss [...] of quantiles [..., K·Q] with labels [..., K], mean over targets and levels.
+
+    The mean is over the targets that are `known` (bool [..., K]), where these are not all.
+    """
     quantiles = raised(student).reshape(*student.shape[:-1], -1, len(levels))
     missing = labels.to(quantiles.dtype)[..., None] - quantiles
     level = torch.tensor(levels, dtype=quantiles.dtype, device=quantiles.device)
-    return torch.maximum(level * missing, (level - 1) * missing).mean(dim=(-2, -1))
+    losses = torch.maximum(level * missing, (level - 1) * missing)
+    return losses.mean(dim=(-2, -1)) if known is None else over_entries(losses.mean(dim=-1), known, mean=True)
 
 
 def pinball_loss(student: Tensor, labels: Tensor, levels: tuple[float, ...] = (0.1, 0.5, 0.9)) -> Tensor:
@@ -71,4 +85,6 @@ class Pinball(Objective):
                 "give the levels of a target side by side",
             )
         labels, mask = labels_of(batch, self.on, (*values.shape[:-1], targets), width=1)
-        return weigh(pinball_rows(blank(values, mask), labels, self.levels), batch, mask)
+        wide = entry_mask(batch, self.on, copies=len(self.levels))
+        values = blank(values, mask if wide is None else wide)
+        return weigh(pinball_rows(values, labels, self.levels, entry_mask(batch, self.on)), batch, mask)

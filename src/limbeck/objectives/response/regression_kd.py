@@ -17,7 +17,16 @@ from limbeck.objectives.base import Objective, Traits
 from limbeck.objectives.divergences import raised, same_shape
 from limbeck.objectives.fields import Fields
 from limbeck.objectives.operands import answered, dense_needs, dense_pair, either
-from limbeck.objectives.weighing import blank, label_mask, labels_of, masked_mean, total_weight, weigh
+from limbeck.objectives.weighing import (
+    blank,
+    entry_mask,
+    label_mask,
+    labels_of,
+    masked_mean,
+    over_entries,
+    total_weight,
+    weigh,
+)
 from limbeck.signals import MAIN, Batch, Needs, Signals
 
 
@@ -43,12 +52,17 @@ def huber_kd_loss(student: Tensor, teacher: Tensor, delta: float = 1.0) -> Tenso
     return masked_mean(huber_kd_rows(student, teacher, delta))
 
 
-def bounded_kd_rows(student: Tensor, teacher: Tensor, labels: Tensor, margin: float = 0.0) -> Tensor:
-    """Squared error against the labels [...] of values [..., K], where it exceeds the teacher's less the margin."""
+def bounded_kd_rows(
+    student: Tensor, teacher: Tensor, labels: Tensor, margin: float = 0.0, known: Tensor | None = None
+) -> Tensor:
+    """Squared error against the labels [...] of values [..., K], where it exceeds the teacher's less the margin.
+
+    Both are errors over the `known` labels (bool [..., K]), where these are not all.
+    """
     same_shape(student, teacher)
     student, labels = raised(student), labels.to(raised(student).dtype)
-    own = (student - labels).square().mean(dim=-1)
-    bound = (raised(teacher.detach()) - labels).square().mean(dim=-1)
+    own = over_entries((student - labels).square(), known, mean=True)
+    bound = over_entries((raised(teacher.detach()) - labels).square(), known, mean=True)
     return torch.where(own + margin > bound, own, torch.zeros_like(own))
 
 
@@ -155,4 +169,8 @@ class BoundedKD(Objective):
         left, right, mask = dense_pair(student, teacher, self.on)
         targets, labelled = labels_of(batch, self.on, tuple(left.shape), width=1)
         mask = either(mask, labelled)
-        return weigh(bounded_kd_rows(blank(left, mask), blank(right, mask), targets, self.margin), batch, mask)
+        known = entry_mask(batch, self.on)
+        if known is not None:
+            left, right = blank(left, known), blank(right, known)
+        rows = bounded_kd_rows(blank(left, mask), blank(right, mask), targets, self.margin, known)
+        return weigh(rows, batch, mask)
