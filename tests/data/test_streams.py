@@ -254,7 +254,9 @@ def test_columns_that_change_and_texts_are_refused():
         r"numbers up to 2\^53 in column 'b'": [pd.DataFrame({"a": [1.0], "b": [2**60 + 1]})],
         "numbers in column 'b', got 'red'": [first, pd.DataFrame({"a": [1.0], "b": ["red"]})],
         "categories in column 'b' .*, got more than 65,536": [pd.DataFrame({"a": 1.0, "b": many, "c": 2.0})],
-        "rows of numbers, categories or images .*, got rows of kind text": [pd.DataFrame({"text": ["a b", "c d"]})],
+        "rows of numbers, categories, images or texts .*, got lists of words": [
+            pd.DataFrame({"t": [["a", "b"], ["c"]]})
+        ],
         "the stream gave none": [],
     }
     for message, tables in cases.items():

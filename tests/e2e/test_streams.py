@@ -274,3 +274,29 @@ def test_slices_of_a_streamed_test_are_refused_in_words(tmp_path):
     shards = lb.Stream(str(tmp_path / "{0..1}.parquet"), cache=tmp_path / "cache")
     with pytest.raises(lb.ConfigError, match=r"expected test rows in memory for columns\.slices, got a stream as test"):
         lb.Data(train=pd.read_parquet(tmp_path / "0.parquet"), test=shards, columns=named)
+
+
+def test_shards_of_texts_have_the_answers_of_the_texts_in_memory(tmp_path, on_disk):
+    """Rows of a stream are not sorted into steps by their length, so that students differ; answers do not."""
+    draw = np.random.default_rng(0)
+    label = draw.integers(0, 2, 560)
+    words = [[*draw.choice(["the", "film", "a", "plot"], draw.integers(2, 9)), ["bad", "good"][y]] for y in label]
+    frame = pd.DataFrame({"text": [f"{' '.join(each)} {n}" for n, each in enumerate(words)], "label": label})
+    for shard in range(4):
+        frame[100 * shard : 100 * shard + 100].to_parquet(tmp_path / f"t-{shard}.parquet")
+    teacher, found = None, {}
+    for given, name in ((frame[:400], "memory"), (str(tmp_path / "t-{0..3}.parquet"), "stream")):
+        data = lb.Data(train=given, validation=frame[400:460], test=frame[460:], labels=150)
+        assert isinstance(data.train.inputs, OnDisk) == (name == "stream")
+        if teacher is None:
+            plan = lb.TrainSpec(steps=60, learning_rate=0.02)
+            teacher = lb.teach("text_cnn(dim=8)", data, train=plan, out=tmp_path / "teacher")
+        run = lb.distill(teacher, "bag_of_words(dim=4)", data, seeds=3, train=PLAN, out=tmp_path / name)
+        assert run.verdict in ("helped", "no reliable difference", "hurt")
+        assert len(run.predict(["a good film", "a bad plot"])) == 2
+        found[name] = lb.TransferSet(tmp_path / name / "transfer")
+    order = {name: np.lexsort(stored.keys.T) for name, stored in found.items()}
+    memory, stream = (found[name].keys[order[name]] for name in ("memory", "stream"))
+    np.testing.assert_array_equal(memory, stream)
+    memory, stream = (found[name].outputs()[order[name]].astype(np.float32) for name in ("memory", "stream"))
+    np.testing.assert_allclose(memory, stream, atol=2e-3)

@@ -30,7 +30,8 @@ class Frozen:
     @cached_property
     def pool(self) -> Array:
         """The words of the partners, object [W], of rows of texts."""
-        return pool_of(self.partners) if isinstance(self.partners, pd.DataFrame) else np.empty(0, dtype=object)
+        partners: Any = self.partners.sample() if isinstance(self.partners, OnDisk) else self.partners
+        return pool_of(partners) if isinstance(partners, pd.DataFrame) else np.empty(0, dtype=object)
 
 
 def spread_of(inputs: Inputs) -> dict[Any, float]:

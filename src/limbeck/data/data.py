@@ -21,6 +21,7 @@ from limbeck.data import doctor
 from limbeck.data.agree import agreed
 from limbeck.data.entries import judged_whole
 from limbeck.data.generation import as_sources
+from limbeck.data.ondisk import OnDisk
 from limbeck.data.pairs import (
     as_pairs,
     corpus_rows,
@@ -35,7 +36,7 @@ from limbeck.data.rows import Rows, digest
 from limbeck.data.slices import sliced
 from limbeck.data.sources import Columns, NamedColumns
 from limbeck.data.split import keep_labels, split_off
-from limbeck.data.streams.findings import streamed, test_in_memory
+from limbeck.data.streams.findings import refuse_streamed_texts, streamed, test_in_memory
 from limbeck.data.tasks import Task
 from limbeck.data.views import View, view_of
 
@@ -120,6 +121,7 @@ class Data:
         raws = read_all(given, named, image_size, embedded, sample_rate)
         raws["train"] = beside(raws["train"], weights, groups, ids)
         raws = sliced(raws, slices, named)
+        refuse_streamed_texts(raws, task, embedded)
         if embedded is not None:
             raws = as_pairs(raws, embedded)
         raws = agreed(raws)
@@ -180,7 +182,9 @@ class Data:
 
         def all_of() -> list[str]:
             parts = [self.train] if self.unlabeled is None else [self.train, self.unlabeled]
-            tables = [rows.inputs for rows in parts if isinstance(rows.inputs, pd.DataFrame)]
+            given: list[Any] = [rows.inputs for rows in parts]
+            sampled = [inputs.sample() if isinstance(inputs, OnDisk) else inputs for inputs in given]
+            tables = [inputs for inputs in sampled if isinstance(inputs, pd.DataFrame)]
             found = [str(text) for table in tables for name in table.columns for text in table[name]]
             written = [head for head, task in self.tasks.items() if task.kind == "generation"]
             return found + [str(text) for head in written for text in self.train.targets[head] if text]

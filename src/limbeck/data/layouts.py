@@ -1,4 +1,4 @@
-"""How rows of fixed width lie on disk: arrays of one dtype and shape, tables as records of their columns."""
+"""How rows lie on disk: arrays of one dtype and shape, tables as records of their columns, texts of any length."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ Array: TypeAlias = "np.ndarray[Any, Any]"
 
 
 class Layout(Protocol):
-    """How a row lies on disk, and what many of them are in memory."""
+    """How large a row is on disk, and what it is."""
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one row."""
+        """Bytes of one row, of rows of different lengths their mean."""
         ...
 
     @property
     def row_shape(self) -> tuple[Any, ...]:
         """The shape of a row, or the names of its columns."""
         ...
+
+
+class FixedLayout(Layout, Protocol):
+    """Rows of one width: what many of them are in memory."""
 
     def unpack(self, rows: Array) -> Any:
         """Inputs of rows uint8 [N, row_bytes]."""
@@ -97,3 +101,43 @@ class TableLayout:
         for place, name in enumerate(self.names):
             records[f"f{place}"] = inputs[name].to_numpy()
         return records.view(np.uint8).reshape(len(records), self.row_bytes)
+
+
+@dataclass(frozen=True)
+class TextLayout:
+    """Rows of texts in UTF-8, those of a row side by side; behind all of them where each begins and their lengths.
+
+    An index row is int64 [1 + K]: the offset of the row in the file, and the bytes of each of its K texts.
+    """
+
+    names: tuple[str, ...]
+    mean: int = 0  # bytes of the texts of a row
+
+    @property
+    def index(self) -> ArrayLayout:
+        """How the index lies on disk."""
+        return ArrayLayout("<i8", (1 + len(self.names),))
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row with its entry in the index, on average."""
+        return self.mean + self.index.row_bytes
+
+    @property
+    def row_shape(self) -> tuple[Any, ...]:
+        """The names of the columns."""
+        return self.names
+
+    def pack(self, inputs: pd.DataFrame) -> tuple[bytes, Array]:
+        """The bytes of rows one after the other, and the bytes of each text int64 [N, K]."""
+        cells = [[str(cell).encode() for cell in inputs[name]] for name in self.names]
+        lengths = np.array([[len(cell) for cell in column] for column in cells], dtype=np.int64).T
+        return b"".join(cell for row in zip(*cells, strict=True) for cell in row), lengths.reshape(-1, len(self.names))
+
+    def unpack(self, data: Any, lengths: Array) -> pd.DataFrame:
+        """The table of rows whose bytes [sum of lengths] lie one after the other."""
+        ends = np.cumsum(lengths.reshape(-1))
+        starts = ends - lengths.reshape(-1)
+        found = [bytes(data[first:stop]).decode() for first, stop in zip(starts.tolist(), ends.tolist(), strict=True)]
+        texts = np.array([*found, None], dtype=object)[:-1].reshape(lengths.shape)
+        return pd.DataFrame({name: texts[:, place] for place, name in enumerate(self.names)})

@@ -39,7 +39,7 @@ from limbeck.data.audio.clips import lengths, padded
 from limbeck.data.fitting import fit_array, fit_image, fit_table
 from limbeck.data.frames import numbers, pick, texts
 from limbeck.data.ragged import fit_ragged, is_ragged, padded_series
-from limbeck.data.rows import KINDS, Array, Rows
+from limbeck.data.rows import KINDS, Array, Rows, row_shape
 
 MAX_VALUES = 64
 
@@ -63,8 +63,7 @@ class Preprocess:
         if isinstance(rows.inputs, Parts):
             return cls({"kind": "parts", "parts": {n: _fit_part(rows, n, max_values) for n in rows.inputs.names}})
         if rows.kind == "text":
-            assert isinstance(rows.inputs, pd.DataFrame)
-            return cls({"kind": "text", "columns": list(rows.inputs.columns)})
+            return cls({"kind": "text", "columns": list(row_shape(rows.inputs))})
         if rows.kind == "audio":
             longest = int(max(lengths(rows.inputs), default=1))
             return cls({"kind": "audio", "rate": rows.rate, "length": longest})

@@ -17,7 +17,7 @@ import pandas as pd
 
 from limbeck.core.errors import StoreDamaged
 from limbeck.core.files import checksum
-from limbeck.data.layouts import Array, Layout
+from limbeck.data.layouts import Array, FixedLayout, TextLayout
 
 CHUNK = 1 << 20  # bytes that are read at once where rows follow one another
 _GAP = 1 << 16  # bytes between two rows that are read and thrown away rather than read apart
@@ -41,7 +41,7 @@ class FilePart:
 
     path: Path
     rows: int
-    layout: Layout
+    layout: FixedLayout
     checksum: str
     sound: bool = False
     keeps: Any = None  # what must live as long as the file is read
@@ -80,10 +80,77 @@ class FilePart:
         self.sound = True
 
     def _damaged(self, why: str) -> StoreDamaged:
-        return StoreDamaged(
-            f"expected {self.path} to hold {self.rows} rows as they were read from the stream, but {why}",
-            f"delete the folder {self.path.parent}: the stream is read anew",
-        )
+        return damaged(self.path, self.rows, why)
+
+
+def damaged(path: Path, rows: int, why: str) -> StoreDamaged:
+    """The error for rows that are not as they were written."""
+    return StoreDamaged(
+        f"expected {path} to hold {rows} rows as they were read from the stream, but {why}",
+        f"delete the folder {path.parent}: the stream is read anew",
+    )
+
+
+@dataclass
+class TextPart:
+    """Rows of texts in a file, checked against its checksum before the first of them is used."""
+
+    path: Path
+    rows: int
+    layout: TextLayout
+    checksum: str
+    sound: bool = False
+    keeps: Any = None  # what must live as long as the file is read
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def read(self, at: Array) -> pd.DataFrame:
+        """Texts of rows at ascending positions [M]; raises StoreDamaged where the file is not as it was written."""
+        self._verify()
+        index = self.layout.index
+        try:
+            fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            try:
+                base = os.fstat(fd).st_size - self.rows * index.row_bytes
+                places = np.empty((len(at), index.row_bytes), dtype=np.uint8)
+                for first, stop in _runs(at, index.row_bytes):
+                    start, count = int(at[first]), int(at[stop - 1] - at[first]) + 1
+                    block = _pread(fd, count * index.row_bytes, base + start * index.row_bytes)
+                    places[first:stop] = block.reshape(count, -1)[at[first:stop] - start]
+                found = index.unpack(places)
+                data = b"".join(self._texts(fd, found[:, 0], found[:, 1:].sum(axis=1)))
+            finally:
+                os.close(fd)
+        except (OSError, ValueError) as error:
+            raise self._damaged(str(error)) from error
+        return self.layout.unpack(data, found[:, 1:])
+
+    def _texts(self, fd: int, starts: Array, sizes: Array) -> Iterator[bytes]:
+        """The bytes of rows, those that lie close together in one read."""
+        if not len(starts):
+            return
+        gaps = starts[1:] - (starts[:-1] + sizes[:-1])
+        cut = np.flatnonzero((gaps > _GAP) | (starts[1:] // CHUNK != starts[:-1] // CHUNK)) + 1
+        for first, stop in pairwise([0, *cut.tolist(), len(starts)]):
+            begin = int(starts[first])
+            block = _pread(fd, int(starts[stop - 1] + sizes[stop - 1]) - begin, begin).tobytes()
+            for start, size in zip(starts[first:stop].tolist(), sizes[first:stop].tolist(), strict=True):
+                yield block[start - begin : start - begin + size]
+
+    def _verify(self) -> None:
+        if self.sound:
+            return
+        try:
+            same = checksum(self.path) == self.checksum
+        except OSError as error:
+            raise self._damaged(str(error.strerror)) from error
+        if not same:
+            raise self._damaged("its bytes are not those that were written")
+        self.sound = True
+
+    def _damaged(self, why: str) -> StoreDamaged:
+        return damaged(self.path, self.rows, why)
 
 
 @dataclass

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.ondisk import OnDisk
 
 FIELDS = (
     "text", "sentence", "sentence1", "sentence2", "premise", "hypothesis", "question", "question1", "question2",
@@ -72,5 +73,7 @@ def is_missing_text(value: Any) -> bool:
 
 def empty_rows(inputs: Any) -> int:
     """The rows of a table of texts or words in which nothing stands but spaces."""
+    if isinstance(inputs, OnDisk):
+        return sum(empty_rows(part) for part in inputs.chunks())
     sizes = [[len(cell.strip() if isinstance(cell, str) else cell) for cell in inputs[name]] for name in inputs]
     return int((np.sum(sizes, axis=0) == 0).sum())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from limbeck.core.errors import ConfigError, LimbeckError
 from limbeck.core.parts import Parts
 from limbeck.data.generation import generation_in
+from limbeck.data.ondisk import OnDisk
 from limbeck.models.audio.derive import sound_student
 from limbeck.models.audio.network import for_rows
 from limbeck.models.audio.pretrained import PretrainedSound
@@ -42,7 +43,8 @@ def ground_of(data: Data, teacher: Teacher | None = None) -> Ground:
                 f"expected rows of text for a student of text, got rows of kind {data.train.kind}",
                 "give columns of texts (one, or two for pairs), or a student that takes numbers",
             )
-        return data.train.inputs
+        given: Any = data.train.inputs
+        return given.sample() if isinstance(given, OnDisk) else given
 
     if teacher is None:
         return Ground(rows)

@@ -8,6 +8,7 @@ import numpy as np
 
 from limbeck.core.findings import Finding
 from limbeck.data.generation import generation_in
+from limbeck.data.rows import in_memory
 from limbeck.models.parts.student import PartsStudent
 from limbeck.models.text.pairs import PairEncoder
 from limbeck.models.text.tokens import TextEncoder
@@ -31,7 +32,11 @@ def cut_findings(data: Data, student: Student, writing: WriteSpec) -> list[Findi
         return []
     places = np.unique(np.linspace(0, len(data.train) - 1, min(len(data.train), _LOOKED_AT)).astype(int))
     rows = data.train.take(places)
-    found = [_found(encoder.lengths(rows.inputs), encoder.max_length, "training texts", "max_length of the student")]
+    found = [
+        _found(
+            encoder.lengths(in_memory(rows.inputs)), encoder.max_length, "training texts", "max_length of the student"
+        )
+    ]
     head = generation_in(data.tasks)
     if head is not None and isinstance(encoder, PairEncoder):
         gold = encoder.target_lengths(references(rows, head).texts)

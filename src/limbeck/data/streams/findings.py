@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from limbeck.core.errors import ConfigError
+from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.core.findings import Finding
 from limbeck.data.mixing import WINDOW
 from limbeck.data.ondisk import OnDisk
@@ -14,6 +14,8 @@ from limbeck.data.raw import Raw
 from limbeck.data.rows import Rows, in_memory
 
 _TEST_BYTES = 2 << 30
+
+_WHOLE = ("generation", "tagging", "similarity", "retrieval")  # tasks that look at all texts together
 
 
 def streamed(raws: Mapping[str, Raw]) -> Iterator[Finding]:
@@ -37,6 +39,18 @@ def streamed(raws: Mapping[str, Raw]) -> Iterator[Finding]:
             "somewhat together in training",
             "shuffle the shards once where they are sorted by class", {"window": WINDOW},
         )  # fmt: skip
+
+
+def refuse_streamed_texts(raws: Mapping[str, Raw], task: Any, embedded: str | None) -> None:
+    """Refuse streams of texts for tasks that look at all of them together; raises NotSupported."""
+    odd = [split for split, raw in raws.items() if raw.kind == "text" and isinstance(raw.inputs, OnDisk)]
+    kinds = set(task.values()) if isinstance(task, Mapping) else {task}
+    whole = [kind for kind in kinds if isinstance(kind, str) and kind.partition("(")[0] in _WHOLE]
+    if odd and (embedded is not None or whole):
+        raise NotSupported(
+            f"expected texts in memory for the task {embedded or whole[0]}, got a stream as {odd[0]}",
+            "streams of texts are for tasks with a label, labels or numbers for each text; give a table or a data set",
+        )
 
 
 def test_in_memory(test: Rows | None) -> Rows | None:

@@ -13,10 +13,11 @@ import pandas as pd
 from limbeck.core.errors import ConfigError, NotSupported
 from limbeck.data.columns import Columns, NamedColumns
 from limbeck.data.frames import is_numeric, numbers, texts
-from limbeck.data.layouts import Array, ArrayLayout, Layout, TableLayout
-from limbeck.data.ondisk import DiskArray, DiskTable
+from limbeck.data.layouts import Array, ArrayLayout, Layout, TableLayout, TextLayout
+from limbeck.data.ondisk import DiskArray, DiskTable, DiskTexts
 from limbeck.data.raw import Raw
-from limbeck.data.stretches import FilePart
+from limbeck.data.stretches import FilePart, TextPart
+from limbeck.data.words import is_words
 
 _EXACT = 1 << 53  # integers up to here are exact in float64
 _MOST = 1 << 16  # distinct texts of a column of categories
@@ -35,6 +36,7 @@ class Packing:
     notes: tuple[str, ...] = ()
     values: dict[str, list[str]] = field(default_factory=dict)  # of categories, by column, in order of appearance
     _places: dict[str, dict[str, int]] = field(default_factory=dict)
+    _lengths: list[Array] = field(default_factory=list)  # bytes of the texts of the part that is being written
     _told: dict[str, int] = field(default_factory=dict)  # values that a record holds already
 
     @classmethod
@@ -43,7 +45,9 @@ class Packing:
         first = records[0]
         spec = first["layout"]
         layout: Layout
-        if "names" in spec:
+        if "texts" in spec:
+            layout = TextLayout(tuple(spec["texts"]))
+        elif "names" in spec:
             layout = TableLayout(tuple(spec["names"]), tuple(spec["dtypes"]))
         else:
             layout = ArrayLayout(spec["dtype"], tuple(spec["shape"]))
@@ -72,6 +76,8 @@ class Packing:
         layout = self.layout
         if isinstance(layout, TableLayout):
             spec: dict[str, Any] = {"names": list(layout.names), "dtypes": list(layout.dtypes)}
+        elif isinstance(layout, TextLayout):
+            spec = {"texts": list(layout.names)}
         else:
             assert isinstance(layout, ArrayLayout)
             spec = {"dtype": layout.dtype, "shape": list(layout.shape)}
@@ -80,12 +86,13 @@ class Packing:
             "label_columns": _plain(self.label_columns), "classes": _plain(self.classes),
         }  # fmt: skip
 
-    def pack(self, raw: Raw, split: str, where: str) -> Array:
-        """Rows uint8 [N, row_bytes]; raises ConfigError for rows that are not like the first."""
+    def pack(self, raw: Raw, split: str, where: str) -> bytes:
+        """The bytes of rows; raises ConfigError for rows that are not like the first."""
         at = f" of {where}" if where else ""
-        if raw.kind not in ("array", "image", "table"):
+        if raw.kind not in ("array", "image", "table", "text") or is_words(raw.inputs):
+            what = "lists of words" if raw.kind == "text" else f"rows of kind {raw.kind}"
             raise NotSupported(
-                f"expected rows of numbers, categories or images in the stream of {split}, got rows of kind {raw.kind}",
+                f"expected rows of numbers, categories, images or texts in the stream of {split}, got {what}",
                 "give them as a split in memory, or encoded as numbers",
             )
         if self.layout is None:
@@ -94,14 +101,28 @@ class Packing:
             raise ConfigError(
                 f"expected rows of {split}{at} as those before ({self.kind}), got {raw.kind}", "give rows of one form"
             )
+        if raw.kind == "text":
+            assert isinstance(raw.inputs, pd.DataFrame)
+            return self._packed_texts(raw.inputs, split, at)
         if isinstance(raw.inputs, pd.DataFrame):
-            return self._packed_table(raw.inputs, split, at)
-        return self._packed_array(np.asarray(raw.inputs), split, at)
+            return self._packed_table(raw.inputs, split, at).tobytes()
+        return self._packed_array(np.asarray(raw.inputs), split, at).tobytes()
+
+    def end(self) -> bytes:
+        """What stands behind the rows of a part: of texts where each begins, and their lengths."""
+        if not isinstance(self.layout, TextLayout):
+            return b""
+        lengths, self._lengths = self._lengths, []
+        found = np.concatenate(lengths) if lengths else np.zeros((0, len(self.layout.names)), dtype=np.int64)
+        sizes = found.sum(axis=1)
+        return self.layout.index.pack(np.concatenate([(np.cumsum(sizes) - sizes)[:, None], found], axis=1)).tobytes()
 
     def _begin(self, raw: Raw) -> None:
         self.kind, self.columns, self.notes = raw.kind, raw.columns, raw.notes
         self.label_columns, self.classes = dict(raw.label_columns), dict(raw.classes)
-        if isinstance(raw.inputs, pd.DataFrame):
+        if raw.kind == "text":
+            self.layout = TextLayout(tuple(str(name) for name in raw.inputs.columns))  # type: ignore[union-attr]
+        elif isinstance(raw.inputs, pd.DataFrame):
             names = tuple(str(name) for name in raw.inputs.columns)
             self.layout = TableLayout(names, tuple(_dtype(raw.inputs[name]) for name in raw.inputs.columns))
             self.values = {n: [] for n, d in zip(names, self.layout.dtypes, strict=True) if d == _CODES}
@@ -127,6 +148,20 @@ class Packing:
                 "give every row in one dtype",
             )
         return layout.pack(values)
+
+    def _packed_texts(self, frame: pd.DataFrame, split: str, at: str) -> bytes:
+        layout = self.layout
+        assert isinstance(layout, TextLayout)
+        names = [str(name) for name in frame.columns]
+        if names != list(layout.names):
+            raise ConfigError(
+                f"expected texts in {', '.join(layout.names)} of {split}{at}, as in the rows before, got "
+                f"{', '.join(names)}",
+                "give every shard the same columns",
+            )
+        data, lengths = layout.pack(frame.set_axis(names, axis=1))
+        self._lengths.append(lengths)
+        return data
 
     def _packed_table(self, frame: pd.DataFrame, split: str, at: str) -> Array:
         layout = self.layout
@@ -178,16 +213,28 @@ class Packing:
         layout = self.layout
         if isinstance(layout, TableLayout):
             layout = TableLayout(layout.names, layout.dtypes, {n: tuple(v) for n, v in self.values.items()})
+        if isinstance(layout, TextLayout):
+            layout = _measured(layout, folder, records)
+        of: Any = TextPart if isinstance(layout, TextLayout) else FilePart
         parts = tuple(
-            FilePart(folder / file_of(r, "rows"), r["rows"], layout, r["files"]["rows"], n >= fresh, keeps)
+            of(folder / file_of(r, "rows"), r["rows"], layout, r["files"]["rows"], n >= fresh, keeps)
             for n, r in enumerate(records)
         )
         kind: Any = DiskTable if isinstance(layout, TableLayout) else DiskArray
+        kind = DiskTexts if isinstance(layout, TextLayout) else kind
         keys = np.concatenate([keys_of(folder, record) for record in records])
         return Raw(
             self.kind, kind(layout, parts, keys=keys), label_columns=self.label_columns, notes=self.notes,
             classes=self.classes, columns=self.columns, **read_beside(folder, records),
         )  # fmt: skip
+
+
+def _measured(layout: TextLayout, folder: Path, records: Sequence[Mapping[str, Any]]) -> TextLayout:
+    """The layout of texts with the mean size of their rows."""
+    paths = [folder / file_of(record, "rows") for record in records]
+    total = sum(path.stat().st_size for path in paths if path.is_file())
+    rows = max(sum(record["rows"] for record in records), 1)
+    return TextLayout(layout.names, max(total // rows - layout.index.row_bytes, 1))
 
 
 def file_of(record: Mapping[str, Any], kind: str) -> str:

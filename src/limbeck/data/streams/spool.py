@@ -213,7 +213,8 @@ class Spool:
                 packed = self.packing.pack(raw, self.split, "" if shard is None else str(shard.path))
                 keys.append(row_keys(raw.kind, raw.inputs))
                 beside.add(raw)
-                file.write(packed.tobytes())
+                file.write(packed)
+            file.write(self.packing.end())
 
         names = {kind: file_of({"part": number}, kind) for kind in ("rows", "keys", "beside")}
         files.commit(self.folder / names["rows"], write)
