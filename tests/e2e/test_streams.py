@@ -300,3 +300,31 @@ def test_shards_of_texts_have_the_answers_of_the_texts_in_memory(tmp_path, on_di
     np.testing.assert_array_equal(memory, stream)
     memory, stream = (found[name].outputs()[order[name]].astype(np.float32) for name in ("memory", "stream"))
     np.testing.assert_allclose(memory, stream, atol=2e-3)
+
+
+def test_predict_answers_shards_some_rows_at_a_time(rows, tmp_path, on_disk):
+    x, y = rows
+    held = {"validation": (x[150:200], y[150:200]), "test": (x[700:], y[700:])}
+    run = distil(lb.Data(train=(x[:150], y[:150]), **held), tmp_path / "run", onnx=True, attribution=False)
+    (tmp_path / "in").mkdir()
+    for shard in range(2):
+        tar(tmp_path / "in" / f"{shard}.tar", x[200 + 50 * shard : 250 + 50 * shard], first=50 * shard)
+    pattern, wanted = str(tmp_path / "in" / "{0..1}.tar"), run.predict(x[200:300])
+    said = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), pattern])
+    found = pd.read_csv(io.StringIO(said.stdout), dtype={"id": str})
+    assert found["id"].tolist() == [f"{n:06d}" for n in range(100)]
+    assert found["prediction"].astype(str).tolist() == [str(each) for each in wanted]
+    for ending, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
+        target = tmp_path / f"said.{ending}"
+        done = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), pattern, "--out", str(target), "-q"])
+        assert done.exit_code == 0 and len(read(target)) == 100, done.output
+    (tmp_path / "in" / "1.tar").unlink()
+    gone = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), pattern])
+    assert gone.exit_code == 2 and "expected a shard at" in gone.stderr and "1.tar" in gone.stderr
+
+
+def test_a_first_recipe_of_shards_is_refused_in_words(rows, tmp_path):
+    tar(tmp_path / "0.tar", rows[0][:5])
+    done = CliRunner().invoke(app, ["init", "new", "--data", str(tmp_path / "0.tar"), "--out", str(tmp_path)])
+    assert done.exit_code == 2 and "expected a table or a folder to look at, got the shards" in done.stderr
+    assert "name the shards in the recipe" in done.stderr

@@ -178,7 +178,8 @@ def write(path, clip):
 def transcribed(exported, paths):
     """What the example says to files, with neither torch nor limbeck."""
     example = Path(__file__).parents[2] / "examples" / "transcribe.py"
-    command = [sys.executable, "-c", _WITHOUT.format(str(example)), str(exported), *map(str, paths)]
+    assert len(example.read_text().splitlines()) <= 30
+    command = [sys.executable, "-c", _WITHOUT.format(str(example.parent), str(example)), str(exported), *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [line.split("\t")[1] for line in done.stdout.splitlines()]
@@ -187,5 +188,6 @@ def transcribed(exported, paths):
 _WITHOUT = """
 import runpy, sys
 sys.modules["torch"] = sys.modules["limbeck"] = None
+sys.path.insert(0, {!r})
 runpy.run_path({!r}, run_name="__main__")
 """

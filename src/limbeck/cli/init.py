@@ -9,7 +9,7 @@ import typer
 
 from limbeck.cli.options import Json, Out, Overwrite, Quiet, Verbose
 from limbeck.cli.session import begin, verb
-from limbeck.core.errors import StoreMismatch
+from limbeck.core.errors import ConfigError, StoreMismatch
 from limbeck.data.kinds import KINDS
 
 
@@ -35,12 +35,18 @@ def init(
     NAME/recipe.yaml gets guessed columns and a comment for each guess.
     """
     console = begin(json=json, quiet=quiet, verbose=verbose)
+    from limbeck.cli.shards import shard_paths
     from limbeck.cli.starter import starter
     from limbeck.cli.tables import existing
     from limbeck.core.files import write_text
 
     folder = (out or Path()) / name
     path = folder / "recipe.yaml"
+    if shard_paths(data):
+        raise ConfigError(
+            f"expected a table or a folder to look at, got the shards {data}",
+            f"give one file of a few of these rows, then name the shards in the recipe: data: {{train: '{data}'}}",
+        )
     existing({"--data": data} | ({"--test": test} if test is not None else {}))
     if path.exists() and not overwrite:
         raise StoreMismatch(f"expected no recipe at {path}, there is one", "name another, or add --overwrite")

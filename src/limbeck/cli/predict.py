@@ -15,7 +15,8 @@ from limbeck.cli.session import begin, verb
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder or its name.")],
     data: Annotated[
-        str, typer.Argument(metavar="FILE", help="Inputs: a table, an NPZ file, a folder of images or clips.")
+        str,
+        typer.Argument(metavar="FILE", help="Inputs: a table, NPZ, tar shards, a folder of images or clips."),
     ],
     proba: Annotated[bool, typer.Option("--proba", help="Probabilities, one column per class or label.")] = False,
     out: Out = None,
@@ -30,14 +31,30 @@ def predict(
     """
     console = begin(json=json, quiet=quiet, verbose=verbose)
     from limbeck.cli.masks import answers_masks, write_masks
+    from limbeck.cli.shards import shard_answers, shard_paths, write_frames
     from limbeck.cli.tables import answers_table, as_csv, existing, read_inputs, write_table
     from limbeck.core.run import find_run
 
     folder = find_run(run)
-    existing({"FILE": data})
+    if not (shards := shard_paths(data)):
+        existing({"FILE": data})
     from limbeck.stages.result import load
 
     student = load(folder).answering()
+    if shards:
+        frames = shard_answers(student, shards, folder, proba=proba)
+        if out is not None:
+            target = out if out.suffix in (".csv", ".jsonl", ".parquet") else out / "predictions.csv"
+            rows = write_frames(frames, target)
+            console.result(f"{target}  {rows:,} rows")
+            console.emit({"run": str(folder), "written": str(target), "rows": rows})
+            return
+        rows = 0
+        for number, frame in enumerate(frames):
+            rows += len(frame)
+            console.result(as_csv(frame).to_csv(index=False, header=number == 0).rstrip("\n"))
+        console.emit({"run": str(folder), "rows": rows})
+        return
     if (head := answers_masks(student)) is not None:
         written = write_masks(student, head, Path(data), folder, out)
         console.result(f"{out}  {len(written):,} masks")

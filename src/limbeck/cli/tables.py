@@ -104,6 +104,12 @@ def asked_columns(run: Path) -> Any:
     return named if columns else None
 
 
+def asked_size(run: Path) -> tuple[int, int] | None:
+    """The size of images that the recipe of a run names."""
+    size: Any = _asked(run).get("image_size")
+    return (int(size[0]), int(size[1])) if size else None
+
+
 def _asked(run: Path) -> Mapping[str, Any]:
     """What the recipe of a run says of its data; {} where there is no recipe."""
     from limbeck.core.manifest import ASKED_NAME

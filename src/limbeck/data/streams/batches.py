@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,20 @@ class Batches:
             count = len(frame) if isinstance(frame, pd.DataFrame) else len(frame.inputs)
             yield self._told(f"rows {seen} to {seen + count - 1} of {shard.path}", frame)
             seen += count
+
+    def of_tar(self, path: Path) -> Iterator[tuple[list[str], Raw]]:
+        """The rows of a tar with the stem of each; raises ConfigError naming it."""
+        stems: list[str] = []
+
+        def rows() -> Iterator[tuple[str, Any]]:
+            for stem, row in rows_of_tar(path, self.size):
+                stems.append(stem)
+                yield f"row {stem} of {path}", row
+
+        for raw in self._of_rows(rows(), str(path)):
+            count = len(raw.inputs)
+            yield stems[:count], raw
+            del stems[:count]
 
     def of_items(self, items: Iterable[Any]) -> Iterator[Raw]:
         """What an iterable gives; raises ConfigError naming the row or batch."""
