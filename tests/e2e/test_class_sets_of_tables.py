@@ -157,3 +157,18 @@ def test_a_recipe_maps_the_classes_of_a_table(wine, tmp_path):
 def test_a_mapping_belongs_to_kinds_of_teachers_with_classes_of_their_own():
     with pytest.raises(lb.ConfigError, match="it belongs to a teacher of kind import or predictions"):
         lb.Recipe.from_text("data: a.csv\nteacher: {model: mlp, mapping: {a: b}}\nstudent: mlp\n")
+
+
+def test_answers_remember_which_classes_their_teacher_knew(wine, tmp_path):
+    x, y, model, _ = wine
+    data = data_of(x, y)
+    answers = lb.label(lb.Teacher(model, mapping=MAPPING), data, out=tmp_path / "answers")
+    run = distil(
+        answers, "mlp(hidden=[8])", data, tmp_path / "run", objective="0.3 * CE + 0.7 * KD(temperature=2)",
+        train=lb.TrainSpec(steps=20), until="evaluate",
+    )  # fmt: skip
+    assert "among=(0, 1)" in run.scorecard["provenance"]["objective"]
+    with pytest.raises(
+        lb.ConfigError, match="a loss that can leave classes out, since the teacher does not know sweet"
+    ):
+        distil(answers, "mlp(hidden=[8])", data, tmp_path / "other", objective="0.3 * CE + 0.7 * DKD")

@@ -179,7 +179,13 @@ def transcribed(exported, paths):
     """What the example says to files, with neither torch nor limbeck."""
     example = Path(__file__).parents[2] / "examples" / "transcribe.py"
     assert len(example.read_text().splitlines()) <= 30
-    command = [sys.executable, "-c", _WITHOUT.format(str(example.parent), str(example)), str(exported), *map(str, paths)]
+    command = [
+        sys.executable,
+        "-c",
+        _WITHOUT.format(str(example.parent), str(example)),
+        str(exported),
+        *map(str, paths),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [line.split("\t")[1] for line in done.stdout.splitlines()]

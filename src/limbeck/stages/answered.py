@@ -95,10 +95,10 @@ class AnsweredTeacher:
 
     def _refuse_other_documents(self, job: Job) -> None:
         """Ranks that stand beside the answers hold among the documents of their time only."""
-        asked, state = documents_of(job.data), self.path.parent / RUN_NAME
-        if asked is None or not state.is_file():
+        asked, facts = documents_of(job.data), self._facts()
+        if asked is None or facts is None:
             return
-        there = read_json(state)["stages"].get("label", {}).get("facts", {}).get("documents") or {}
+        there = facts.get("documents") or {}
         for split, documents in asked.items():
             if there.get(split, documents) != documents:
                 raise StoreMismatch(
@@ -106,6 +106,19 @@ class AnsweredTeacher:
                     "got others",
                     "label again with these test rows and this corpus: lb.label(teacher, data)",
                 )
+
+    def _facts(self) -> Mapping[str, Any] | None:
+        """What labelling noted in the run that the answers are of; None of answers without a run."""
+        state = self.path.parent / RUN_NAME
+        if not state.is_file():
+            return None
+        found: Mapping[str, Any] = read_json(state)["stages"].get("label", {}).get("facts", {})
+        return found
+
+    def known(self, tasks: Mapping[str, Task]) -> dict[str, tuple[int, ...]]:
+        """Ids of the classes that the teacher knew where it did not know all of them, by task."""
+        found = (self._facts() or {}).get("known") or {}
+        return {head: tuple(ids) for head, ids in found.items() if head in tasks}
 
     def source(self, job: Job, needs: Needs) -> TeacherSource:
         refuse_inner(needs, "a set of stored answers")

@@ -26,6 +26,7 @@ from limbeck.stages import answers
 from limbeck.stages.job import Job
 from limbeck.stages.judged import all_judged, documents_of, has_embeddings, judged, judged_beside
 from limbeck.stages.label_error import differences, in_words
+from limbeck.stages.partial import known_to
 from limbeck.stages.pixels import batch_for, codec_for, few_for, in_parts, masked, plan_for, sizes_of
 from limbeck.stages.taught import trained_how
 from limbeck.stages.teachers import GivenTeacher
@@ -80,7 +81,11 @@ def label(job: Job) -> Store | None:
             for split, rows, more in job.splits:
                 said = ask(job, source, rows, more)
                 answers.write(job.run, split, TEACHER, 0, rows, said, lengths_of(rows, job.data.tasks))
-            stage.note(answers=len(store), bytes_per_answer=store.row_bytes, documents=documents_of(job.data))
+            known = known_to(job.teacher, job.data.tasks)
+            stage.note(
+                answers=len(store), bytes_per_answer=store.row_bytes, documents=documents_of(job.data),
+                known={head: list(ids) for head, ids in known.items()},
+            )  # fmt: skip
     store = Store(job.run.path(TRANSFER))
     refuse_ignorant(job, store)
     return store

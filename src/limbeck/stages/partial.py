@@ -9,6 +9,7 @@ from typing import Any
 from limbeck.core.errors import ConfigError
 from limbeck.data.tasks import Task
 from limbeck.objectives.base import Objective, Sum
+from limbeck.stages.answered import AnsweredTeacher
 from limbeck.stages.per_task import PerTaskTeacher
 from limbeck.stages.several import EnsembleTeacher, TableTeacher
 from limbeck.stages.teachers import GivenTeacher
@@ -40,7 +41,7 @@ def _among(loss: Objective, head: str, known: tuple[int, ...], task: Task) -> Ob
 
 def known_to(teacher: Any, tasks: Mapping[str, Task]) -> dict[str, tuple[int, ...]]:
     """Ids of the classes that a teacher with a mapping knows, by task, where it does not know all of them."""
-    if isinstance(teacher, GivenTeacher | TableTeacher):
+    if isinstance(teacher, AnsweredTeacher | GivenTeacher | TableTeacher):
         return teacher.known(tasks)
     if isinstance(teacher, PerTaskTeacher):
         found: dict[str, tuple[int, ...]] = {}
