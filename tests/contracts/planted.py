@@ -1,6 +1,6 @@
 """Losses that are wrong on purpose, each in the way of a bug that was shipped somewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -12,6 +12,7 @@ from limbeck.objectives.divergences import kl, reverse_kl
 from limbeck.objectives.operands import dense_pair
 from limbeck.objectives.response.ce import ce_rows
 from limbeck.objectives.response.kd import kd_rows
+from limbeck.objectives.response.label_mse import MSE
 from limbeck.signals import MAIN, Needs
 
 KD_TRAITS = Traits(temperature_squared="gradient", shift_invariant=True, direction="forward", sums_over_classes=True)
@@ -221,3 +222,21 @@ class BadDefaults(Planted):
     def __post_init__(self):
         if self.temperature <= 0:
             raise ValueError("temperature must be positive")
+
+
+class UnknownEntriesAreZeros(MSE):
+    """What is unknown of a row is learned to be the mean."""
+
+    def loss(self, student, teacher, batch, head):
+        filled = {name: target.nan_to_num() for name, target in batch.targets.items()}
+        rows = {name: mask.any(-1) if mask.dim() > 1 else mask for name, mask in batch.label_mask.items()}
+        return super().loss(student, teacher, replace(batch, targets=filled, label_mask=rows), head)
+
+
+class PartialRowsDoNotCount(MSE):
+    """A row that misses one of its targets loses all."""
+
+    def loss(self, student, teacher, batch, head):
+        whole = {name: mask.all(-1) if mask.dim() > 1 else mask for name, mask in batch.label_mask.items()}
+        targets = {name: target.nan_to_num() for name, target in batch.targets.items()}
+        return super().loss(student, teacher, replace(batch, targets=targets, label_mask=whole), head)

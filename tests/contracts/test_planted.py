@@ -35,6 +35,8 @@ BROKEN = {
     "IgnoresWeights": "row weights",
     "HalfPrecisionSum": "finite at extreme logits",
     "UnlabelledRowsCount": "missing labels",
+    "UnknownEntriesAreZeros": "missing entries",
+    "PartialRowsDoNotCount": "missing entries",
     "ReadsMoreThanItAsks": "asks for all it reads",
     "HiddenParameters": "heads",
     "KeepsState": "keeps no state",

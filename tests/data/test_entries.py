@@ -109,3 +109,21 @@ def test_empty_cells_of_a_table_are_unknown_entries(tmp_path):
     columns = lb.Columns(target=("size", "price"))
     data = lb.Data(train=tmp_path / "t.csv", test=frame.dropna().iloc[:20] + 3, columns=columns)
     assert data.train.label_mask["main"].all() and np.isnan(data.train.targets["main"]).sum() > 5
+
+
+def test_rows_that_are_split_off_to_be_judged_are_whole():
+    x, y = rows(80)
+    y[::2, 1] = np.nan
+    data = lb.Data(train=(x, y), test_fraction=0.25, task="regression")
+    assert data.test.label_mask["main"].all() and data.validation.label_mask["main"].all()
+    assert np.isnan(data.train.targets["main"]).any()
+
+
+def test_a_label_that_no_row_left_in_train_knows_is_named():
+    x, y = rows(40)
+    flags = (y > 0).astype(float)
+    flags[:, 1] = np.nan
+    with pytest.raises(
+        ConfigError, match="train: expected a known value of each target of 'main', none of its 40 rows"
+    ):
+        lb.Data(train=(x, flags), validation=(x + 5, y > 0), test=(x - 5, y > 0), task="multilabel", classes=["a", "b"])

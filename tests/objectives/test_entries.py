@@ -6,8 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from limbeck.core.errors import MissingSignal
 from limbeck.objectives import BCE, MSE, BoundedKD, GaussianNLL, Pinball
 from limbeck.objectives.base import labelled_weight
+from limbeck.objectives.weighing import labels_of
 from limbeck.signals import Batch, Signals
 
 LOSSES = [(BCE(), 1), (BCE(label_smoothing=0.1), 1), (MSE(), 1), (GaussianNLL(beta=0.5), 2), (Pinball(), 3),
@@ -68,3 +70,13 @@ def test_a_row_counts_as_one_however_much_it_knows(loss, copies):
     one, _, _, _ = measured(loss, values[:1], targets[:1], None, copies)
     assert count == 3
     torch.testing.assert_close(total, 3 * one)
+
+
+def test_a_loss_that_looks_at_all_values_is_told_so():
+    batch = Batch(
+        keys=np.zeros((2, 2), dtype=np.uint64), targets={"main": torch.zeros(2, K)},
+        label_mask={"main": torch.tensor([[True] * K, [False] + [True] * (K - 1)])},
+    )  # fmt: skip
+    with pytest.raises(MissingSignal, match="a loss that leaves out the values of 'main' that a row does not know"):
+        labels_of(batch, "main", (2, K), width=1)
+    assert labels_of(batch, "main", (2, K), width=1, entries=True)[1].tolist() == [True, True]

@@ -6,7 +6,7 @@ judged whole: there a row that misses an entry has no label.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -46,6 +46,22 @@ def whole(rows: Rows, head: str) -> Array:
     mask = np.asarray(rows.label_mask[head])
     targets = rows.targets[head]
     return mask & ~np.isnan(targets).any(axis=1) if has_gaps(targets) else mask
+
+
+def whole_rows(rows: Rows) -> Array:
+    """Rows that know of every task all entries or none, bool [N]."""
+    found = np.ones(len(rows), dtype=bool)
+    for head, mask in rows.label_mask.items():
+        found &= whole(rows, head) | ~np.asarray(mask)
+    return found
+
+
+def silent_columns(rows: Rows, head: str, names: Sequence[str]) -> list[str]:
+    """The columns of a task's targets of which no row knows a value."""
+    if head not in rows.targets or not has_gaps(rows.targets[head]):
+        return []
+    there = ~np.isnan(rows.targets[head]) & np.asarray(rows.label_mask[head])[:, None]
+    return [str(name) for name, known in zip(names, there.any(axis=0), strict=False) if not known]
 
 
 def filled(rows: Rows, head: str) -> Rows:

@@ -13,10 +13,12 @@ from limbeck.core.errors import ConfigError, LimbeckError, Problem
 from limbeck.core.findings import Finding
 from limbeck.core.parts import Parts
 from limbeck.data.audio.sources import is_transcript
+from limbeck.data.entries import silent_columns
 from limbeck.data.generation import Generation, generation_in, is_pair
 from limbeck.data.infer import build_task, infer_task
 from limbeck.data.keys import row_keys
 from limbeck.data.kinds import form_of, kind_name
+from limbeck.data.labels import listed
 from limbeck.data.masks.arrays import are_masks, image_kind, refuse_other, refuse_pairs
 from limbeck.data.ondisk import DiskTable, OnDisk
 from limbeck.data.pairs import single_texts
@@ -215,6 +217,15 @@ def refuse_silent_tasks(rows: Mapping[str, Rows], tasks: Mapping[str, Task]) -> 
         for split in ("train", "validation", "test")
         for head in tasks
         if split in rows and head in rows[split].label_mask and not rows[split].label_mask[head].any()
+    ]  # fmt: skip
+    problems += [
+        Problem(
+            "train", f"expected a known value of each target of '{head}', none of its {len(rows['train'])} rows knows "
+            f"{listed(silent)}",
+            "leave the column out, or give rows in which it is known",
+        )
+        for head, task in tasks.items()
+        if (silent := silent_columns(rows["train"], head, getattr(task, "targets", None) or task.names))
     ]  # fmt: skip
     if problems:
         raise together(problems)

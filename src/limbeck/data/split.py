@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from limbeck.core.errors import ConfigError
+from limbeck.data.entries import whole_rows
 from limbeck.data.keys import inverse_of
 from limbeck.data.rows import Array, Rows
 from limbeck.data.tasks import Task
@@ -18,7 +19,8 @@ def split_off(rows: Rows, fraction: float, tasks: Mapping[str, Task], seed: int,
     if not 0 < fraction < 1:
         raise ConfigError(f"expected {name}_fraction between 0 and 1, got {fraction}", "0.2 is the default")
     units = units_of(rows)
-    labelled = np.flatnonzero(labelled_rows(rows))
+    judged = labelled_rows(rows) & whole_rows(rows)  # a row that misses an entry can train, and is not judged
+    labelled = np.flatnonzero(judged)
     wanted = max(1, round(fraction * len(labelled)))
     if (distinct := len(np.unique(units[labelled]))) < 2:
         raise ConfigError(
@@ -35,7 +37,7 @@ def split_off(rows: Rows, fraction: float, tasks: Mapping[str, Task], seed: int,
             f"expected labelled rows to be left for training after {name} rows were split off, none are",
             f"give {name} rows of their own, or a smaller {name}_fraction",
         )
-    return rows.take(~part), rows.take(part & labelled_rows(rows))
+    return rows.take(~part), rows.take(part & judged)
 
 
 def keep_labels(rows: Rows, count: int, tasks: Mapping[str, Task], seed: int) -> tuple[Rows, Rows]:

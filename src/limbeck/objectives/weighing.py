@@ -134,18 +134,28 @@ def shape_of(output: Output) -> tuple[int, ...]:
     return tuple(output.shape)
 
 
-def labels_of(batch: Batch, on: str, shape: tuple[int, ...], width: int = 0) -> tuple[Tensor, Tensor | None]:
+def labels_of(
+    batch: Batch, on: str, shape: tuple[int, ...], width: int = 0, *, entries: bool = False
+) -> tuple[Tensor, Tensor | None]:
     """The targets of one task and the mask of what is labelled; targets without a label become 0.
 
     `shape` is the shape that the targets must have, the last `width` dimensions belong to one row (0 for class ids, 1
-    for several labels or values). Raises MissingSignal where the batch has no such task.
+    for several labels or values). `entries` says that the loss leaves out the values that `entry_mask` does not have.
+    Raises MissingSignal where the batch has no such task, or hides single values from a loss that looks at all of them.
     """
     target, mask = _target(batch, on), label_mask(batch, on, width)
     if mask is not None and target.dim() - width == 2 and len(shape) - width == 2:
         target, mask = _as_long(target, mask, shape[1])
-    entries = batch.label_mask.get(on)
-    if entries is not None and _by_entry(entries, target):
-        target = blank(target, entries)
+    known = batch.label_mask.get(on)
+    if known is not None and _by_entry(known, target):
+        if not entries:
+            raise MissingSignal(
+                f"expected a loss that leaves out the values of '{on}' that a row does not know, got one that looks at "
+                "all of them",
+                "pass entries=True to labels_of, and blank and mean over what entry_mask has (see MSE); or give rows "
+                "that know every target",
+            )
+        target = blank(target, known)
     if tuple(target.shape) != tuple(shape):
         raise ShapeMismatch(
             f"expected labels of shape {tuple(shape)} for the output '{on}', got {tuple(target.shape)}",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from limbeck.objectives.base import Objective
-from limbeck.testing import batching, numbers, structure
+from limbeck.testing import batching, numbers, partial, structure
 
 Check: TypeAlias = Callable[[Objective], None]
 
@@ -43,6 +43,7 @@ CONTRACTS: tuple[Contract, ...] = (
     Contract("padding side", batching.padding_side),
     Contract("micro-batches", batching.micro_batches),
     Contract("missing labels", batching.missing_labels),
+    Contract("missing entries", partial.missing_entries),
     Contract("unequal widths", structure.unequal_widths),
     Contract("heads", structure.heads),
     Contract("keeps no state", structure.keeps_no_state),

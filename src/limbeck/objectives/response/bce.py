@@ -84,7 +84,7 @@ class BCE(Objective):
         self, student: Signals, teacher: Signals | None, batch: Batch, head: nn.Module | None
     ) -> tuple[Tensor, Tensor]:
         logits = dense(output_of(student, self.on, "student"), "student")
-        targets, mask = labels_of(batch, self.on, tuple(logits.shape), width=1)
+        targets, mask = labels_of(batch, self.on, tuple(logits.shape), width=1, entries=True)
         weight = None
         if self.positive_weight is not None:
             if len(self.positive_weight) != logits.shape[-1]:

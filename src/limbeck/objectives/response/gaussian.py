@@ -100,7 +100,7 @@ class GaussianNLL(Objective):
         self, student: Signals, teacher: Signals | None, batch: Batch, head: nn.Module | None
     ) -> tuple[Tensor, Tensor]:
         values = dense(output_of(student, self.on, "student"), "student")
-        labels, mask = labels_of(batch, self.on, (*values.shape[:-1], values.shape[-1] // 2), width=1)
+        labels, mask = labels_of(batch, self.on, (*values.shape[:-1], values.shape[-1] // 2), width=1, entries=True)
         wide = entry_mask(batch, self.on, copies=2)
         values = blank(values, mask if wide is None else wide)
         return weigh(gaussian_nll_rows(values, labels, self.beta, entry_mask(batch, self.on)), batch, mask)

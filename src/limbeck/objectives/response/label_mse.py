@@ -63,6 +63,6 @@ class MSE(Objective):
         self, student: Signals, teacher: Signals | None, batch: Batch, head: nn.Module | None
     ) -> tuple[Tensor, Tensor]:
         values = dense(output_of(student, self.on, "student"), "student")
-        targets, mask = labels_of(batch, self.on, tuple(values.shape), width=1)
+        targets, mask = labels_of(batch, self.on, tuple(values.shape), width=1, entries=True)
         known = entry_mask(batch, self.on)
         return weigh(mse_rows(blank(values, mask if known is None else known), targets, known), batch, mask)

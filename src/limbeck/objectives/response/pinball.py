@@ -45,7 +45,7 @@ def pinball_rows(
     missing = labels.to(quantiles.dtype)[..., None] - quantiles
     level = torch.tensor(levels, dtype=quantiles.dtype, device=quantiles.device)
     losses = torch.maximum(level * missing, (level - 1) * missing)
-    return losses.mean(dim=(-2, -1)) if known is None else over_entries(losses.mean(dim=-1), known, mean=True)
+    return over_entries(losses.mean(dim=-1), known, mean=True)
 
 
 def pinball_loss(student: Tensor, labels: Tensor, levels: tuple[float, ...] = (0.1, 0.5, 0.9)) -> Tensor:
@@ -84,7 +84,7 @@ class Pinball(Objective):
                 f"{values.shape[-1]} numbers a row",
                 "give the levels of a target side by side",
             )
-        labels, mask = labels_of(batch, self.on, (*values.shape[:-1], targets), width=1)
+        labels, mask = labels_of(batch, self.on, (*values.shape[:-1], targets), width=1, entries=True)
         wide = entry_mask(batch, self.on, copies=len(self.levels))
         values = blank(values, mask if wide is None else wide)
         return weigh(pinball_rows(values, labels, self.levels, entry_mask(batch, self.on)), batch, mask)

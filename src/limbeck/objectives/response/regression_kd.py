@@ -167,7 +167,7 @@ class BoundedKD(Objective):
         self, student: Signals, teacher: Signals | None, batch: Batch, head: nn.Module | None
     ) -> tuple[Tensor, Tensor]:
         left, right, mask = dense_pair(student, teacher, self.on)
-        targets, labelled = labels_of(batch, self.on, tuple(left.shape), width=1)
+        targets, labelled = labels_of(batch, self.on, tuple(left.shape), width=1, entries=True)
         mask = either(mask, labelled)
         known = entry_mask(batch, self.on)
         if known is not None:
