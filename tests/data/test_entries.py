@@ -52,6 +52,8 @@ def test_training_rows_keep_what_they_know_and_test_rows_are_whole():
     for part in (data.validation, data.test):
         assert not np.isnan(part.targets["main"]).any()
     assert data.test.label_mask["main"].sum() == 15
+    (part,) = [found for found in data.findings if found.code == "LB140"]
+    assert "training rows miss some: y1 (" in part.measured
     (note,) = [found for found in data.findings if found.code == "LB117"]
     assert "5 of 20 in test" in note.measured
     again = lb.Data(train=(x, y), test=(test_x, test_y), task="regression")

@@ -254,6 +254,13 @@ _PAGES = (
         "choose a smaller subsample of the student, or mend transcripts that belong to other clips",
     ),
     Check(
+        "LB140",
+        "rows know a part of their labels",
+        "training rows of which some entries of a task of several columns are known and others are empty",
+        "unknown entries have no part in the loss on labels, and the teacher speaks of them; rows to be judged are whole",
+        "fill them where they can be known; 0 and an empty cell are not the same",
+    ),
+    Check(
         "LB201",
         "the teacher is no better than its control",
         "the teacher's score is compared, paired by row, with a constant answer and with the student that was trained "

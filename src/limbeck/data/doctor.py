@@ -11,6 +11,7 @@ import pandas as pd
 from limbeck.core.findings import Finding
 from limbeck.core.parts import Parts
 from limbeck.data.audio.checks import look_at_clips
+from limbeck.data.entries import has_gaps
 from limbeck.data.frames import is_numeric
 from limbeck.data.keys import found_in, inverse_of
 from limbeck.data.masks.checks import is_about_pictures, look_at_pictures
@@ -96,6 +97,7 @@ def look(
         elif task.form == "multilabel" and head in train.targets:
             yield from _labels(train, head, task)
         yield from _unlabelled(rows, head)
+        yield from _partial(train, head, task)
     if len(tasks) > 1:
         yield from _silent(train)
     for part in _parts(_looked_at(train)).values():
@@ -217,6 +219,21 @@ def _labels(train: Rows, head: str, task: Task) -> Iterator[Finding]:
             "a label without training rows is learned from the teacher alone",
             "add rows of these labels, or leave them out of `classes`", {"split": "train", "classes": empty},
         )  # fmt: skip
+
+
+def _partial(train: Rows, head: str, task: Task) -> Iterator[Finding]:
+    """Training rows that know some entries of a task and not all."""
+    targets = train.targets.get(head)
+    if targets is None or not has_gaps(targets):
+        return
+    gaps = np.isnan(targets).sum(axis=0)
+    names = getattr(task, "targets", None) or task.names
+    counts = ", ".join(f"{name} ({count})" for name, count in zip(names, gaps, strict=False) if count)
+    yield _note(
+        "LB140", f"rows know a part of '{head}'",
+        f"{int(np.isnan(targets).any(axis=1).sum())} of {len(train)} training rows miss some: {counts}",
+        "the loss on labels leaves these entries out, the teacher speaks of them; rows that are judged are whole",
+    )  # fmt: skip
 
 
 def _unlabelled(rows: Mapping[str, Rows], head: str) -> Iterator[Finding]:
