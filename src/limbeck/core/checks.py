@@ -257,7 +257,7 @@ _PAGES = (
         "LB140",
         "rows know a part of their labels",
         "training rows of which some entries of a task of several columns are known and others are empty",
-        "unknown entries have no part in the loss on labels, and the teacher speaks of them; rows to be judged are whole",
+        "the loss on labels leaves them out, and the teacher speaks of them; rows that are judged are whole",
         "fill them where they can be known; 0 and an empty cell are not the same",
     ),
     Check(
