@@ -15,6 +15,7 @@ from limbeck.core.files import checksum, read_json, write_bytes, write_json
 from limbeck.models import zoo
 from limbeck.models.audio.pretrained import PretrainedSound, rebuilt
 from limbeck.models.factory import caller
+from limbeck.models.keras_network import KERAS_FILE, KerasNetwork
 from limbeck.models.parts.network import PartsNet
 from limbeck.models.parts.saved import parts_from, save_parts
 from limbeck.models.parts.student import PartsStudent
@@ -55,6 +56,10 @@ def save(
     data = to_bytes(state)
     write_bytes(folder / WEIGHTS, data)
     config: dict[str, Any] = {"format": _FORMAT, "weights": checksum(data), "class": _class_path(module)}
+    if isinstance(module, KerasNetwork):
+        write_bytes(folder / KERAS_FILE, module.keras_bytes())
+        config["takes"] = module.takes
+        config["beside"] = {KERAS_FILE: checksum(folder / KERAS_FILE)}
     if isinstance(module, PretrainedSound):
         config |= module.notes()
     elif isinstance(module, zoo.Net):

@@ -22,6 +22,7 @@ from limbeck.models import zoo
 from limbeck.models.factory import caller
 from limbeck.models.fingerprint import module_hash, object_hash
 from limbeck.models.fit_check import check_fit, moved
+from limbeck.models.keras_network import as_module
 from limbeck.models.outputs import (
     AUTO,
     LOGITS,
@@ -124,6 +125,7 @@ class Student:
             return written_by(what, kinds, texts, ground or Ground())
         if is_sentence_transformer(what):
             what = SentenceNetwork.of(what)
+        what = as_module(what)
         chained = isinstance(what, str) and is_chain(what, tuple(zoo.ZOO))
         sentences = isinstance(what, SentenceNetwork) or (chained and is_sentences(what, kinds))
         if sentences or isinstance(what, Tokenised):
@@ -249,6 +251,7 @@ class Student:
                     "call the factory by itself to see where; in_shape and out_sizes are given to it where it names "
                     "them",
                 ) from error
+        module = as_module(module)
         if not isinstance(module, nn.Module):
             raise ConfigError(
                 f"expected the student factory {self.label} to return a torch.nn.Module, got {type(module).__name__}",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.core.errors import ConfigError, NotSupported
+from limbeck.core.files import read_json
 from limbeck.core.findings import Finding
 from limbeck.core.run import Run, find_run
 from limbeck.evaluate.scorecard import Range, Scorecard
@@ -85,9 +86,13 @@ class DistillRun:
 
     @property
     def student(self) -> Any:
-        """The student of the seed that validated best, as you wrote it: a torch module in evaluation mode."""
+        """The student of the seed that validated best, as you wrote it: a torch module in evaluation mode.
+
+        A Keras student is a Keras model that takes raw rows, its standardisation inside.
+        """
+        from limbeck.models.keras_network import KerasNetwork
         from limbeck.models.parts.student import PartsStudent
-        from limbeck.models.saved import load
+        from limbeck.models.saved import config_of, load
 
         seed = self._run.stage("train", {}).facts.get("best_seed")
         if seed is None:
@@ -98,7 +103,11 @@ class DistillRun:
         own = self._student is None or self._student.encoder is not None
         own = own or (isinstance(self._student, PartsStudent) and self._student.kind == "name")
         like = None if own else self._student.finish(self._student.build(seed))
-        return load(folder, like=like)
+        found = load(folder, like=like)
+        if not isinstance(found, KerasNetwork):
+            return found
+        found.takes = read_json(config_of(folder))["takes"]
+        return found.whole()
 
     @property
     def exported(self) -> Path:

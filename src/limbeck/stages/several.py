@@ -221,6 +221,7 @@ def teacher_of(what: Any, *, members: int = 1, train: TrainSpec | None = None, o
     from torch import nn
 
     from limbeck.models.adapters import is_estimator
+    from limbeck.models.keras_network import as_module
     from limbeck.models.text.sentences import SentenceNetwork, is_sentence_transformer
 
     if isinstance(what, GivenTeacher) and is_estimator(what.model) and not _is_fitted(what.model):
@@ -240,6 +241,7 @@ def teacher_of(what: Any, *, members: int = 1, train: TrainSpec | None = None, o
         return _of_text(str(what), members, train, output)
     if is_sentence_transformer(what):
         return GivenTeacher(SentenceNetwork.of(what), output="logits")
+    what = as_module(what)
     if isinstance(what, nn.Module):
         return GivenTeacher(what, output=output)
     if is_estimator(what):

@@ -20,6 +20,7 @@ from limbeck.data.ondisk import OnDisk
 from limbeck.data.rows import Rows, in_memory
 from limbeck.data.words import word_counts
 from limbeck.evaluate.cost import module_cost, training_cost
+from limbeck.models.keras_network import KerasNetwork
 from limbeck.models.outputs import AsLogits
 from limbeck.models.saved import config_of, load, save, whole
 from limbeck.models.student import Student
@@ -251,6 +252,9 @@ def keep(
     }
     write_json(folder / FACTS, facts)
     names = {head: task.names for head, task in job.data.tasks.items()}
+    network = module.inner if isinstance(module, AsLogits) else module
+    if isinstance(network, KerasNetwork):
+        network.takes = job.data.preprocess.spec
     save(module, folder, source=student, names=names)  # config.json is its last file: it says that all of it is there
     checkpoint.clear(folder / "checkpoints")
 
