@@ -54,6 +54,38 @@ def test_weights_sum_to_one_and_follow_their_teachers(weigh):
     torch.testing.assert_close(weigh(torch.zeros(2, 3)), torch.full((2, 3), 0.5))
 
 
+def test_entropy_weights_are_those_of_the_authors_up_to_their_sum():
+    """Rorozhl/CA-MKD (commit c2f39a9f13), helper/loops.py, on the inputs of `tests/objectives/golden_inputs.py`.
+
+    Their weights sum to K - 1 and the loss is divided by it; ours sum to one.
+    """
+    theirs = torch.tensor(
+        [
+            [
+                0.7776714220430438, 0.6946454408893057, 0.6631209332972194,
+                0.7269764651384546, 0.7629133442969037, 0.6617876869964764,
+            ],
+            [
+                0.6631434253791362, 0.7554593456484716, 0.7329323840469888,
+                0.6556081377225682, 0.703953146705909, 0.776776621675743,
+            ],
+            [
+                0.5591851525778198, 0.5498952134622226, 0.6039466826557918,
+                0.6174153971389773, 0.5331335089971871, 0.5614356913277807,
+            ],
+        ],
+        dtype=torch.float64,
+    )  # fmt: skip
+    i, j = torch.arange(6, dtype=torch.float64)[:, None], torch.arange(7, dtype=torch.float64)[None, :]
+    labels = torch.tensor([0, 3, 6, 2, 5, 1])
+    teacher = 3 * torch.cos(0.9 * i - 0.5 * j + 0.3) + 1.5 * (j == labels[:, None])
+    student = 2 * torch.sin(1.3 * i + 0.7 * j + 0.1)
+    members = (teacher, teacher.flip(0), 0.5 * student)
+    ours = entropy_weights(torch.stack([entropies_of(each, "classes", 7) for each in members]))
+    torch.testing.assert_close(ours.sum(dim=0), torch.ones(6, dtype=torch.float64))
+    torch.testing.assert_close(ours * (len(members) - 1), theirs, atol=1e-9, rtol=0)
+
+
 def test_confidence_by_hand():
     errors = torch.tensor([[0.0], [np.log(3.0)]], dtype=torch.float64)
     torch.testing.assert_close(confidence_weights(errors), torch.tensor([[0.75], [0.25]], dtype=torch.float64))
@@ -114,7 +146,7 @@ def test_a_class_is_a_mean_over_those_who_know_it():
     torch.testing.assert_close(asked([two, one], "mean", known=known[::-1]).softmax(dim=-1), found)
     nobody = asked([one, one], "mean", known=[{"main": (0, 1)}] * 2)
     torch.testing.assert_close(nobody.softmax(dim=-1), one.softmax(dim=-1))
-    with pytest.raises(ConfigError, match=r"one of them answers alone .weighting routing., one of them knows only some"):
+    with pytest.raises(ConfigError, match=r"answers alone .weighting routing., one of them knows only some"):
         asked([one, two], "routing", known=known)
 
 
