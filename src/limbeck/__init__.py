@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from limbeck.stages.alone import export as export
     from limbeck.stages.alone import label as label
     from limbeck.stages.alone import teach as teach
+    from limbeck.stages.ensembles import Teachers as Teachers
     from limbeck.stages.several import TableTeacher as Predictions  # noqa: F401
     from limbeck.stages.surgery import keep_layers as keep_layers
     from limbeck.stages.surgery import shrink as shrink
@@ -137,6 +138,7 @@ _PUBLIC = {
     "TaggingNetwork": "limbeck.models.text.tagging:TaggingNetwork",
     "TaskKind": "limbeck.data.task:TaskKind",
     "Teacher": "limbeck.stages.teachers:GivenTeacher",
+    "Teachers": "limbeck.stages.ensembles:Teachers",
     "TextNetwork": "limbeck.models.text.network:TextNetwork",
     "TrainSpec": "limbeck.train.plan:TrainSpec",
     "TransferSet": "limbeck.transfer.dataset:TransferSet",

@@ -53,6 +53,8 @@ COMMENTS = {  # above the keys of a written recipe
     "teacher": 'built in: mlp(hidden=[128, 64]), cnn(width=16), linear; or "sklearn:NAME(...)", a table of\n'
     'predictions, "answers:DIR" (a run that was labelled before), or an import path "package.module:make";\n'
     "members: 5 trains an ensemble of five",
+    "weighting": "how the answers of several teachers are weighed: mean (by weight:), or in each row by entropy,\n"
+    "confidence (how right they are about its label) or routing (the surest answers alone)",
     "student": 'a built-in network, an import path "package.module:make", or for texts "hf:FOLDER", or a chain such\n'
     'as "keep_layers(2) | vocabulary(8000)" (made of the teacher), static(dim=64), bag_of_words, text_cnn',
     "objective": "a weighted sum of losses; the control keeps those without a teacher",
@@ -71,6 +73,7 @@ class Recipe:
     name: str = "run"
     data: DataSpec
     teacher: tuple[TeacherSpec, ...]
+    weighting: Literal["mean", "entropy", "confidence", "routing"] = "mean"
     student: str
     objective: str = "auto"
     train: TrainSpec = field(default_factory=TrainSpec)
@@ -100,7 +103,24 @@ class Recipe:
             )
         if not self.teacher:
             problems.append(Problem("teacher", "expected at least one teacher, got none"))
+        if self.weighting != "mean":
+            problems += self._weighting_problems()
         refuse(problems, "the recipe")
+
+    def _weighting_problems(self) -> Iterator[Problem]:
+        groups = [
+            [spec.weight for spec in self.teacher if spec.task == task] for task in {s.task for s in self.teacher}
+        ]
+        if all(len(group) == 1 for group in groups):
+            yield Problem(
+                "weighting", f"expected several teachers to be weighed by {self.weighting}, got one",
+                "list them under teacher:, or leave weighting out",
+            )  # fmt: skip
+        if any(len(set(group)) > 1 for group in groups):
+            yield Problem(
+                "weighting", f"expected equal weights beside {self.weighting}, which weighs every row by itself",
+                "leave weight: out of the teachers, or use weighting: mean",
+            )  # fmt: skip
 
     # ----------------------------------------------------------------------------------------- reading
 

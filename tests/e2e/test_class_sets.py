@@ -78,8 +78,8 @@ def test_a_loss_that_cannot_leave_classes_out_is_refused(tmp_path):
     teacher = lb.Teacher(fine(x[:100], y[:100]), mapping=MAPPING)
     with pytest.raises(lb.ConfigError, match=r"leave classes out, since the teacher does not know sweet .* got DKD"):
         distil(teacher, "mlp", data, tmp_path / "run", objective="0.3 * CE + 0.7 * DKD")
-    with pytest.raises(lb.ConfigError, match="teachers of an ensemble that know every class"):
-        distil([teacher, "mlp"], "mlp", data, tmp_path / "run")
+    with pytest.raises(lb.ConfigError, match="teachers that know every class where one of them answers alone"):
+        distil(lb.Teachers([teacher, "mlp"], weighting="routing"), "mlp", data, tmp_path / "run")
 
 
 def test_kd_among_some_classes_is_kd_of_their_columns_and_moves_nothing_else():

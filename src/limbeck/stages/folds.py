@@ -46,7 +46,7 @@ TESTED, LABELLED = 50, 200  # rows, below which folds are worth a tip
 def fresh(teacher: Teacher) -> Teacher:
     """The same teacher, not taught yet where a run teaches it."""
     if isinstance(teacher, EnsembleTeacher):
-        return EnsembleTeacher([(fresh(member), weight) for member, weight in teacher.members])
+        return EnsembleTeacher([(fresh(member), weight) for member, weight in teacher.members], teacher.weighting)
     if isinstance(teacher, PerTaskTeacher):
         return PerTaskTeacher({head: fresh(part) for head, part in teacher.parts.items()})
     if isinstance(teacher, TaughtNetwork):

@@ -41,7 +41,7 @@ def _among(loss: Objective, head: str, known: tuple[int, ...], task: Task) -> Ob
 
 def known_to(teacher: Any, tasks: Mapping[str, Task]) -> dict[str, tuple[int, ...]]:
     """Ids of the classes that a teacher with a mapping knows, by task, where it does not know all of them."""
-    if isinstance(teacher, AnsweredTeacher | GivenTeacher | TableTeacher):
+    if isinstance(teacher, AnsweredTeacher | EnsembleTeacher | GivenTeacher | TableTeacher):
         return teacher.known(tasks)
     if isinstance(teacher, PerTaskTeacher):
         found: dict[str, tuple[int, ...]] = {}
@@ -49,9 +49,4 @@ def known_to(teacher: Any, tasks: Mapping[str, Task]) -> dict[str, tuple[int, ..
             if head in tasks:
                 found |= known_to(part, {head: tasks[head]})
         return found
-    if isinstance(teacher, EnsembleTeacher) and any(known_to(member, tasks) for member, _ in teacher.members):
-        raise ConfigError(
-            "expected teachers of an ensemble that know every class, one of them knows only some",
-            "map a class of each teacher to each of the task's, or distil from one teacher",
-        )
     return {}

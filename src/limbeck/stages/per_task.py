@@ -75,6 +75,11 @@ class _Joined:
         """Dense outputs for all tasks."""
         return Needs(outputs=tuple(self.sources))
 
+    @property
+    def uses_labels(self) -> bool:
+        """Whether the labels of a batch decide what is answered."""
+        return any(getattr(source, "uses_labels", False) for source in self.sources.values())
+
     def answer(self, batch: Batch) -> Signals:
         """Ask the source of each task."""
         said = {head: source.answer(batch) for head, source in self.sources.items()}

@@ -186,10 +186,14 @@ def _no_network(teacher: Teacher) -> Teacher | None:
 
 
 def look_at_tables(teacher: Teacher, data: Data) -> None:
-    """Read the tables of predictions of a teacher and match them with the rows; raises what these raise."""
+    """Read the tables of predictions of a teacher and match them with the rows; raises what these raise.
+
+    A weighting of several teachers that does not fit the tasks is refused here too.
+    """
     if isinstance(teacher, TableTeacher):
         teacher.look(data)
     elif isinstance(teacher, EnsembleTeacher):
+        teacher.refuse_tasks(data)
         for member, _ in teacher.members:
             look_at_tables(member, data)
     elif isinstance(teacher, PerTaskTeacher):

@@ -88,7 +88,10 @@ def make_teacher(recipe: Recipe) -> Teacher:
     by_task: dict[str | None, list[tuple[Teacher, float]]] = {}
     for spec in recipe.teacher:
         by_task.setdefault(spec.task, []).append((_teacher(recipe, spec), spec.weight))
-    made = {head: some[0][0] if len(some) == 1 else EnsembleTeacher(some) for head, some in by_task.items()}
+    made = {
+        head: some[0][0] if len(some) == 1 else EnsembleTeacher(some, recipe.weighting)
+        for head, some in by_task.items()
+    }
     alone = made.pop(None, None)
     return alone if alone is not None else PerTaskTeacher({str(head): teacher for head, teacher in made.items()})
 

@@ -12,8 +12,10 @@ from limbeck.core.findings import Finding
 from limbeck.core.kinds import suggest
 from limbeck.signals import Batch, Needs, Signals, TeacherSource
 from limbeck.stages.answered import AnsweredTeacher
+from limbeck.stages.ensembles import EnsembleTeacher as EnsembleTeacher
+from limbeck.stages.ensembles import Teachers
 from limbeck.stages.per_task import PerTaskTeacher
-from limbeck.stages.taught import TaughtEstimator, TaughtNetwork, added
+from limbeck.stages.taught import TaughtEstimator, TaughtNetwork
 from limbeck.stages.teachers import NO_COST, GivenTeacher, Teacher
 from limbeck.stages.teachers import refuse_inner as refuse_inner
 from limbeck.train.plan import TrainSpec
@@ -165,46 +167,6 @@ class _Told:
             return self.inner.answer(batch)
 
 
-@dataclass
-class EnsembleTeacher:
-    """Several teachers that answer as one, by a weighted mean of probabilities or values."""
-
-    members: Sequence[tuple[Teacher, float]]
-
-    def __post_init__(self) -> None:
-        from limbeck.transfer.ensemble import check_weights
-
-        check_weights([weight for _, weight in self.members], len(self.members))
-
-    def describe(self) -> dict[str, Any]:
-        return {
-            "kind": "ensemble",
-            "members": [{"weight": weight} | teacher.describe() for teacher, weight in self.members],
-        }
-
-    def teach(self, job: Job, folder: Path) -> list[Finding]:
-        found = []
-        for place, (teacher, _) in enumerate(self.members):
-            found += teacher.teach(job, folder / f"teacher-{place}")
-        return found
-
-    def source(self, job: Job, needs: Needs) -> TeacherSource:
-        from limbeck.transfer.source import Ensemble
-
-        refuse_inner(needs, "an ensemble")
-        sources = [teacher.source(job, needs) for teacher, _ in self.members]
-        return Ensemble(sources, [weight for _, weight in self.members], heads=job.data.tasks)
-
-    def fingerprint(self) -> str:
-        from limbeck.models.fingerprint import object_hash
-
-        return object_hash([[teacher.fingerprint(), weight] for teacher, weight in self.members])
-
-    def cost(self, job: Job) -> dict[str, Any]:
-        costs = [teacher.cost(job) for teacher, _ in self.members]
-        return dict(NO_COST) if any(c["latency"] is None for c in costs) else added(costs)
-
-
 _READY = (
     AnsweredTeacher, EnsembleTeacher, GivenTeacher, PerTaskTeacher, SourceTeacher, TableTeacher, TaughtEstimator,
     TaughtNetwork,
@@ -215,8 +177,8 @@ def teacher_of(what: Any, *, members: int = 1, train: TrainSpec | None = None, o
     """Take a teacher in any of its forms; raises ConfigError for what is none.
 
     A text is a built-in network ("mlp(hidden=[128, 64])"), "sklearn:NAME(...)", a file of predictions, "answers:DIR"
-    (what was labelled before) or an import path; a list is an ensemble, of teachers or of pairs (teacher, weight); a
-    mapping has a teacher of its own for each task.
+    (what was labelled before) or an import path; a list is an ensemble, of teachers or of pairs (teacher, weight), as
+    is `Teachers`, which says how they are weighed; a mapping has a teacher of its own for each task.
     """
     from torch import nn
 
@@ -231,8 +193,11 @@ def teacher_of(what: Any, *, members: int = 1, train: TrainSpec | None = None, o
     if isinstance(what, TransferSet):
         return AnsweredTeacher(what.store.path)
     if isinstance(what, list | tuple) and len(what) > 0:
-        pairs = [entry if _is_weighted(entry) else (entry, 1.0) for entry in what]
-        return EnsembleTeacher([(teacher_of(one, train=train, output=output), float(weight)) for one, weight in pairs])
+        what = Teachers(what)
+    if isinstance(what, Teachers):
+        pairs = [entry if _is_weighted(entry) else (entry, 1.0) for entry in what.teachers]
+        members_of = [(teacher_of(one, train=train, output=output), float(weight)) for one, weight in pairs]
+        return EnsembleTeacher(members_of, what.weighting)
     if isinstance(what, Mapping) and len(what) > 0:
         return PerTaskTeacher(
             {str(h): teacher_of(t, members=members, train=train, output=output) for h, t in what.items()}

@@ -7,6 +7,7 @@ labelled again is the same, bit for bit, as one that was never interrupted.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -151,7 +152,21 @@ class _Labelling:
         inputs = take_inputs(self.rows.inputs, places)
         if self.view is not None:
             inputs = self.view(inputs, keys, views)
-        return self.source.answer(Batch(keys=keys, views=views, teacher_inputs=self.prepare(inputs)))
+        batch = Batch(keys=keys, views=views, teacher_inputs=self.prepare(inputs))
+        return self.source.answer(self._with_labels(batch, places))
+
+    def _with_labels(self, batch: Batch, places: Array) -> Batch:
+        """The batch with the labels of its rows, for a source whose answers they decide."""
+        if not getattr(self.source, "uses_labels", False):
+            return batch
+        import torch
+
+        heads = [head for head in self.heads if head in self.rows.targets]
+        return replace(
+            batch,
+            targets={head: torch.from_numpy(self.rows.targets[head][places]) for head in heads},
+            label_mask={head: torch.from_numpy(self.rows.label_mask[head][places]) for head in heads},
+        )
 
 
 def _parts_of(rows: Rows) -> dict[str, str]:
