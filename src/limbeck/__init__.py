@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from limbeck import sklearn as sklearn
     from limbeck.core.console import Console as Console
     from limbeck.core.errors import ConfigError as ConfigError
     from limbeck.core.errors import LimbeckError as LimbeckError
@@ -162,7 +163,12 @@ _PUBLIC = {
 __all__ = sorted(_PUBLIC)
 
 
+_MODULES = ("sklearn",)  # modules that are reached as lb.NAME
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"limbeck.{name}")
     try:
         module, attribute = _PUBLIC[name].split(":")
     except KeyError:
