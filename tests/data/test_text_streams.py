@@ -165,3 +165,19 @@ def test_empty_texts_are_counted(tmp_path, cache):
     data = lb.Data(train=lambda: iter([frame]), test=frame_of(20, 1), validation=frame_of(20, 2))
     (found,) = [each for each in data.findings if each.code == "LB125"]
     assert "2 of 60 in train" in found.measured
+
+
+def test_clips_and_series_of_different_lengths_are_refused_in_words(tmp_path, cache):
+    with tarfile.open(tmp_path / "t-0.tar", "w") as file:
+        info = tarfile.TarInfo("0.wav")
+        info.size = 4
+        file.addfile(info, io.BytesIO(b"RIFF"))
+    with pytest.raises(ConfigError, match=r"texts in a stream, got the clip 0\.wav of .*t-0\.tar") as refused:
+        opened(str(tmp_path / "t-0.tar"))
+    assert "a folder or a table of files" in str(refused.value)
+    clips = [{"audio": {"array": np.zeros(5), "sampling_rate": 8000}, "label": 0}]
+    with pytest.raises(ConfigError, match="got the clip in column 'audio'"):
+        opened(lambda: iter(clips))
+    series = pd.DataFrame({"series": [list(range(9)), list(range(5))]})
+    with pytest.raises(NotSupported, match="in the stream of unlabeled, got series of different lengths"):
+        opened(lambda: iter([series]))

@@ -19,7 +19,7 @@ from limbeck.data.datasets import of_dataset
 from limbeck.data.images import pixels_of
 from limbeck.data.raw import Raw, of_frame
 from limbeck.data.streams.shards import TARS, Shard
-from limbeck.data.streams.tars import LABEL, rows_of_tar
+from limbeck.data.streams.tars import LABEL, refuse_clips, rows_of_tar
 
 _BYTES = 2 << 20  # of rows that are read at once
 _ROWS = 4096
@@ -122,6 +122,10 @@ class Batches:
 
     def _named(self, row: Any) -> Any:
         """A row with the classes of a Hugging Face data set by name; -1 is how it says that there is none."""
+        if isinstance(row, Mapping):
+            for name, value in row.items():
+                if (isinstance(value, Mapping) and "sampling_rate" in value) or hasattr(value, "get_all_samples"):
+                    raise refuse_clips(f"in column '{name}'")
         if not self.classes or not isinstance(row, Mapping):
             return row
         return {n: self._class(v, self.classes[n]) if n in self.classes else v for n, v in row.items()}

@@ -15,6 +15,7 @@ from limbeck.data.columns import Columns, NamedColumns
 from limbeck.data.frames import is_numeric, numbers, texts
 from limbeck.data.layouts import Array, ArrayLayout, Layout, TableLayout, TextLayout
 from limbeck.data.ondisk import DiskArray, DiskTable, DiskTexts
+from limbeck.data.ragged import is_ragged
 from limbeck.data.raw import Raw
 from limbeck.data.stretches import FilePart, TextPart
 from limbeck.data.words import is_words
@@ -89,8 +90,10 @@ class Packing:
     def pack(self, raw: Raw, split: str, where: str) -> bytes:
         """The bytes of rows; raises ConfigError for rows that are not like the first."""
         at = f" of {where}" if where else ""
-        if raw.kind not in ("array", "image", "table", "text") or is_words(raw.inputs):
+        ragged = is_ragged(raw.inputs)
+        if raw.kind not in ("array", "image", "table", "text") or is_words(raw.inputs) or ragged:
             what = "lists of words" if raw.kind == "text" else f"rows of kind {raw.kind}"
+            what = "series of different lengths" if ragged else what
             raise NotSupported(
                 f"expected rows of numbers, categories, images or texts in the stream of {split}, got {what}",
                 "give them as a split in memory, or encoded as numbers",

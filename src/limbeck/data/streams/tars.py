@@ -19,6 +19,7 @@ from limbeck.core.errors import ConfigError
 from limbeck.data.images import IMAGES, pixels_of
 
 _TEXTS = ("txt", "text")
+_SOUND = ("wav", "flac", "ogg", "mp3", "aiff")
 _BLOCK = 512  # bytes of a header
 LABEL, TEXT = "label", "text"  # what the members .cls and .txt are called
 
@@ -67,6 +68,14 @@ def _refuse_cut(path: Path) -> None:
         )
 
 
+def refuse_clips(where: str) -> ConfigError:
+    """The error for sound in a stream."""
+    return ConfigError(
+        f"expected arrays, images, tables or texts in a stream, got the clip {where}",
+        "give clips as a folder or a table of files, which are read into memory, or their features as arrays",
+    )
+
+
 def _split(name: str) -> tuple[str, str]:
     """A member's stem and its field: what follows the first dot of its file name."""
     folder, slash, file = name.rpartition("/")
@@ -77,6 +86,8 @@ def _split(name: str) -> tuple[str, str]:
 def _with(row: dict[str, Any], field: str, data: bytes, where: str, size: tuple[int, int] | None) -> dict[str, Any]:
     """The row with one more member in it."""
     ending = field.rpartition(".")[2]
+    if ending in _SOUND:
+        raise refuse_clips(where)
     try:
         if ending == "npy":
             found: dict[str, Any] = {field: np.load(io.BytesIO(data), allow_pickle=False)}
