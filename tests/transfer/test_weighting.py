@@ -1,5 +1,7 @@
 """How several teachers are weighed: the published formulas, what must hold for any weights, and what is refused."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -172,3 +174,23 @@ def test_entropies_are_shares_of_the_largest_there_can_be():
     assert entropies_of(torch.zeros(2, 5), "classes", 5).tolist() == pytest.approx([1, 1])
     assert entropies_of(torch.zeros(2, 5), "labels", 5).tolist() == pytest.approx([1, 1])
     assert entropies_of(torch.tensor([[0.0, 0.0, -1e4]]), "classes", 2).item() == pytest.approx(1)
+
+
+@dataclass(frozen=True)
+class Words(Classification):
+    """Classes of every word of a row."""
+
+    kind = "words"
+    positions = True
+
+
+def test_answers_at_positions_are_weighed_at_each_of_them():
+    answers = list(random(2, 4, 5, 3))
+    chances = torch.stack(answers).softmax(dim=-1)
+    weights = entropy_weights(-(chances * chances.log()).sum(dim=-1))
+    found = asked(answers, "entropy", Words(("a", "b", "c")))
+    torch.testing.assert_close(found.softmax(dim=-1), (weights[..., None] * chances).sum(dim=0))
+    with pytest.raises(
+        ConfigError, match=r"one label a row .* confidence, 'main' \(words\) is answered at every position"
+    ):
+        asked(answers, "confidence", Words(("a", "b", "c")))

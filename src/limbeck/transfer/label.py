@@ -161,10 +161,11 @@ class _Labelling:
             return batch
         import torch
 
-        heads = [head for head in self.heads if head in self.rows.targets]
+        labels = self.rows.targets
+        heads = [head for head in self.heads if head in labels and labels[head].dtype != object]  # texts weigh nobody
         return replace(
             batch,
-            targets={head: torch.from_numpy(self.rows.targets[head][places]) for head in heads},
+            targets={head: torch.from_numpy(labels[head][places]) for head in heads},
             label_mask={head: torch.from_numpy(self.rows.label_mask[head][places]) for head in heads},
         )
 
