@@ -25,7 +25,7 @@ class BoostedFile:
 
         text = path.read_text(encoding="utf-8", errors="replace")
         try:
-            self.booster: Any = lightgbm.Booster(model_str=text, params={"verbosity": -1})
+            self.booster: Any = lightgbm.Booster(model_str=text)
         except Exception as e:
             raise ConfigError(
                 f"expected a model that LightGBM can read at {path}, got {type(e).__name__}: {e}",
