@@ -231,7 +231,7 @@ class Recipe:
             yield from self._missing(f"data.{split}", path)
         yield from self._folds_problems()
         for number, teacher in enumerate(self.teacher):
-            if teacher.kind in ("predictions", "answers"):
+            if teacher.kind in ("predictions", "answers", "file"):
                 yield from self._missing(f"teacher.{number}.model", teacher.model.removeprefix("answers:"))
         yield from _text_problems("student", self.student)
         for number, teacher in enumerate(self.teacher):

@@ -11,6 +11,7 @@ from limbeck.core.kinds import suggest
 from limbeck.core.specs import at_least, refuse
 from limbeck.data.kinds import KINDS, is_kind
 from limbeck.data.window_spec import WindowSpec
+from limbeck.models.files import is_model_file
 from limbeck.train.plan import TrainSpec
 
 BUILTIN = ("digits",)
@@ -114,7 +115,7 @@ class TeacherSpec:
     """One teacher: how it is made or where its answers lie, and its weight among several.
 
     `members` networks are trained from different seeds and answer as one. `output` says what the teacher's numbers
-    are; `auto` looks. `train` is how it is trained; None takes the run's own. Of a teacher behind an import path
+    are; `auto` looks. `train` is how it is trained; None takes the run's own. Of a teacher of a file or import path
     `inputs` says whether it takes raw or encoded rows, and `classes` names its classes in the order of its columns;
     `mapping` says which class of the student each of them is, null for none; a table of predictions may have both.
     `id_column` of a table of predictions holds the ids of the rows. `task` is the one task that it answers for, where
@@ -140,17 +141,17 @@ class TeacherSpec:
         at_least(problems, self, 0, "weight", above=True)
         at_least(problems, self, 1, "members")
         for name, kinds, default in (
-            ("inputs", ("import",), "auto"),
-            ("classes", ("import", "predictions"), None),
-            ("mapping", ("import", "predictions"), None),
+            ("inputs", ("import", "file"), "auto"),
+            ("classes", ("import", "predictions", "file"), None),
+            ("mapping", ("import", "predictions", "file"), None),
             ("id_column", ("predictions",), "id"),
         ):
             if getattr(self, name) != default and self.kind not in kinds:
                 what = f"expected none for a teacher of kind {self.kind}, got {getattr(self, name)!r}"
                 problems.append(Problem(name, what, f"it belongs to a teacher of kind {' or '.join(kinds)}"))
-        if self.parts is not None and self.kind not in ("import", "sklearn"):
+        if self.parts is not None and self.kind not in ("import", "file", "sklearn"):
             what = f"expected none for a teacher of kind {self.kind}, got {list(self.parts)}"
-            problems.append(Problem("parts", what, "it belongs to a teacher of kind sklearn or import"))
+            problems.append(Problem("parts", what, "it belongs to a teacher of kind sklearn, file or import"))
         if self.members > 1 and self.kind != "zoo":
             problems.append(
                 Problem("members", f"expected 1 for a teacher of kind {self.kind}, got {self.members}", "list several")
@@ -159,13 +160,16 @@ class TeacherSpec:
 
     @property
     def kind(self) -> str:
-        """What `model` is: "predictions" (a table), "answers" (labelled before), "sklearn", "import" (a path to code)
-        or "zoo" (a network that is trained first: built in, a chain on texts, or hf:NAME of transformers).
+        """What `model` is: "predictions" (a table), "file" (a model: .onnx, .skops, .txt), "answers" (labelled before),
+        "sklearn", "import" (a path to code) or "zoo" (a network that is trained first: built in, a chain on texts, or
+        hf:NAME of transformers).
         """
         if self.model.startswith("answers:"):
             return "answers"
         if self.model.lower().endswith(TABLE_ENDINGS):
             return "predictions"
+        if is_model_file(self.model):
+            return "file"
         if self.model.startswith("sklearn:"):
             return "sklearn"
         if self.model.startswith("hf:") or "|" in self.model or self.model.startswith("parts("):

@@ -106,7 +106,8 @@ def _teacher(recipe: Recipe, spec: TeacherSpec) -> Teacher:
         return TableTeacher(recipe.locate(spec.model), spec.output, spec.id_column, spec.classes, spec.mapping)
     if spec.kind == "answers":
         return AnsweredTeacher.of(recipe.locate(spec.model.removeprefix(ANSWERS)))
-    made = teacher_of(spec.model, members=spec.members, train=spec.train, output=spec.output)
+    model = str(recipe.locate(spec.model)) if spec.kind == "file" else spec.model
+    made = teacher_of(model, members=spec.members, train=spec.train, output=spec.output)
     if isinstance(made, GivenTeacher):
         return replace(made, inputs=spec.inputs, classes=spec.classes, mapping=spec.mapping, parts=spec.parts)
     if isinstance(made, TaughtEstimator):

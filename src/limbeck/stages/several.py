@@ -176,9 +176,10 @@ _READY = (
 def teacher_of(what: Any, *, members: int = 1, train: TrainSpec | None = None, output: str = "auto") -> Teacher:
     """Take a teacher in any of its forms; raises ConfigError for what is none.
 
-    A text is a built-in network ("mlp(hidden=[128, 64])"), "sklearn:NAME(...)", a file of predictions, "answers:DIR"
-    (what was labelled before) or an import path; a list is an ensemble, of teachers or of pairs (teacher, weight), as
-    is `Teachers`, which says how they are weighed; a mapping has a teacher of its own for each task.
+    A text is a built-in network ("mlp(hidden=[128, 64])"), "sklearn:NAME(...)", a file of predictions, a file with a
+    model (`models.files`), "answers:DIR" (what was labelled before) or an import path; a list is an ensemble, of
+    teachers or of pairs (teacher, weight), as is `Teachers`, which says how they are weighed; a mapping has a teacher
+    of its own for each task.
     """
     from torch import nn
 
@@ -232,6 +233,7 @@ def _is_weighted(entry: Any) -> bool:
 
 def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> Teacher:
     from limbeck.models import zoo
+    from limbeck.models.files import is_model_file
     from limbeck.models.parts.spec import PartsSpec, is_parts
     from limbeck.models.text.chain import SENTENCES, Chain, is_chain
     from limbeck.models.text.sentences import SentenceNetwork
@@ -239,6 +241,8 @@ def _of_text(text: str, members: int, train: TrainSpec | None, output: str) -> T
 
     if text.lower().endswith(TABLE_ENDINGS):
         return TableTeacher(Path(text), output)
+    if is_model_file(text):
+        return GivenTeacher(Path(text), output=output)
     if text.startswith(ANSWERS):
         return AnsweredTeacher.of(text.removeprefix(ANSWERS))
     if text.startswith(SENTENCES) and "|" not in text:  # it is trained already

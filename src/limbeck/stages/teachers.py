@@ -103,7 +103,8 @@ def raw_tensor(inputs: Any) -> Any:
 
 @dataclass
 class GivenTeacher:
-    """A trained thing that answers: a torch module, a fitted estimator or a callable.
+    """A trained thing that answers: a torch module, a fitted estimator, a callable, or a model's file (ONNX, skops,
+    LightGBM), which is opened safely.
 
     `inputs` says what it takes: "raw" rows as they were given, "encoded" rows as the student takes them, or "auto":
     encoded for a torch module on tables and images, raw for everything else. `output` says whether it gives "logits"
@@ -120,6 +121,7 @@ class GivenTeacher:
     mapping: Mapping[Any, Any] | None = None
     parts: Sequence[str] | None = None
     _answering: Any = field(default=None, repr=False)
+    _file: tuple[str, str] | None = field(default=None, repr=False)  # name and checksum, where it came of a file
 
     def __post_init__(self) -> None:
         if self.inputs not in INPUTS:
@@ -130,11 +132,21 @@ class GivenTeacher:
         from limbeck.models.outputs import check_output_kind
 
         check_output_kind(self.output)
+        self._open()
         if isinstance(self.model, Mapping):
             raise ConfigError(
                 f"expected one model in lb.Teacher, got a mapping of {', '.join(map(str, self.model))}",
                 "give the mapping itself as the teacher, with lb.Teacher(...) for those of its entries that need it",
             )
+
+    def _open(self) -> None:
+        from limbeck.core.files import checksum
+        from limbeck.models.files import is_model_file, open_model
+
+        if isinstance(self.model, Path) or (isinstance(self.model, str) and is_model_file(self.model)):
+            path = Path(self.model).expanduser()
+            self.model = open_model(path)
+            self._file = (path.name, checksum(path))
 
     @property
     def is_network(self) -> bool:
@@ -159,7 +171,8 @@ class GivenTeacher:
         return {next(iter(tasks)): columns.known}
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": "given", "model": type(self.model).__name__, "fingerprint": self.fingerprint()}
+        told = {} if self._file is None else {"file": self._file[0]}
+        return {"kind": "given", "model": type(self.model).__name__, **told, "fingerprint": self.fingerprint()}
 
     def teach(self, job: Job, folder: Path) -> list[Finding]:
         from limbeck.models.adapters import adapt
@@ -222,6 +235,7 @@ class GivenTeacher:
         from limbeck.models.fingerprint import module_hash, object_hash
 
         own = module_hash(self.model) if isinstance(self.model, nn.Module) else object_hash(self.model)
+        own = own if self._file is None else self._file[1]
         tokens = self.tokenizer()
         own = own if tokens is None else object_hash([own, tokens])
         told: list[Any] = [

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from limbeck.core.errors import ConfigError
+from limbeck.models.files import refuse_remote_code
 
 _PATIENCE = 3.0  # seconds
 _OFF = ("1", "ON", "YES", "TRUE")
@@ -27,6 +28,7 @@ def where_from(where: str | Path, what: str, todo: str) -> dict[str, Any]:
     neither a folder nor was loaded before while the hub cannot be reached.
     """
     if Path(where).is_dir():
+        refuse_remote_code(where)
         return {}
     if _is_path(str(where)):
         raise ConfigError(f"expected a folder with {what} at {where}, there is none", todo)
