@@ -183,7 +183,7 @@ def _lightgbm(path: Path) -> Any:
         import lightgbm  # noqa: F401
     except ImportError as e:
         raise NotInstalled(
-            f"expected the package lightgbm for {path.name}, it is not installed", "pip install lightgbm"
+            f"expected the package lightgbm for {path.name}, it is not installed", "pip install 'limbeck[boosting]'"
         ) from e
     from limbeck.models.boosted import BoostedFile
 
