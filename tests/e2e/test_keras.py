@@ -41,7 +41,15 @@ def run(tmp_path_factory):
     )
     out = tmp_path_factory.mktemp("keras") / "run"
     return (
-        lb.distill(teacher, lambda: network(12), data, train=120, seeds=3, attribution=False, out=out),
+        lb.distill(
+            teacher,
+            lambda: network(12),
+            data,
+            train=lb.TrainSpec(steps=150, learning_rate=0.01),
+            seeds=3,
+            attribution=False,
+            out=out,
+        ),
         x[700:],
         y[700:],
     )
