@@ -314,7 +314,8 @@ def test_predict_answers_shards_some_rows_at_a_time(rows, tmp_path, on_disk):
     found = pd.read_csv(io.StringIO(said.stdout), dtype={"id": str})
     assert found["id"].tolist() == [f"{n:06d}" for n in range(100)]
     assert found["prediction"].astype(str).tolist() == [str(each) for each in wanted]
-    for ending, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
+    as_lines = partial(pd.read_json, lines=True)
+    for ending, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet), ("jsonl", as_lines)):
         target = tmp_path / f"said.{ending}"
         done = CliRunner().invoke(app, ["predict", str(tmp_path / "run"), pattern, "--out", str(target), "-q"])
         assert done.exit_code == 0 and len(read(target)) == 100, done.output

@@ -44,7 +44,7 @@ def predict(
     if shards:
         frames = shard_answers(student, shards, folder, proba=proba)
         if out is not None:
-            target = out if out.suffix in (".csv", ".jsonl", ".parquet") else out / "predictions.csv"
+            target = _file(out)
             rows = write_frames(frames, target)
             console.result(f"{target}  {rows:,} rows")
             console.emit({"run": str(folder), "written": str(target), "rows": rows})
@@ -62,10 +62,15 @@ def predict(
         return
     frame = answers_table(student, *read_inputs(Path(data), folder), proba=proba)
     if out is not None:
-        target = out if out.suffix in (".csv", ".jsonl", ".parquet") else out / "predictions.csv"
+        target = _file(out)
         write_table(frame, target)
         console.result(f"{target}  {len(frame):,} rows")
         console.emit({"run": str(folder), "written": str(target), "rows": len(frame)})
         return
     console.result(as_csv(frame).to_csv(index=False).rstrip("\n"))
     console.emit({"run": str(folder), "rows": len(frame), "predictions": frame.to_dict(orient="records")})
+
+
+def _file(out: Path) -> Path:
+    """The file that is named, or predictions.csv in the folder that is."""
+    return out if out.suffix in (".csv", ".jsonl", ".parquet") else out / "predictions.csv"

@@ -128,7 +128,7 @@ class Data:
         findings: list[Finding] = [*streamed(raws)]
         self.metric, self.seed, self.asked_view = metric, seed, view
         self.tasks: dict[str, Task] = tasks_of(raws["train"], task, classes, findings)
-        rows = judged_whole(encode_all(as_sources(raws, self.tasks), self.tasks))
+        rows = encode_all(as_sources(raws, self.tasks), self.tasks)
         if "test" not in rows and test_fraction is not None:
             rows["train"], rows["test"] = split_off(rows["train"], test_fraction, self.tasks, seed, "test")
         overlap = doctor.Overlap()

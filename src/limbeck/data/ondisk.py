@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from limbeck.core.errors import ShapeMismatch
-from limbeck.data.layouts import Array, ArrayLayout, Layout, TableLayout, TextLayout
+from limbeck.data.layouts import Array, ArrayLayout, Layout, TableLayout
 from limbeck.data.stretches import CHUNK, MemoryPart, Part
 
 HELD = 16 << 20  # bytes of a selection of rows that is read into memory rather than kept as a list of positions
@@ -204,14 +204,6 @@ class DiskTexts(DiskTable):
     def dtype_of(self, name: str) -> Any:
         """Objects."""
         return np.dtype("O")
-
-    def named(self, names: Sequence[str]) -> DiskTexts:
-        """The same rows, their columns under other names."""
-        assert isinstance(self.layout, TextLayout)
-        return replace(self, layout=replace(self.layout, names=tuple(names)), keys=None)
-
-    def _cast(self, inputs: pd.DataFrame) -> pd.DataFrame:
-        return inputs.set_axis(self.columns, axis=1)
 
 
 def joined(parts: Sequence[Any]) -> OnDisk:

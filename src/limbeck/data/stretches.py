@@ -68,19 +68,22 @@ class FilePart:
         return self.layout.unpack(out)
 
     def _verify(self) -> None:
-        if self.sound:
-            return
-        try:
-            same = self.path.stat().st_size == self.rows * self.layout.row_bytes
-            same = same and checksum(self.path) == self.checksum
-        except OSError as error:
-            raise self._damaged(str(error.strerror)) from error
-        if not same:
-            raise self._damaged("its bytes are not those that were written")
-        self.sound = True
+        self.sound = self.sound or _verified(self.path, self.rows, self.checksum, self.rows * self.layout.row_bytes)
 
     def _damaged(self, why: str) -> StoreDamaged:
         return damaged(self.path, self.rows, why)
+
+
+def _verified(path: Path, rows: int, expected: str, size: int | None) -> bool:
+    """True where a file is as it was written, of that many bytes where they are known; raises StoreDamaged."""
+    try:
+        same = size is None or path.stat().st_size == size
+        same = same and checksum(path) == expected
+    except OSError as error:
+        raise damaged(path, rows, str(error.strerror)) from error
+    if not same:
+        raise damaged(path, rows, "its bytes are not those that were written")
+    return True
 
 
 def damaged(path: Path, rows: int, why: str) -> StoreDamaged:
@@ -139,15 +142,7 @@ class TextPart:
                 yield block[start - begin : start - begin + size]
 
     def _verify(self) -> None:
-        if self.sound:
-            return
-        try:
-            same = checksum(self.path) == self.checksum
-        except OSError as error:
-            raise self._damaged(str(error.strerror)) from error
-        if not same:
-            raise self._damaged("its bytes are not those that were written")
-        self.sound = True
+        self.sound = self.sound or _verified(self.path, self.rows, self.checksum, None)
 
     def _damaged(self, why: str) -> StoreDamaged:
         return damaged(self.path, self.rows, why)
